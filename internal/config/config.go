@@ -1,0 +1,207 @@
+// Package config turns creel.yaml, the environment and command-line flags into
+// one validated Config.
+//
+// Sources, later ones winning: [Defaults], the preset's defaults, the file, the
+// environment (CREEL_…), flags. [Load] goes through them and remembers in
+// [Sources] where each value came from.
+//
+// What it guarantees:
+//   - A Config that Load returns has passed [Validate]; its folders are absolute.
+//   - Nothing is ignored in silence: an unknown key, an unknown CREEL_ variable,
+//     a key given twice and a value of the wrong type are all refused.
+//   - Every problem is reported at once, each with its file, line and column, or
+//     with the name of its environment variable or flag ([Problems]).
+//   - The values of gateway.env, which may be secrets, are never part of a
+//     problem, of [Render], of [Diff] or of a log line.
+//
+// The structs in config.go are the only list of keys. Their tags say what Go's
+// types do not: kind (bytes, path, command), enum (the words allowed) and needs
+// (what has to restart when the value changes). The reader of the file, the
+// environment variables, the JSON schema, docs/configuration.md, Diff and Hash
+// are all driven by them, so a new key is one new field.
+//
+// What was rejected: decoding YAML straight into the structs (it stops at the
+// first mistake of some kinds, and has neither columns nor durations); a search
+// for creel.yaml in the working directory (the file names a program to run, and
+// one should not be run because of the folder one happens to stand in); "1d" and
+// "64KB" (what they stand for is a matter of opinion).
+package config
+
+import "time"
+
+//go:generate go run ./gen
+
+// Start policies of a gateway.
+const (
+	StartAlways   = "always"    // at once, and again after each end
+	StartOnDemand = "on-demand" // with the first request
+)
+
+// Presets.
+const (
+	PresetNone     = ""
+	PresetOpenClaw = "openclaw"
+)
+
+// What the gateway is told of its clients.
+const (
+	ForwardedSet   = "set"   // creel's own X-Forwarded-* and Forwarded
+	ForwardedStrip = "strip" // none
+)
+
+// Config is everything that creel can be told.
+type Config struct {
+	// Listen is the TCP address that clients connect to, as host:port. An empty host stands for all addresses of the machine.
+	Listen string `yaml:"listen" json:"listen" needs:"creel restart"`
+	// DataDir is the folder that creel keeps its records, logs and journal in. Without one: $XDG_STATE_HOME/creel or ~/.local/state/creel; as root /var/lib/creel.
+	DataDir string `yaml:"data_dir" json:"data_dir" kind:"path" needs:"creel restart"`
+	// Gateway is the app that creel keeps alive.
+	Gateway Gateway `yaml:"gateway" json:"gateway"`
+	// Proxy says how requests are held, replayed and passed on.
+	Proxy Proxy `yaml:"proxy" json:"proxy"`
+	// Log is creel's own log, on standard error.
+	Log Log `yaml:"log" json:"log"`
+}
+
+// Gateway is one stateful, single-instance app.
+type Gateway struct {
+	// Name names the gateway in status, metrics and records: a-z, 0-9 and inner "-", at most 40 characters.
+	Name string `yaml:"name" json:"name" needs:"creel restart"`
+	// Preset fills in what is known of an app: "openclaw", or empty for any HTTP server.
+	Preset string `yaml:"preset" json:"preset" enum:",openclaw" needs:"gateway restart"`
+	// Version is the version of the app that the preset installs.
+	Version string `yaml:"version" json:"version" needs:"gateway restart"`
+	// Command is the program and its arguments. $PORT and ${PORT} in arguments stand for the port.
+	Command []string `yaml:"command" json:"command" kind:"command" needs:"gateway restart"`
+	// Dir is the working directory of the command; empty: creel's own.
+	Dir string `yaml:"dir" json:"dir" kind:"path" needs:"gateway restart"`
+	// Env is added to the environment of the command. Its values may be secrets and are never shown.
+	Env map[string]string `yaml:"env" json:"env" needs:"gateway restart"`
+	// Port is the TCP port on 127.0.0.1 that the app listens on; 0: creel chooses a free one. The app is told by $PORT.
+	Port int `yaml:"port" json:"port" needs:"gateway restart"`
+	// State lists the folders that hold the app's state.
+	State []string `yaml:"state" json:"state" kind:"path" needs:"gateway restart"`
+	// Start says when the app is started: "always" or "on-demand".
+	Start string `yaml:"start" json:"start" enum:"always,on-demand" needs:"live"`
+	// Ready says how creel finds out that the app can serve. Several conditions must all hold.
+	Ready Ready `yaml:"ready" json:"ready"`
+	// Alive says how creel checks a running app that is under suspicion.
+	Alive Alive `yaml:"alive" json:"alive"`
+	// Stop says how the app is stopped.
+	Stop Stop `yaml:"stop" json:"stop"`
+	// Restart says what creel does when the app ends by itself.
+	Restart Restart `yaml:"restart" json:"restart"`
+}
+
+// Ready is when an instance may be sent requests. With nothing set: it accepts
+// a TCP connection.
+type Ready struct {
+	// Path is an HTTP path that must answer with one of the codes in status.
+	Path string `yaml:"path" json:"path" needs:"live"`
+	// Status lists the HTTP status codes that mean ready; empty: any 2xx.
+	Status []int `yaml:"status" json:"status" needs:"live"`
+	// Log is a regular expression (RE2) that a line of the app's output must match.
+	Log string `yaml:"log" json:"log" needs:"live"`
+	// Command is a program with arguments that must end with exit code 0. It gets $PORT.
+	Command []string `yaml:"command" json:"command" kind:"command" needs:"live"`
+	// Timeout is the longest time from start to ready.
+	Timeout time.Duration `yaml:"timeout" json:"timeout" needs:"live"`
+}
+
+// Alive is the check of an instance that has refused a connection or gone quiet.
+type Alive struct {
+	// Path is an HTTP path that any live app answers; empty: the conditions of ready serve.
+	Path string `yaml:"path" json:"path" needs:"live"`
+	// Timeout is how long a suspect may take to answer before it is restarted.
+	Timeout time.Duration `yaml:"timeout" json:"timeout" needs:"live"`
+}
+
+// Stop is how an instance is ended in good order.
+type Stop struct {
+	// Drain is how long requests under way may go on before the app is asked to end; 0: they are not waited for.
+	Drain time.Duration `yaml:"drain" json:"drain" needs:"live"`
+	// Grace is how long the app may take to end after SIGTERM before it is killed; 0: it is killed at once.
+	Grace time.Duration `yaml:"grace" json:"grace" needs:"live"`
+}
+
+// Restart is the policy for an instance that ended by itself. An instance that
+// ended before it had answered a request counts as fruitless.
+type Restart struct {
+	// Delay is the pause before the second restart of a row of fruitless ones; it doubles with each. The first restart is immediate.
+	Delay time.Duration `yaml:"delay" json:"delay" needs:"live"`
+	// MaxDelay is the longest pause.
+	MaxDelay time.Duration `yaml:"max_delay" json:"max_delay" needs:"live"`
+	// Fruitless is how many fruitless instances in a row make a crash loop: the gateway is then failed.
+	Fruitless int `yaml:"fruitless" json:"fruitless" needs:"live"`
+	// RetryFailed is how long a crash-looping gateway stays failed before creel tries again; 0: until it is told to.
+	RetryFailed time.Duration `yaml:"retry_failed" json:"retry_failed" needs:"live"`
+}
+
+// Proxy is how requests are passed on.
+type Proxy struct {
+	// Hold bounds requests that wait for the gateway.
+	Hold Hold `yaml:"hold" json:"hold"`
+	// Replay bounds and extends what may be sent again after a crash.
+	Replay Replay `yaml:"replay" json:"replay"`
+	// Timeouts bounds each phase of a client's connection.
+	Timeouts Timeouts `yaml:"timeouts" json:"timeouts"`
+	// TrustedProxies lists addresses (CIDR or single) whose X-Forwarded-* and Forwarded headers are believed.
+	TrustedProxies []string `yaml:"trusted_proxies" json:"trusted_proxies" needs:"live"`
+	// ForwardedHeaders says what the gateway is told of its clients: "set" (creel's own X-Forwarded-* and Forwarded) or "strip" (none).
+	ForwardedHeaders string `yaml:"forwarded_headers" json:"forwarded_headers" enum:"set,strip" needs:"live"`
+	// MaxHeaderBytes is the largest head of a request: request line and headers.
+	MaxHeaderBytes int `yaml:"max_header_bytes" json:"max_header_bytes" kind:"bytes" needs:"creel restart"`
+}
+
+// Hold bounds the requests that wait for a gateway which starts or restarts.
+type Hold struct {
+	// Time is the longest that one request waits, in all, over all its attempts.
+	Time time.Duration `yaml:"time" json:"time" needs:"live"`
+	// Requests is how many may wait at once.
+	Requests int `yaml:"requests" json:"requests" needs:"live"`
+}
+
+// Replay is what may be sent again.
+type Replay struct {
+	// BodyMemory is how much of one request body is kept in memory; more goes to disk.
+	BodyMemory int64 `yaml:"body_memory" json:"body_memory" kind:"bytes" needs:"live"`
+	// BodyMax is the largest body that is kept at all; a request with a larger one is not replayable once part of it was sent.
+	BodyMax int64 `yaml:"body_max" json:"body_max" kind:"bytes" needs:"live"`
+	// Budget is how many bytes of bodies are kept for all requests together, memory and disk.
+	Budget int64 `yaml:"budget" json:"budget" kind:"bytes" needs:"live"`
+	// IdempotentRoutes are the routes at which the app honours an idempotency key, so that a POST or PATCH carrying one is replayable.
+	IdempotentRoutes []IdempotentRoute `yaml:"idempotent_routes" json:"idempotent_routes" needs:"live"`
+	// CrashWindow is how long an answer with a 5xx status to a replayable request is held back to see whether the app ends; 0: not at all.
+	CrashWindow time.Duration `yaml:"crash_window" json:"crash_window" needs:"live"`
+}
+
+// IdempotentRoute is a route whose app remembers keys.
+type IdempotentRoute struct {
+	// Path is the path; a trailing "*" stands for any rest.
+	Path string `yaml:"path" json:"path"`
+	// Header is the header that carries the key.
+	Header string `yaml:"header" json:"header"`
+}
+
+// Timeouts bounds the phases of a connection. 0 is refused, except where it
+// says what 0 means.
+type Timeouts struct {
+	// RequestHeader is the longest that a request's head may take to arrive.
+	RequestHeader time.Duration `yaml:"request_header" json:"request_header" needs:"creel restart"`
+	// BodyIdle is the longest pause between two pieces of a request body.
+	BodyIdle time.Duration `yaml:"body_idle" json:"body_idle" needs:"live"`
+	// WriteIdle is the longest that a client may leave written bytes untaken.
+	WriteIdle time.Duration `yaml:"write_idle" json:"write_idle" needs:"live"`
+	// Idle is the longest that a connection is kept open between two requests.
+	Idle time.Duration `yaml:"idle" json:"idle" needs:"creel restart"`
+	// Response is the longest time from the last byte of the request to the first of the answer; 0: no bound.
+	Response time.Duration `yaml:"response" json:"response" needs:"live"`
+}
+
+// Log is creel's own log.
+type Log struct {
+	// Level is the least that is logged: debug, info, warn or error.
+	Level string `yaml:"level" json:"level" enum:"debug,info,warn,error" needs:"live"`
+	// Format is text, for people, or json, for log collectors.
+	Format string `yaml:"format" json:"format" enum:"text,json" needs:"creel restart"`
+}

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"time"
+)
+
+// Defaults, each with its reason. Those of the openclaw preset follow further
+// down.
+const (
+	// DefaultListen is on loopback: nothing is reachable from outside until
+	// someone says so. 8080 is the customary port of a local HTTP service.
+	DefaultListen = "127.0.0.1:8080"
+
+	// DefaultName is a word that reads well in status and metrics when there is
+	// only one gateway.
+	DefaultName = "gateway"
+
+	// DefaultStart makes the app ready before the first request needs it;
+	// on-demand saves memory at the cost of a first request that waits.
+	DefaultStart = StartAlways
+
+	// DefaultReadyTimeout is several times what slow starters need (an
+	// interpreted app with plug-ins takes 10 to 40 s on a busy machine) and
+	// still ends a start that will never succeed.
+	DefaultReadyTimeout = 2 * time.Minute
+
+	// DefaultAliveTimeout is longer than the pauses that a live app may make (a
+	// large garbage collection, a blocked event loop), since a false alarm
+	// costs a restart.
+	DefaultAliveTimeout = 20 * time.Second
+
+	// DefaultDrain lets ordinary requests end; what takes longer (a stream, a
+	// WebSocket) is ended with a reason.
+	DefaultDrain = 10 * time.Second
+
+	// DefaultGrace is enough to flush databases and close connections. Together
+	// with the drain it stays under the 90 s that systemd allows for stopping a
+	// service (TimeoutStopSec).
+	DefaultGrace = 20 * time.Second
+
+	// DefaultRestartDelay is short, since most crashes do not repeat; it doubles
+	// with each fruitless instance.
+	DefaultRestartDelay = 250 * time.Millisecond
+
+	// DefaultMaxDelay is about how long a person is willing to wait after
+	// having mended the cause.
+	DefaultMaxDelay = 30 * time.Second
+
+	// DefaultFruitless tells a crash loop from a run of bad luck: with the
+	// delays above five in a row take two seconds and the app's own starts.
+	DefaultFruitless = 5
+
+	// DefaultRetryFailed lets a gateway come back by itself when the cause was
+	// outside (a full disk, a database that was down), at a cost of one start in
+	// five minutes.
+	DefaultRetryFailed = 5 * time.Minute
+
+	// DefaultHoldTime is as long as a start may take (DefaultReadyTimeout), so
+	// that a request which comes with the start is still served.
+	DefaultHoldTime = 2 * time.Minute
+
+	// DefaultHoldRequests bounds memory: a waiting request costs some 10 to
+	// 20 KiB, so 10,000 of them stay under 200 MiB.
+	DefaultHoldRequests = 10000
+
+	// DefaultBodyMemory covers nearly all API requests without touching the
+	// disk.
+	DefaultBodyMemory = 64 << 10
+
+	// DefaultBodyMax covers attachments and pictures in JSON (base64); larger
+	// uploads are rare and have clients that can repeat them.
+	DefaultBodyMax = 64 << 20
+
+	// DefaultBudget is eight of the largest bodies at once, which any disk that
+	// can run the app can spare.
+	DefaultBudget = 512 << 20
+
+	// DefaultCrashWindow is far longer than a process needs from sending its
+	// last answer to its end, and short enough not to be noticed on a 5xx.
+	DefaultCrashWindow = 100 * time.Millisecond
+
+	// DefaultRequestHeader is generous for a head, which fits in a few packets,
+	// and ends connections that send one byte at a time (slow loris).
+	DefaultRequestHeader = 10 * time.Second
+
+	// DefaultBodyIdle is a pause that means a dead client rather than a slow
+	// network. It bounds pauses, not the whole, so large uploads may take their
+	// time.
+	DefaultBodyIdle = 60 * time.Second
+
+	// DefaultWriteIdle is the same for a client that stops reading.
+	DefaultWriteIdle = 60 * time.Second
+
+	// DefaultIdle is longer than the 60 s at which common load balancers let go
+	// of an idle connection, so that it is they who close it and no request
+	// meets a closing connection.
+	DefaultIdle = 120 * time.Second
+
+	// DefaultResponse is longer than a model takes for its longest answers. No
+	// wait is without an end: after it the client gets 504.
+	DefaultResponse = 10 * time.Minute
+
+	// DefaultForwardedHeaders tells the app who its clients are.
+	DefaultForwardedHeaders = ForwardedSet
+
+	// DefaultMaxHeaderBytes is four times what Node.js servers accept (16 KiB)
+	// and more than other common proxies do (HAProxy 16 KiB, nginx 32 KiB), so it never is what
+	// refuses a request that the app would have taken; Go's own default of 1 MiB
+	// would let each connection cost that much before anything is known of it.
+	DefaultMaxHeaderBytes = 64 << 10
+
+	// DefaultLogLevel shows state changes and decisions.
+	DefaultLogLevel = "info"
+
+	// DefaultLogFormat is for people; "json" is for log collectors.
+	DefaultLogFormat = "text"
+)
+
+// Defaults of the preset openclaw.
+const (
+	// OpenClawVersion is the version that this creel was tested with.
+	OpenClawVersion = "2026.9.6"
+
+	// OpenClawReadyTimeout allows for a first start on a busy machine, which
+	// prepares plug-ins and databases: 12 to 40 s were measured.
+	OpenClawReadyTimeout = 3 * time.Minute
+)
+
+// Defaults is the configuration with nothing set. Its DataDir is empty, because
+// the default depends on the user: see DefaultDataDir.
+func Defaults() Config {
+	return Config{
+		Listen: DefaultListen,
+		Gateway: Gateway{
+			Name:    DefaultName,
+			Start:   DefaultStart,
+			Ready:   Ready{Timeout: DefaultReadyTimeout},
+			Alive:   Alive{Timeout: DefaultAliveTimeout},
+			Stop:    Stop{Drain: DefaultDrain, Grace: DefaultGrace},
+			Restart: Restart{Delay: DefaultRestartDelay, MaxDelay: DefaultMaxDelay, Fruitless: DefaultFruitless, RetryFailed: DefaultRetryFailed},
+		},
+		Proxy: Proxy{
+			Hold:   Hold{Time: DefaultHoldTime, Requests: DefaultHoldRequests},
+			Replay: Replay{BodyMemory: DefaultBodyMemory, BodyMax: DefaultBodyMax, Budget: DefaultBudget, CrashWindow: DefaultCrashWindow},
+			Timeouts: Timeouts{
+				RequestHeader: DefaultRequestHeader,
+				BodyIdle:      DefaultBodyIdle,
+				WriteIdle:     DefaultWriteIdle,
+				Idle:          DefaultIdle,
+				Response:      DefaultResponse,
+			},
+			ForwardedHeaders: DefaultForwardedHeaders,
+			MaxHeaderBytes:   DefaultMaxHeaderBytes,
+		},
+		Log: Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
+	}
+}
+
+// ApplyPreset changes cfg from the defaults to those of a preset. A name that it
+// does not know, or PresetNone, changes nothing: Validate refuses the former.
+func ApplyPreset(cfg *Config, preset string) {
+	if preset != PresetOpenClaw {
+		return
+	}
+	g := &cfg.Gateway
+	g.Preset = PresetOpenClaw
+	g.Name = "openclaw"
+	g.Version = OpenClawVersion
+	// /readyz answers 503 until the gateway serves; /healthz answers 200 as long
+	// as the process is alive, also while it drains, so it says nothing about
+	// readiness and everything about life.
+	g.Ready.Path = "/readyz"
+	g.Ready.Timeout = OpenClawReadyTimeout
+	g.Alive.Path = "/healthz"
+	// Of all routes that start an agent's turn this one remembers keys.
+	cfg.Proxy.Replay.IdempotentRoutes = []IdempotentRoute{{Path: "/hooks/agent", Header: "Idempotency-Key"}}
+	// OpenClaw answers 403 to headers from a proxy that it was not told to
+	// trust, and the preset tells it to trust creel's.
+	cfg.Proxy.ForwardedHeaders = ForwardedSet
+}
+
+// DefaultDataDir is the data folder of a user: /var/lib/creel for root, else
+// $XDG_STATE_HOME/creel, else ~/.local/state/creel (XDG Base Directory
+// Specification 0.8, which wants a relative $XDG_STATE_HOME ignored).
+func DefaultDataDir(lookupEnv func(string) (string, bool), uid int) (string, error) {
+	if uid == 0 {
+		return "/var/lib/creel", nil
+	}
+	if dir, ok := lookupEnv("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "creel"), nil
+	}
+	if home, ok := lookupEnv("HOME"); ok && filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", "creel"), nil
+	}
+	return "", errors.New("cannot tell where to keep data: neither XDG_STATE_HOME nor HOME is an absolute path; set data_dir, CREEL_DATA_DIR or --data-dir")
+}
