@@ -1,0 +1,63 @@
+// Package process runs a gateway as a child process on Linux.
+//
+// # What it guarantees
+//
+//   - An instance outlives creel. It has a session of its own, writes to a log
+//     file that it owns (never to a pipe of creel's), and is not tied to
+//     creel's life by any signal. A creel that starts later finds it by its
+//     record and takes it over (invariant I6).
+//   - Nothing runs unrecorded. The process is started as a launcher, which
+//     waits; its record is made durable; then the launcher is told to go on and
+//     becomes the command by execve, under the same pid. A creel that dies in
+//     between closes the control socket, and the launcher ends without having
+//     run anything.
+//   - There is one instance at a time (I1). Start refuses while a record
+//     exists, ends what an unrecorded predecessor left in the gateway's cgroup,
+//     and refuses a port that somebody listens on.
+//   - A process is never taken for another. A record names pid, start time and
+//     boot; Find pins the process by a pidfd before it compares the start time,
+//     and every signal is sent through a pidfd.
+//   - The end of the main process is an event: a pidfd in Go's network poller,
+//     for a child and for an adopted process alike. Nothing polls.
+//   - Kill ends everything that belongs to the instance, orphans that have left
+//     its session included, and nothing else.
+//
+// # Where the processes of an instance are kept together
+//
+// In a cgroup v2 where that hierarchy is mounted and writable: ended as a whole
+// by cgroup.kill. Else in a cgroup v1 (freezer, systemd or pids hierarchy):
+// frozen and killed one by one. Else not at all: then a process belongs to the
+// instance if it is in the main process's session, descends from it, or has the
+// instance's log open for appending as its standard output or standard error.
+// An orphan that is none of the three is not found; if it keeps the port, the
+// next Start says who it is. Describe tells which of the three this machine has.
+// No cgroup controller is enabled, so the rule that a cgroup v2 with controllers
+// holds no processes of its own does not get in the way.
+//
+// Without a cgroup there is one more gap: a session id that was used again by a
+// stranger, whose leader has ended as well, looks like the instance's. The kernel
+// gives the number away only after the instance's own session is empty.
+//
+// # The log
+//
+// Standard output and error go to LogPath, opened for appending. A running creel
+// rotates it by copying and truncating, because the file is the instance's own
+// and cannot be exchanged under it. What is written between the end of the copy
+// and the truncation, a few microseconds, is lost. A log that has outgrown twice
+// its limit, in a flood or while there was no creel, keeps its latest part only;
+// the copy begins with a line that says how much was dropped.
+//
+// # What was rejected
+//
+//   - A shim process per instance, as containerd has: one more program to
+//     upgrade and to lose, for nothing but the exit status of an adopted
+//     instance.
+//   - PR_SET_PDEATHSIG and process groups in creel's session: they end the
+//     gateway with creel.
+//   - Pipes for the output: they break, or block, when creel dies.
+//   - Starting the command stopped (ptrace, SIGSTOP) instead of a launcher: a
+//     creel that dies would leave it stopped for ever.
+//
+// It needs Linux 5.4 or later (pidfd_open(2), waitid(2) with P_PIDFD). On other
+// systems New returns an error.
+package process

@@ -1,0 +1,129 @@
+package process
+
+import (
+	"errors"
+	"math"
+	"os"
+	goruntime "runtime"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// launcherName is the argv[0] by which creel knows that it is the launcher.
+	// It is no variable of the environment because that is the instance's, whole.
+	launcherName = "creel-launch"
+	controlFD    = 3
+	goByte       = 'g'
+
+	exitNotReleased = 125 // creel ended before it said "go", or said something else
+	exitExecFailed  = 126
+)
+
+// launcherReady is set once this program is known to serve as the launcher too.
+var launcherReady atomic.Bool
+
+// RunLauncher must be the first call of main, and of the TestMain of every test
+// that starts instances. In a process that was started as the launcher it does
+// the launcher's work and never returns; else it returns at once.
+func RunLauncher() {
+	launcherReady.Store(true)
+	if len(os.Args) >= 3 && os.Args[0] == launcherName {
+		os.Exit(launcher(os.Args[1], os.Args[2:]))
+	}
+}
+
+// launcher waits for "go" and becomes the command. It writes nothing to the
+// standard output or error: those are the instance's log.
+func launcher(path string, argv []string) int {
+	// The signal mask that execve hands on is the calling thread's.
+	goruntime.LockOSThread()
+	if !released() {
+		return exitNotReleased
+	}
+	err := prepareExec()
+	if err == nil {
+		// Exec also puts back the limit of open files, which Go raised for
+		// this process (see syscall.Exec, os/rlimit.go).
+		err = syscall.Exec(path, argv, os.Environ())
+	}
+	errno := unix.EIO
+	errors.As(err, &errno)
+	// If creel is gone there is nobody to tell.
+	_, _ = unix.Write(controlFD, []byte(strconv.Itoa(int(errno))))
+	return exitExecFailed
+}
+
+// released waits for creel's word. The end of the stream means that creel died
+// or thought better of it.
+func released() bool {
+	var word [1]byte
+	n := 0
+	err := ignoringEINTR(func() (err error) {
+		n, err = unix.Read(controlFD, word[:])
+		return err
+	})
+	return err == nil && n == 1 && word[0] == goByte
+}
+
+// prepareExec makes the process as a fresh one: no descriptors but 0, 1 and 2,
+// no ignored and no blocked signals. Any of these may have come down from
+// whoever started creel (nohup ignores SIGHUP, shells leave descriptors open).
+func prepareExec() error {
+	if err := closeOnExec(); err != nil {
+		return err
+	}
+	if err := defaultSignals(); err != nil {
+		return err
+	}
+	var none unix.Sigset_t
+	return unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil)
+}
+
+// closeOnExec marks all descriptors from the control socket on. The control
+// socket must close by execve: that is how creel learns that it succeeded.
+func closeOnExec() error {
+	err := unix.CloseRange(controlFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return nil
+	}
+	// Before Linux 5.11, or with a seccomp filter that does not know the call.
+	dir, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name); err == nil && fd >= controlFD {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// defaultSignals sets every signal to its default action. os/signal cannot: it
+// has no way to say "default" for a signal that was ignored at the start.
+func defaultSignals() error {
+	// struct sigaction of the kernel: a handler of 0 is SIG_DFL, and no flags,
+	// restorer and mask are 0 on every architecture. Room for the largest.
+	var action [8]uintptr
+	const last, setSize = 64, 8
+	for sig := uintptr(1); sig <= last; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&action)), 0, setSize, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+	}
+	return nil
+}

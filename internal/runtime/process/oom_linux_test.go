@@ -1,0 +1,108 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"creel/internal/runtime"
+)
+
+// hogRole takes memory until it is killed.
+func hogRole([]string) int {
+	var all [][]byte
+	for {
+		block := make([]byte, 1<<20)
+		for i := range block {
+			block[i] = byte(len(all))
+		}
+		all = append(all, block)
+	}
+}
+
+// oomCreelRole is a creel in the memory cgroup args[2]; it prints how its
+// instance, which takes all the memory, ended.
+func oomCreelRole(args []string) int {
+	dir, parent, limited := args[0], args[1], args[2]
+	port, err := strconv.Atoi(args[3])
+	if err == nil {
+		err = cgroup{path: limited}.enter(os.Getpid())
+	}
+	var r *Runtime
+	if err == nil {
+		r, err = New(Options{Dir: dir, DataDir: dir, CgroupParent: parent})
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer r.Close()
+	ctx, cancel := timeout()
+	defer cancel()
+	var i runtime.Instance
+	if i, err = r.Start(ctx, roleSpec(port, "hog")); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	<-i.Done()
+	fmt.Println(i.Exit())
+	if err := i.Kill(ctx); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// TestOOM lets the kernel kill an instance for want of memory.
+func TestOOM(t *testing.T) {
+	limited := memoryCgroup(t)
+	for _, parent := range parents(t) {
+		t.Run(parent.Mode, func(t *testing.T) {
+			if strings.HasPrefix(limited, parent.Path) {
+				// Pure v2: the instance has to be beneath the limit.
+				parent.Path = limited
+			}
+			cmd := roleCommand(t, "oomCreel", t.TempDir(), parent.Path, limited, strconv.Itoa(freePort(t)))
+			out, err := cmd.CombinedOutput()
+			if want := (runtime.Exit{OOM: true}).String(); err != nil || strings.TrimSpace(string(out)) != want {
+				t.Errorf("%v: %s, want %q", err, out, want)
+			}
+		})
+	}
+}
+
+// memoryCgroup makes a cgroup that limits memory.
+func memoryCgroup(t *testing.T) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range cgroupMounts(mounts) {
+		file := "memory.limit_in_bytes"
+		if m.v2 {
+			file = "memory.max"
+		} else if !m.has("memory") {
+			continue
+		}
+		dir := filepath.Join(m.mount, "creel-test-"+strconv.Itoa(os.Getpid()))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			continue
+		}
+		t.Cleanup(func() {
+			if err := unix.Rmdir(dir); err != nil {
+				t.Errorf("clearing away: %v", err)
+			}
+		})
+		if err := writeControl(dir, file, strconv.Itoa(96<<20)); err == nil {
+			return dir
+		}
+	}
+	t.Skip("this kernel lets us limit no memory: no memory controller, or no right to use it")
+	return ""
+}

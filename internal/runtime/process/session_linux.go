@@ -1,0 +1,164 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"creel/internal/runtime"
+)
+
+// session is a group without a cgroup. A process belongs to it if it
+//
+//   - is in the session of the main process, or
+//   - descends from a process that belongs to it, or is in the session of one, or
+//   - has the instance's log open for appending as standard output or error.
+//
+// The last finds orphans in sessions of their own; it holds only while the
+// record is this instance's (a later instance writes to the same log).
+type session struct {
+	rec     runtime.Record
+	record  recordFile
+	logPath string
+}
+
+func (s session) dir() string { return "" }
+
+func (s session) remove(context.Context) error { return nil }
+
+// kill implements group.
+func (s session) kill(ctx context.Context) error {
+	ours, err := s.record.holds(s.rec)
+	if err != nil {
+		return err
+	}
+	logPath := s.logPath
+	if !ours {
+		logPath = ""
+	}
+	// What has been found once stays found: the death of a parent cuts the
+	// tie by which its child was recognised.
+	found := newMembers(s.rec)
+	return endAll(ctx, func() ([]int, error) {
+		stats, err := allStats()
+		if err != nil {
+			return nil, err
+		}
+		return found.update(stats, func(pid int) bool { return appendsTo(pid, logPath) }), nil
+	})
+}
+
+// members are the processes known to belong to an instance.
+type members struct {
+	startTime uint64 // of the main process
+	creels    int    // creel's own session, which is never taken for the instance's
+	sessions  map[int]bool
+	procs     map[int]uint64 // pid to start time
+}
+
+func newMembers(rec runtime.Record) *members {
+	own, err := unix.Getsid(0)
+	if err != nil {
+		own = 0 // cannot fail for the calling process: getsid(2)
+	}
+	return &members{
+		startTime: rec.StartTime, creels: own,
+		sessions: map[int]bool{rec.PID: true},
+		procs:    map[int]uint64{rec.PID: rec.StartTime},
+	}
+}
+
+// update adds what stats shows and returns the pids of those still running.
+func (m *members) update(stats []procStat, appends func(pid int) bool) []int {
+	self := os.Getpid()
+	// A process that leads a session we know but is not the one we knew: the
+	// pid was used again, which the kernel allows only once the old session is
+	// empty. The whole session is a stranger's.
+	for _, s := range stats {
+		if start, known := m.procs[s.pid]; known && start != s.startTime {
+			delete(m.procs, s.pid)
+			delete(m.sessions, s.pid)
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, s := range stats {
+			// A member is never older than the main process, nor is it creel.
+			if _, known := m.procs[s.pid]; known || s.pid == self || s.pid == 1 || s.startTime < m.startTime {
+				continue
+			}
+			_, child := m.procs[s.ppid]
+			if !m.sessions[s.session] && !child && (s.ended() || !appends(s.pid)) {
+				continue
+			}
+			m.procs[s.pid] = s.startTime
+			// The main process began a session, so no session of those that
+			// descend from it is shared with others.
+			if s.session != m.creels {
+				m.sessions[s.session] = true
+			}
+			changed = true
+		}
+	}
+	var running []int
+	for _, s := range stats {
+		if _, ok := m.procs[s.pid]; ok && !s.ended() {
+			running = append(running, s.pid)
+		}
+	}
+	slices.Sort(running)
+	return running
+}
+
+// appendsTo reports whether the standard output or error of a process is the
+// file, opened for appending. Readers of the log are no members.
+func appendsTo(pid int, path string) bool {
+	if path == "" {
+		return false
+	}
+	want, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	for _, fd := range []string{"1", "2"} {
+		proc := "/proc/" + strconv.Itoa(pid)
+		got, err := os.Stat(proc + "/fd/" + fd)
+		if err != nil || !os.SameFile(got, want) {
+			continue // not ours to see, or another file
+		}
+		info, err := os.ReadFile(proc + "/fdinfo/" + fd)
+		if err == nil && openedForAppending(string(info)) {
+			return true
+		}
+	}
+	return false
+}
+
+// openedForAppending reads the flags line of /proc/pid/fdinfo (octal).
+func openedForAppending(info string) bool {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, "flags:"); ok {
+			flags, err := strconv.ParseUint(strings.TrimSpace(value), 8, 64)
+			return err == nil && flags&unix.O_APPEND != 0
+		}
+	}
+	return false
+}
+
+// groupOf is the group that a record speaks of.
+func (r *Runtime) groupOf(rec runtime.Record) (group, error) {
+	if rec.Cgroup == "" {
+		return session{rec: rec, record: r.record, logPath: LogPath(r.opts.Dir)}, nil
+	}
+	c, err := recordedCgroup(rec.Cgroup, r.opts.DataDir, rec.Gateway, rec.Generation)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("its cgroup cannot be used"), err)
+	}
+	return c, nil
+}
