@@ -1,0 +1,42 @@
+package event
+
+import "time"
+
+// Kind is the sort of an event; a stable word.
+type Kind string
+
+// The kinds.
+const (
+	CreelStarted   Kind = "creel_started"
+	CreelStopped   Kind = "creel_stopped"
+	Starting       Kind = "starting"     // an instance is being started
+	StartFailed    Kind = "start_failed" // it could not be started, or was not ready in time
+	Ready          Kind = "ready"        // it answers
+	Adopted        Kind = "adopted"      // a running instance was taken over
+	Suspect        Kind = "suspect"      // it refused a connection or fell silent
+	Cleared        Kind = "cleared"      // the suspicion was false
+	Exited         Kind = "exited"       // its main process ended
+	Killed         Kind = "killed"       // creel killed it, or what was left of it
+	Draining       Kind = "draining"     // no new requests; those under way go on
+	Stopping       Kind = "stopping"     // asked to end
+	Stopped        Kind = "stopped"      // ended, as asked for
+	Backoff        Kind = "backoff"      // waiting before the next start
+	Failed         Kind = "failed"       // given up until told otherwise
+	Poisoned       Kind = "poisoned"     // a request was found to end every instance it reaches
+	Replayed       Kind = "replayed"     // requests were sent again after a crash
+	ConfigChanged  Kind = "config_changed"
+	RecordRefused  Kind = "record_refused"  // an instance record could not be trusted
+	JournalTrouble Kind = "journal_trouble" // events were lost, or a damaged file was set aside
+)
+
+// Event is one thing that happened.
+type Event struct {
+	Seq        uint64         `json:"seq"`  // grows by one; set by the journal, goes on across restarts
+	Time       time.Time      `json:"time"` // UTC; set by the journal if zero
+	Kind       Kind           `json:"kind"`
+	Gateway    string         `json:"gateway,omitempty"`
+	Generation uint64         `json:"generation,omitempty"`
+	Message    string         `json:"message"`          // one sentence for a person
+	Cause      string         `json:"cause,omitempty"`  // stable word: exit_code, signal, oom, port_taken, config_refused, asked, …
+	Fields     map[string]any `json:"fields,omitempty"` // what else is known; redacted
+}

@@ -1,0 +1,143 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/lmittmann/tint"
+)
+
+// Keys of log attributes. A thing has one name in all of creel's log lines.
+const (
+	KeyGateway    = "gateway"     // name of the gateway
+	KeyGeneration = "generation"  // number of the instance
+	KeyRequestID  = "request_id"  // see RequestID
+	KeyError      = "error"       // an error, or its text
+	KeyState      = "state"       // state of the supervisor
+	KeyCause      = "cause"       // stable word: why
+	KeyPID        = "pid"         // process id
+	KeyPort       = "port"        // TCP port
+	KeyPath       = "path"        // a file, or the path of a URL
+	KeyMethod     = "method"      // HTTP method
+	KeyStatus     = "status"      // HTTP status code
+	KeyDuration   = "duration"    // how long it took
+	KeyAttempt    = "attempt"     // number of the attempt, from 1
+	KeyRemoteAddr = "remote_addr" // address of a client
+	KeyEvent      = "event"       // kind of a journal event
+	KeySeq        = "seq"         // sequence number of a journal event
+	KeyCount      = "count"       // how many
+)
+
+// Formats of the log.
+const (
+	FormatText = "text"
+	FormatJSON = "json"
+)
+
+// NewLogger returns creel's logger: one line per record on w, secrets removed.
+// level is debug, info, warn or error, and empty means info. format is text or
+// json, and empty means text. Text is coloured if w is a terminal and the
+// environment does not object (NO_COLOR, see no-color.org, or TERM=dumb).
+func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	return newLogger(w, level, format, wantsColour(w))
+}
+
+func newLogger(w io.Writer, level, format string, colour bool) (*slog.Logger, error) {
+	var least slog.Level
+	switch level {
+	case "debug":
+		least = slog.LevelDebug
+	case "", "info":
+		least = slog.LevelInfo
+	case "warn":
+		least = slog.LevelWarn
+	case "error":
+		least = slog.LevelError
+	default:
+		return nil, fmt.Errorf("cannot log at level %q: use debug, info, warn or error", level)
+	}
+	var h slog.Handler
+	switch format {
+	case FormatJSON:
+		h = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})
+	case "", FormatText:
+		if colour {
+			h = tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: "15:04:05.000"})
+		} else {
+			h = slog.NewTextHandler(w, &slog.HandlerOptions{Level: least})
+		}
+	default:
+		return nil, fmt.Errorf("cannot log in format %q: use text or json", format)
+	}
+	return slog.New(NewRedactHandler(h)), nil
+}
+
+// wantsColour tells whether w is a terminal, or at least the kind of device
+// that terminals are, that may be sent colours.
+func wantsColour(w io.Writer) bool {
+	f, ok := w.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&fs.ModeCharDevice != 0
+}
+
+// redactHandler removes secrets before another handler formats a record.
+type redactHandler struct{ next slog.Handler }
+
+// NewRedactHandler returns a handler that passes records on to next without
+// secrets in the message, in attributes and in groups. Values that are neither
+// numbers, times nor strings are passed on as RedactValue gives them.
+func NewRedactHandler(next slog.Handler) slog.Handler { return redactHandler{next} }
+
+func (h redactHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return h.next.Enabled(ctx, l)
+}
+
+func (h redactHandler) Handle(ctx context.Context, r slog.Record) error {
+	clean := slog.NewRecord(r.Time, r.Level, Redact(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		clean.AddAttrs(redactAttr(a))
+		return true
+	})
+	return h.next.Handle(ctx, clean)
+}
+
+func (h redactHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	clean := make([]slog.Attr, len(attrs))
+	for i, a := range attrs {
+		clean[i] = redactAttr(a)
+	}
+	return redactHandler{h.next.WithAttrs(clean)}
+}
+
+func (h redactHandler) WithGroup(name string) slog.Handler {
+	return redactHandler{h.next.WithGroup(name)}
+}
+
+func redactAttr(a slog.Attr) slog.Attr {
+	v := a.Value.Resolve()
+	switch v.Kind() {
+	case slog.KindString:
+		v = slog.StringValue(redactNamed(classify(a.Key) != plainName, v.String()))
+	case slog.KindAny:
+		v = slog.AnyValue(RedactValue(a.Key, v.Any()))
+	case slog.KindGroup:
+		group := v.Group()
+		clean := make([]slog.Attr, len(group))
+		for i, member := range group {
+			clean[i] = redactAttr(member)
+		}
+		v = slog.GroupValue(clean...)
+	case slog.KindInt64, slog.KindUint64, slog.KindFloat64:
+		if classify(a.Key) != plainName {
+			v = slog.StringValue(Mask)
+		}
+	}
+	return slog.Attr{Key: a.Key, Value: v}
+}
