@@ -1,0 +1,10 @@
+// Command crashgw is the gateway that fails on demand, as a program of its own.
+// Package crashgw documents every switch.
+package main
+
+import "creel/test/crashgw"
+
+func main() {
+	crashgw.RunIfAsked()
+	crashgw.Main()
+}

@@ -1,0 +1,12 @@
+package crashgw
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	RunIfAsked()
+	goleak.VerifyTestMain(m)
+}
