@@ -251,11 +251,19 @@ func TestRemovedUnderneath(t *testing.T) {
 	}
 	record(t, j, 2)
 	wantSeqs(t, "without the file", all(t, ReadDir(dir, 0, 0)), span(3, 4))
+	if err := os.Rename(filepath.Join(dir, active), filepath.Join(dir, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, active), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record(t, j, 2)
+	wantSeqs(t, "with another file", all(t, ReadDir(dir, 0, 0)), span(5, 6))
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	record(t, j, 2)
-	wantSeqs(t, "without the folder", all(t, ReadDir(dir, 0, 0)), span(5, 6))
+	wantSeqs(t, "without the folder", all(t, ReadDir(dir, 0, 0)), span(7, 8))
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +276,7 @@ func TestRemovedUnderneath(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "Health is well", func() bool { return j.Health() == nil })
-	wantSeqs(t, "with the folder again", all(t, ReadDir(dir, 0, 0)), span(7, 7))
+	wantSeqs(t, "with the folder again", all(t, ReadDir(dir, 0, 0)), span(9, 9))
 }
 
 // The data folder comes to light after the start, with a journal in it.

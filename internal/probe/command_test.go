@@ -89,7 +89,9 @@ func TestCommandLeavesNothingBehind(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			pidFile := filepath.Join(t.TempDir(), "pid")
-			ctx, cancel := context.WithCancel(t.Context())
+			limit, stop := context.WithTimeout(t.Context(), 20*time.Second)
+			defer stop()
+			ctx, cancel := context.WithCancel(limit)
 			defer cancel()
 			if tt.cancel {
 				go func() {
@@ -110,12 +112,12 @@ func TestCommandLeavesNothingBehind(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			}
-			pid := awaitFile(t.Context(), pidFile)
+			pid := awaitFile(limit, pidFile)
 			if pid <= 0 {
 				t.Fatal("the child was not started")
 			}
 			for !gone(pid) {
-				if t.Context().Err() != nil {
+				if limit.Err() != nil {
 					t.Fatal("the child is still there")
 				}
 			}

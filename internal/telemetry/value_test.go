@@ -45,6 +45,7 @@ func TestRedactValue(t *testing.T) {
 		{"header", "h", http.Header{"Cookie": {"a"}, "X-A": {"b"}}, `{"Cookie":["[redacted]"],"X-A":["b"]}`},
 		{"map", "m", map[string]any{"token": "x", "n": 1, "l": []any{"secret=y"}},
 			`{"l":["secret=[redacted]"],"n":1,"token":"[redacted]"}`},
+		{"secret in a name", "m", map[string]any{"/?key=x": 1}, `{"/?key=[redacted]":1}`},
 		{"list by name", "credentials", []string{"x", "y"}, `["[redacted]","[redacted]"]`},
 		{"struct", "s", nested{Name: "n", APIKey: "x", Big: math.MaxInt64, Children: []nested{{APIKey: "y"}}},
 			`{"Children":[{"Children":null,"apiKey":"[redacted]","big":0,"name":""}],"apiKey":"[redacted]","big":9223372036854775807,"name":"n"}`},

@@ -1,0 +1,254 @@
+package gateway
+
+// The actions of the rules. Each is called when the machine is in the rule's new
+// state already, changes what else is known, and says what is to be done.
+
+// launch starts an instance because someone wants it: the past is forgotten.
+func (m *Machine) launch(e Event) []Effect {
+	m.Fruitless = 0
+	return m.begin()
+}
+
+// renew starts an instance with a new configuration, of which the fate of those
+// before it says nothing.
+func (m *Machine) renew(e Event) []Effect {
+	if e.Kind == LaunchFailed {
+		m.lost(e)
+	}
+	return m.launch(e)
+}
+
+// relaunch starts the next instance in a row.
+func (m *Machine) relaunch(e Event) []Effect {
+	if e.Kind == LaunchFailed {
+		m.lost(e)
+	}
+	if e.Kind == TimeUp && m.Fruitless >= m.Policy.Fruitless {
+		m.Fruitless = m.Policy.Fruitless - 1 // one try; if it is fruitless too: failed again
+	}
+	return m.begin()
+}
+
+func (m *Machine) begin() []Effect {
+	m.Begun++
+	m.Generation = m.Begun
+	m.Epoch++ // a second launch in the same state is a new wait
+	m.Asked, m.Launched, m.Killing, m.Then = false, false, false, ThenRetry
+	m.WasReady, m.Renewed = false, false
+	return []Effect{{Kind: Launch}}
+}
+
+func (m *Machine) adopt(e Event) []Effect {
+	m.own(e)
+	m.Then = ThenRetry
+	return []Effect{{Kind: Watch}, {Kind: AwaitReady}}
+}
+
+// stopFound ends a found instance that should have ended before creel did.
+func (m *Machine) stopFound(e Event) []Effect {
+	m.Then = ThenStop
+	return m.endFound(e)
+}
+
+// endFound ends a found instance; Then says already what follows.
+func (m *Machine) endFound(e Event) []Effect {
+	m.own(e)
+	return m.terminateFresh(e)
+}
+
+func (m *Machine) clearFound(e Event) []Effect {
+	m.own(e)
+	m.Last = e.End
+	m.Then = ThenStop
+	return m.kill()
+}
+
+// own makes a found instance the present one.
+func (m *Machine) own(e Event) {
+	m.Generation, m.Begun = e.Generation, max(m.Begun, e.Generation)
+	m.Launched, m.WasReady = true, false
+}
+
+func (m *Machine) awaitReady(Event) []Effect {
+	m.Launched = true
+	return []Effect{{Kind: Watch}, {Kind: AwaitReady}}
+}
+
+func (m *Machine) ready(Event) []Effect {
+	m.WasReady = true
+	if m.Fruitless == 0 {
+		return nil
+	}
+	return []Effect{{Kind: Arm, After: m.Policy.Stable}}
+}
+
+func (m *Machine) forgive(Event) []Effect {
+	m.Fruitless = 0
+	return nil
+}
+
+func (m *Machine) check(Event) []Effect { return []Effect{{Kind: Check}} }
+
+// lost counts an instance that ended by itself. That one meant to end excuses
+// only an instance which has been ready: else a gateway that starts, wants to be
+// started again and so on would do so for ever without a pause.
+func (m *Machine) lost(e Event) {
+	m.Last = e.End
+	m.Last.Generation = m.Generation
+	switch {
+	case e.End.Benign && m.WasReady:
+	case e.Served:
+		m.Fruitless = 0
+	default:
+		m.Fruitless++
+	}
+}
+
+func (m *Machine) clearCrashed(e Event) []Effect {
+	m.lost(e)
+	m.Then = ThenRetry
+	return m.kill()
+}
+
+// replaceSilent ends an instance that does not answer: in good order if it can
+// be had soon, since requests wait for its successor.
+func (m *Machine) replaceSilent(e Event) []Effect {
+	m.lost(e)
+	m.Then = ThenRetry
+	m.Killing = false
+	return []Effect{{Kind: Terminate}, {Kind: Arm, After: min(m.Policy.Grace, m.Policy.SilentGrace)}}
+}
+
+func (m *Machine) terminate(Event) []Effect {
+	m.Killing = false
+	return []Effect{{Kind: Terminate}, {Kind: Arm, After: m.Policy.Grace}}
+}
+
+func (m *Machine) terminateFresh(e Event) []Effect {
+	m.Launched = true
+	return append([]Effect{{Kind: Watch}}, m.terminate(e)...)
+}
+
+func (m *Machine) terminateToStop(e Event) []Effect {
+	m.thenStop(e)
+	return m.terminate(e)
+}
+
+func (m *Machine) terminateToStart(e Event) []Effect {
+	m.thenStart(e)
+	return m.terminate(e)
+}
+
+// clear ends what is left, once the main process has ended or its grace is over.
+func (m *Machine) clear(e Event) []Effect {
+	m.noteEnd(e)
+	return m.kill()
+}
+
+// clearUnasked is clear for an instance that ended before it was asked to.
+func (m *Machine) clearUnasked(e Event) []Effect {
+	m.Last = e.End
+	m.Last.Generation = m.Generation
+	return m.kill()
+}
+
+// noteEnd keeps how the main process ended, unless it is known already why.
+func (m *Machine) noteEnd(e Event) []Effect {
+	if e.Kind != Exited || m.Last.Generation == m.Generation {
+		return nil
+	}
+	m.Last = e.End
+	m.Last.Generation = m.Generation
+	if m.Then != ThenRetry {
+		m.Last.Cause, m.Last.Benign = CauseAsked, true
+	}
+	return nil
+}
+
+func (m *Machine) kill() []Effect {
+	m.Killing = true
+	m.Epoch++ // the grace timer is void
+	return []Effect{{Kind: Kill}}
+}
+
+func (m *Machine) killLater(Event) []Effect {
+	m.Killing = false
+	return []Effect{{Kind: Arm, After: m.Policy.KillRetry}}
+}
+
+func (m *Machine) drainToStop(e Event) []Effect {
+	m.thenStop(e)
+	return m.drain()
+}
+
+func (m *Machine) drainToStart(e Event) []Effect {
+	m.thenStart(e)
+	return m.drain()
+}
+
+func (m *Machine) drain() []Effect {
+	return []Effect{{Kind: Drain}, {Kind: Arm, After: m.Policy.Drain}}
+}
+
+func (m *Machine) thenStop(Event) []Effect {
+	m.Then, m.Asked = ThenStop, true
+	return nil
+}
+
+func (m *Machine) thenStart(Event) []Effect {
+	m.Then, m.Asked = ThenStart, false
+	return nil
+}
+
+func (m *Machine) callOff(e Event) []Effect {
+	m.thenStop(e)
+	return []Effect{{Kind: CallOff}}
+}
+
+func (m *Machine) callOffToStart(e Event) []Effect {
+	m.thenStart(e)
+	return []Effect{{Kind: CallOff}}
+}
+
+// wantAgain takes back a stop, or says what is so already.
+func (m *Machine) wantAgain(e Event) []Effect {
+	if m.Then == ThenStop {
+		m.thenStart(e)
+	}
+	return nil
+}
+
+func (m *Machine) noteRenewed(Event) []Effect {
+	m.Renewed = true
+	return nil
+}
+
+func (m *Machine) noteAsked(Event) []Effect {
+	m.Asked = true
+	return nil
+}
+
+func (m *Machine) rest(Event) []Effect {
+	m.Fruitless = 0
+	return nil
+}
+
+func (m *Machine) pause(e Event) []Effect {
+	if e.Kind == LaunchFailed {
+		m.lost(e)
+	}
+	d := m.Policy.Pause(m.Fruitless, e.Roll)
+	m.NextStart = e.At.Add(d)
+	return []Effect{{Kind: Arm, After: d}}
+}
+
+func (m *Machine) giveUp(e Event) []Effect {
+	if e.Kind == LaunchFailed {
+		m.lost(e)
+	}
+	if m.Last.Permanent || m.Policy.RetryFailed == 0 {
+		return nil
+	}
+	m.NextStart = e.At.Add(m.Policy.RetryFailed)
+	return []Effect{{Kind: Arm, After: m.Policy.RetryFailed}}
+}

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+)
+
+// Start wants the gateway to run. It returns when that has been taken note of.
+// If that cannot be written down, nothing is changed and the error says why.
+func (s *Supervisor) Start(ctx context.Context) error {
+	return s.ask(ctx, AskStart, false)
+}
+
+// Stop wants the gateway to stop and to stay stopped, over a restart of creel
+// too. It returns when that has been taken note of. If that cannot be written
+// down the gateway is stopped all the same, and the error says that it will not
+// stay so when creel starts again.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	return s.ask(ctx, AskStop, true)
+}
+
+// Restart wants a new instance, of a stopped gateway too. Requests under way may
+// end first (Policy.Drain). Errors are as for Start.
+func (s *Supervisor) Restart(ctx context.Context) error {
+	return s.ask(ctx, AskRestart, false)
+}
+
+// ConfigChanged says that the gateway's configuration is another: a failed
+// gateway is given a new chance.
+func (s *Supervisor) ConfigChanged(ctx context.Context) error {
+	_, err := s.send(ctx, ConfigNew)
+	return err
+}
+
+func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) error {
+	// One at a time, from the file to the machine: otherwise a Start and a Stop
+	// that meet could leave the file saying one thing and the machine the other.
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-s.done:
+		return errClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	kept := s.intent.change(func(i *intent) { i.Stopped = stopped })
+	if kept != nil && !stopped {
+		return kept
+	}
+	if _, err := s.send(ctx, kind); err != nil {
+		return err
+	}
+	if kept != nil {
+		return fmt.Errorf("the gateway is being stopped, but will start again with creel: %w", kept)
+	}
+	return nil
+}
+
+// send hands an event to run and waits until it has been dealt with.
+func (s *Supervisor) send(ctx context.Context, kind EventKind) (bool, error) {
+	taken := make(chan bool, 1)
+	select {
+	case s.inbox <- message{Event: Event{Kind: kind}, taken: taken}:
+		return <-taken, nil // run deals with it at once, and never blocks
+	case <-s.done:
+		return false, errClosed
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}

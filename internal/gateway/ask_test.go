@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestAsksThatMeet: when Start and Stop are called at once, the file and the
+// machine agree in the end.
+func TestAsksThatMeet(t *testing.T) {
+	for range 20 {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, keepsIntent(t)).run()
+			var calls sync.WaitGroup
+			for range 8 {
+				calls.Go(func() { r.ask2(r.Start) })
+				calls.Go(func() { r.ask2(r.Stop) })
+				calls.Go(func() { r.ask2(r.Restart) })
+			}
+			calls.Wait()
+			pass(time.Hour)
+			if kept, asked := r.intent.get().Stopped, r.Status().StopAsked; kept != asked || asked != (r.Status().State == Stopped) {
+				t.Fatalf("kept %v, asked %v, state %s", kept, asked, r.Status().State)
+			}
+		})
+	}
+}
+
+// TestOneAskAtATime: what a call writes down is what the machine hears next.
+func TestOneAskAtATime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t) // does not run yet, so that calls stay under way
+		var calls sync.WaitGroup
+		calls.Go(func() { r.ask2(r.Stop) })
+		synctest.Wait()
+		calls.Go(func() { r.ask2(r.Start) })
+		synctest.Wait()
+		if !r.intent.get().Stopped {
+			t.Error("the second call is written down before the machine has heard of the first")
+		}
+		r.run()
+		calls.Wait()
+		r.wants(Ready, 1)
+	})
+}
+
+// ask2 is ask for use beside others.
+func (r *rig) ask2(f func(context.Context) error) {
+	if err := f(r.Context()); err != nil {
+		r.Error(err)
+	}
+}
+
+// keepsIntent gives a supervisor a file for its intent.
+func keepsIntent(t *testing.T) func(*Options) {
+	path := filepath.Join(t.TempDir(), "intent.json")
+	return func(o *Options) { o.IntentPath = path }
+}
+
+// TestAskWithEndedContext: a call whose context is over does not hang.
+func TestAskWithEndedContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t) // does not run
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, f := range []func(context.Context) error{r.Start, r.Stop, r.Restart, r.ConfigChanged} {
+			if err := f(ctx); err == nil {
+				t.Error("no error")
+			}
+		}
+		if _, err := r.WaitFor(ctx, Status.Ready); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+// TestUnwritableIntent: a start that cannot be written down is refused, a stop
+// is carried out and says that it will not last.
+func TestUnwritableIntent(t *testing.T) {
+	dir := t.TempDir()
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(o *Options) { o.IntentPath = filepath.Join(dir, "sub", "intent.json") })
+		if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r.run()
+		r.wants(Ready, 1)
+		// A folder that is gone cannot be written to, not even by root.
+		if err := os.RemoveAll(filepath.Join(dir, "sub")); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Stop(t.Context()); err == nil {
+			t.Error("a stop that will not last gives no error")
+		}
+		r.wants(Stopped)
+		r.intent.now.Stopped = true // as if that stop had been written down
+		if err := r.Start(t.Context()); err == nil {
+			t.Error("a start that cannot be written down gives no error")
+		}
+		r.wants(Stopped, 1)
+	})
+}

@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"creel/internal/event"
+	"creel/internal/runtime"
+)
+
+// Close stops the gateway in good order and ends the supervisor. When ctx ends
+// first, the gateway is killed. It says nothing about what a person wants: the
+// next creel starts the gateway as configured. After Leave it does nothing.
+func (s *Supervisor) Close(ctx context.Context) error {
+	s.closing.Store(true)
+	_, err := s.send(ctx, AskStop)
+	if err == nil {
+		_, err = s.WaitFor(ctx, func(st Status) bool { return st.State == Stopped })
+	}
+	s.Leave()
+	if err == nil || errors.Is(err, errClosed) {
+		return nil
+	}
+	return s.killLeft(context.WithoutCancel(ctx))
+}
+
+// killLeft ends what runs though run has ended, and all tasks with it.
+func (s *Supervisor) killLeft(ctx context.Context) error {
+	left := s.late // a launch that could not be called off any more
+	if left == nil {
+		left = s.running()
+	}
+	if left == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	if err := left.Kill(ctx); err != nil {
+		return fmt.Errorf("cannot end the gateway (pid %d): %w", left.Record().PID, err)
+	}
+	s.journal(event.Killed, "it had no time left to end, since creel ends; killed", nil)
+	return nil
+}
+
+// Leave ends the supervisor and leaves the instance running, for the next creel
+// to find (I6). It returns when all its goroutines have ended. A launch under
+// way is called off; a kill under way is finished.
+func (s *Supervisor) Leave() {
+	s.cancel(errClosed)
+	if s.ran.CompareAndSwap(false, true) {
+		s.end() // Run was never called, and has nothing to do any more
+		close(s.done)
+	}
+	<-s.done
+	s.tasks.Wait()
+}
+
+// end is the end of run.
+func (s *Supervisor) end() {
+	s.endWaits()
+	if s.launch != nil {
+		s.launch()
+	}
+	s.broker.refuse(shuttingDown())
+}
+
+// running is the present instance, or nil in states in which none is left.
+func (s *Supervisor) running() runtime.Instance {
+	switch s.machine.State {
+	case Stopped, Backoff, Failed:
+		return nil
+	case Starting, Ready, Suspect, Draining, Stopping:
+	}
+	return s.inst
+}

@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestLeave: the instance runs on, and nobody gets a lease or an answer any more.
+func TestLeave(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		l := r.lease()
+		waiting := make(chan *Unavailable)
+		i := r.rt.now()
+		i.ready.set(false)
+		l.Unreachable()
+		go func() { waiting <- r.refusal(time.Minute) }()
+		r.wants(Suspect)
+		r.Leave()
+		if u := <-waiting; u.Code != CodeShuttingDown {
+			t.Errorf("code %s for who waits", u.Code)
+		}
+		if u := r.refusal(time.Minute); u.Code != CodeShuttingDown {
+			t.Errorf("code %s for who comes", u.Code)
+		}
+		if i.terms.Load()+i.kills.Load() != 0 || r.rt.now() == nil {
+			t.Error("the instance was not left in peace")
+		}
+		for _, f := range []func(context.Context) error{r.Start, r.Stop, r.Restart, r.ConfigChanged} {
+			if err := f(t.Context()); !errors.Is(err, errClosed) {
+				t.Errorf("got %v, want errClosed", err)
+			}
+		}
+		if _, err := r.WaitFor(t.Context(), Status.Ready); !errors.Is(err, errClosed) {
+			t.Errorf("got %v, want errClosed", err)
+		}
+		l.Unreachable()
+		l.Release()
+		if err := r.Close(t.Context()); err != nil || i.terms.Load() != 0 {
+			t.Errorf("Close after Leave: %v", err)
+		}
+		r.Supervisor.Run() // returns at once
+	})
+}
+
+// TestClose: the gateway is stopped in good order, and starts again with the next
+// creel, since no person has stopped it.
+func TestClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, keepsIntent(t)).run()
+		i := r.rt.now()
+		l := r.lease()
+		closed := make(chan error)
+		go func() { closed <- r.Close(t.Context()) }()
+		r.wants(Draining)
+		if u := r.refusal(time.Minute); u.Code != CodeShuttingDown {
+			t.Errorf("code %s", u.Code)
+		}
+		// Nobody starts it under Close's feet.
+		r.ask(r.Start)
+		r.ask(r.Restart)
+		r.wants(Draining)
+		l.Release()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if i.terms.Load() != 1 || r.rt.now() != nil {
+			t.Errorf("terminated %d times, left: %v", i.terms.Load(), r.rt.now())
+		}
+		r.wantsJournal("starting 1", "ready 1", "draining 1", "stopping 1", "exited 1 asked", "stopped 1")
+		r = r.again().run()
+		r.wants(Ready, 1, 2)
+	})
+}
+
+// TestCloseWithoutTime: when its context ends first, the gateway is killed, in
+// every state and even if it comes out of a launch that cannot be called off.
+func TestCloseWithoutTime(t *testing.T) {
+	for _, s := range States {
+		t.Run(string(s), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t)
+				inState[s](r)
+				r.wants(s)
+				if i := r.rt.now(); i != nil {
+					i.ignoreTerm.Store(true)
+					i.unkillable.Store(false)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				if err := r.Close(ctx); err != nil {
+					t.Error(err)
+				}
+				if r.rt.now() != nil {
+					t.Error("an instance is left")
+				}
+			})
+		})
+	}
+	t.Run("launch", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r, release := hangingLaunch(t, true)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			time.AfterFunc(2*time.Second, release)
+			if err := r.Close(ctx); err != nil {
+				t.Error(err)
+			}
+			if n := r.rt.starts(); len(n) != 1 || r.rt.now() != nil {
+				t.Errorf("started %v, left: %v", n, r.rt.now())
+			}
+		})
+	})
+	t.Run("cannot be killed", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t).run()
+			r.rt.now().ignoreTerm.Store(true)
+			r.rt.now().unkillable.Store(true)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := r.Close(ctx); err == nil || !strings.Contains(err.Error(), "pid 1001") {
+				t.Errorf("got %v, want an error that names pid 1001", err)
+			}
+		})
+	})
+}
+
+// TestLeaveCallsALaunchOff, but what came out of it too late is left for the
+// next creel to find.
+func TestLeaveCallsALaunchOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, _ := hangingLaunch(t, false)
+		r.Leave()
+		if len(r.rt.starts()) != 0 {
+			t.Error("launched")
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		r, release := hangingLaunch(t, true)
+		left := make(chan struct{})
+		go func() {
+			r.Leave()
+			close(left)
+		}()
+		synctest.Wait()
+		release()
+		<-left
+		r.rt.change(func(h *hooks) { h.onStart = nil })
+		r = r.again().run()
+		r.wants(Ready, 1)
+		if !r.Status().Adopted {
+			t.Error("not adopted")
+		}
+	})
+}
+
+// TestNeverRun: a supervisor that is given up before Run leaves nothing behind.
+func TestNeverRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.Leave()
+		r.Supervisor.Run()
+		if u := r.refusal(time.Minute); u.Code != CodeShuttingDown {
+			t.Errorf("code %s", u.Code)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// SuspectAfter is how many crashes running a request may have met before it is
+// let through alone: if the next instance dies with nothing else to blame, the
+// request is poison (see Ask).
+const SuspectAfter = 2
+
+// Ask is what a request brings when it asks for a lease.
+type Ask struct {
+	// Until is when the request's hold time is over.
+	Until time.Time
+	// Crashes is in how many crashes running this request was in flight. From
+	// SuspectAfter on it is a suspect: it gets its lease alone, while all
+	// others wait until its answer has begun (or trialLimit has passed), so
+	// that the next crash convicts it and no innocent request beside it.
+	Crashes int
+}
+
+// Lease is the right to send one request to one instance. The zero Lease holds
+// nothing. It is not for concurrent use.
+type Lease struct {
+	inst     *instance
+	broker   *broker
+	trial    *trial // not nil: granted to a suspect
+	released bool
+}
+
+// Generation is the number of the instance.
+func (l *Lease) Generation() uint64 { return l.inst.number }
+
+// Addr is where the instance serves, as host:port.
+func (l *Lease) Addr() string { return l.inst.addr }
+
+// Ended is closed as soon as the instance's main process has ended.
+func (l *Lease) Ended() <-chan struct{} { return l.inst.ended }
+
+// Crashed tells, once Ended is closed, whether the instance ended without
+// having been asked to in good order. One that fell silent and was ended for it
+// has crashed.
+func (l *Lease) Crashed() bool { return l.inst.fate.Load() != askedToEnd }
+
+// OnTrial tells whether the request was let through as a suspect, with others
+// kept waiting.
+func (l *Lease) OnTrial() bool { return l.trial != nil }
+
+// Begun says that the answer has begun: whatever happens now, this request will
+// not be sent again.
+func (l *Lease) Begun() {
+	if l.trial != nil {
+		l.broker.trialOver(l.trial)
+	}
+}
+
+// Served says that the instance has answered a request in full: it is of use.
+func (l *Lease) Served() {
+	if !l.inst.served.Load() {
+		l.inst.served.Store(true)
+	}
+}
+
+// Unreachable says that no connection could be made to the instance. While its
+// process lives, the supervisor then checks it and lets requests wait; a report
+// on an instance that is no longer the present one is of no consequence (I3).
+func (l *Lease) Unreachable() { l.broker.unreachable(l.inst) }
+
+// Release gives the lease back. It must be called once, and may be called again
+// on the same Lease, but not on a copy of it.
+func (l *Lease) Release() {
+	if l.inst == nil || l.released {
+		return
+	}
+	l.released = true
+	l.Begun()
+	l.inst.leave()
+}
+
+// instance is the face of a running instance towards lease holders.
+type instance struct {
+	number uint64
+	addr   string
+	done   <-chan struct{} // of the runtime: closed when the main process has ended
+	ended  chan struct{}   // closed right afterwards, when fate is decided
+	fate   atomic.Int32    // how its end came about; the first to decide is right
+	served atomic.Bool     // it has answered a request in full
+	closed atomic.Bool     // no new leases
+	leases atomic.Int64    // leases held
+	idle   chan struct{}   // gets a value when the last lease is given back while closed
+
+	// owned by run
+	told   chan struct{} // closed when its watch is over; nil: not watched
+	killed bool          // a kill was tried
+}
+
+// The values of fate.
+const (
+	undecided  int32 = iota
+	askedToEnd       // creel asked it to end
+	crashed          // it ended before it was asked to
+)
+
+func newInstance(number uint64, addr string, done <-chan struct{}) *instance {
+	return &instance{number: number, addr: addr, done: done, ended: make(chan struct{}), idle: make(chan struct{}, 1)}
+}
+
+// decide settles how the instance ends. Of one that has ended already nobody
+// can ask it any more, even if its watch has yet to say so.
+func (i *instance) decide(fate int32) {
+	if i.hasEnded() {
+		fate = crashed
+	}
+	i.fate.CompareAndSwap(undecided, fate)
+}
+
+func (i *instance) hasEnded() bool {
+	select {
+	case <-i.done:
+		return true
+	default:
+		return false
+	}
+}
+
+var errEnded = errors.New("the instance has ended")
+
+// enter takes a lease unless the instance is closed. Adding first and looking
+// afterwards makes sure that whoever closes it either is seen here or sees this
+// lease in the count.
+func (i *instance) enter() bool {
+	i.leases.Add(1)
+	if i.closed.Load() {
+		i.leave()
+		return false
+	}
+	return true
+}
+
+func (i *instance) leave() {
+	if i.leases.Add(-1) == 0 && i.closed.Load() {
+		select {
+		case i.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// drained waits until no lease is held, and returns an error if ctx or the
+// instance ends first. The instance must be closed.
+func (i *instance) drained(ctx context.Context) error {
+	for i.leases.Load() > 0 {
+		select {
+		case <-i.idle:
+		case <-i.ended:
+			return errEnded
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"slices"
+	"time"
+)
+
+// Machine is the pure part of a supervisor: what is known of a gateway, and by
+// the rules below what follows from an event. It has no clock, no randomness
+// and no input or output; events bring the time and the dice.
+type Machine struct {
+	Policy Policy
+
+	State      State
+	Since      time.Time // when State was entered
+	Epoch      uint64    // grows with each change of state; results of an older epoch are dropped
+	Generation uint64    // number of the present or last instance
+	Begun      uint64    // highest number ever given to a launch; no number is given twice
+	Asked      bool      // someone asked for it to be stopped, and demand alone must not start it
+	Launched   bool      // Starting: the command runs
+	WasReady   bool      // the present instance has been ready
+	Renewed    bool      // the configuration changed after the present launch began
+	Killing    bool      // Stopping: a Kill is under way
+	Then       Then      // Draining, Stopping: what follows
+	Fruitless  int       // instances in a row that ended before they answered a request
+	Last       End       // how the last instance ended
+	NextStart  time.Time // Backoff, Failed: when the next start is due; zero: never
+}
+
+// Next takes an event and says what is to be done. It reports false, and
+// changes nothing, if the event is stale or of no consequence in this state.
+func (m *Machine) Next(e Event) ([]Effect, bool) {
+	if m.stale(e) {
+		return nil, false
+	}
+	i := m.fitting(e)
+	if i < 0 {
+		return nil, false
+	}
+	r := rules[i]
+	if r.to != m.State {
+		m.Epoch++
+		m.Since = e.At
+		m.State = r.to
+		m.NextStart = time.Time{}
+	}
+	return r.do(m, e), true
+}
+
+// fitting is the index of the first rule that fits, or -1.
+func (m *Machine) fitting(e Event) int {
+	return slices.IndexFunc(rules, func(r rule) bool {
+		return r.from == m.State && r.on == e.Kind && (r.when.holds == nil || r.when.holds(m, e))
+	})
+}
+
+// stale tells whether an event belongs to the past: another instance, or a
+// wait that was begun in another state (I3).
+func (m *Machine) stale(e Event) bool {
+	switch e.Kind {
+	case Launched, LaunchFailed, Reported, Exited, Gone, NotGone:
+		return e.Generation != m.Generation
+	case Answered, Unanswered, Drained, TimeUp:
+		return e.Epoch != m.Epoch
+	case Found, FoundDead, Demand, AskStart, AskStop, AskRestart, ConfigNew:
+		return false
+	}
+	return true
+}
+
+// fruitlessAfter is the count of fruitless instances in a row once e, a failed
+// launch, is counted in; ends of running instances are counted by lost.
+func (m *Machine) fruitlessAfter(e Event) int {
+	if e.Kind == LaunchFailed {
+		return m.Fruitless + 1
+	}
+	return m.Fruitless
+}

@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"creel/internal/event"
+	"creel/internal/runtime"
+)
+
+// findTimeout bounds the look for an instance.
+const findTimeout = 10 * time.Second
+
+// asider is a Runtime that can put away a record which cannot be trusted.
+type asider interface {
+	SetAside(ctx context.Context) (path string, err error)
+}
+
+// reconcile finds out what an earlier creel has left: an instance that runs is
+// taken over, or ended if a person's stop was under way; one that has ended is
+// cleared away; a record that cannot be trusted is put aside and said so.
+//
+// Requests may wait already. They must not start anything before it is known
+// whether something runs (I1), so the gate stays shut until the end of it.
+func (s *Supervisor) reconcile() {
+	if s.intentTrouble != nil {
+		s.log.Warn("starting as configured", "error", s.intentTrouble)
+		s.opts.Journal.Record(event.Event{Kind: event.RecordRefused, Gateway: s.opts.Name, Message: s.intentTrouble.Error()})
+	}
+	kept := s.intent.get()
+	s.machine.Generation, s.machine.Begun, s.machine.Asked = kept.Generation, kept.Generation, kept.Stopped
+	if u := s.machine.unavailable(); u != nil {
+		s.broker.refuse(u) // it will stay stopped, whatever is found
+	}
+	inst, err := s.find(s.ctx)
+	switch {
+	case err != nil:
+		// No launch goes ahead before a look has succeeded, see start.
+		s.log.Error("cannot tell yet whether the gateway runs", "gateway", s.opts.Name, "error", err)
+	case inst != nil:
+		s.found(inst)
+	}
+	if !s.opts.OnDemand && !s.machine.Asked {
+		s.take(message{Event: Event{Kind: AskStart}})
+	}
+	s.tell()
+}
+
+// found takes over an instance, or clears away what is left of it.
+func (s *Supervisor) found(inst runtime.Instance) {
+	generation := inst.Record().Generation
+	kind, end := Found, End{}
+	if hasEnded(inst) {
+		kind = FoundDead
+		end = End{Generation: generation, At: time.Now(), Cause: CauseCreelAway, Message: "it ended while no creel was watching", Log: s.opts.Tail()}
+	}
+	s.take(message{Event: Event{Kind: kind, Generation: generation, End: end}, inst: inst})
+}
+
+func hasEnded(inst runtime.Instance) bool {
+	select {
+	case <-inst.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// find looks for a recorded instance; nil: there is none.
+func (s *Supervisor) find(ctx context.Context) (runtime.Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	inst, err := s.opts.Runtime.Find(ctx)
+	var refused *runtime.RecordError
+	switch {
+	case err == nil:
+		return inst, nil
+	case errors.Is(err, runtime.ErrNoInstance):
+		return nil, nil
+	case errors.As(err, &refused):
+		return nil, s.putAside(ctx, refused)
+	default:
+		// An instance may well run: its record must stay where it is.
+		return nil, fmt.Errorf("cannot find out whether an instance runs: %w", err)
+	}
+}
+
+// putAside moves a record that cannot be trusted out of the way. Nothing is
+// killed on its word: should the instance it speaks of still run, the port that
+// it holds shows that at the next start.
+func (s *Supervisor) putAside(ctx context.Context, cause error) error {
+	message := cause.Error()
+	var err error
+	if a, ok := s.opts.Runtime.(asider); ok {
+		var path string
+		if path, err = a.SetAside(ctx); err != nil {
+			err = fmt.Errorf("%w; and it cannot be put aside: %w", cause, err)
+			message = err.Error()
+		} else {
+			message += "; it was put aside as " + path
+		}
+	}
+	s.log.Warn("an instance record is not used", "gateway", s.opts.Name, "reason", message)
+	s.opts.Journal.Record(event.Event{Kind: event.RecordRefused, Gateway: s.opts.Name, Message: message})
+	return err
+}

@@ -1,0 +1,296 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"creel/internal/event"
+	"creel/internal/runtime"
+)
+
+// Options are what a Supervisor needs. Name, Runtime, Plan and Prober must be set.
+type Options struct {
+	Name    string
+	Runtime runtime.Runtime
+	// Plan prepares what the instance needs and says what to run. It may take
+	// its time; ctx ends when the start is called off.
+	Plan func(ctx context.Context, generation uint64) (runtime.Spec, error)
+	// Prober tells when an instance is ready.
+	Prober Prober
+	// Explain says in words how an instance ended; nil: Explain of this package.
+	Explain func(exit runtime.Exit, log []string) End
+	// Tail gives the last lines of the instance's output, redacted; may be nil.
+	Tail func() []string
+
+	Policy       Policy
+	ReadyTimeout time.Duration // from start to ready
+	AliveTimeout time.Duration // a suspect's time to answer
+	HoldRequests int           // longest waiting list
+	OnDemand     bool          // start with the first request, not at once
+	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
+
+	Journal  Journal  // may be nil
+	Recorder Recorder // may be nil
+	Logger   *slog.Logger
+}
+
+// Prober waits for an instance to become ready, and tells whether it lives.
+// Both return an error that says what was seen last when ctx ends or the
+// instance dies.
+type Prober interface {
+	Ready(ctx context.Context, inst runtime.Instance) error
+	Alive(ctx context.Context, inst runtime.Instance) error
+}
+
+// Journal takes events.
+type Journal interface{ Record(event.Event) }
+
+// Recorder takes measurements.
+type Recorder interface {
+	State(s string)               // the state that was entered
+	Generation(n uint64)          // the present instance
+	Restart(cause string)         // an instance ended by itself
+	StartSeconds(d time.Duration) // from launch to ready
+}
+
+// errClosed is the cause of contexts that end because the supervisor does.
+var errClosed = errors.New("creel is stopping")
+
+// Supervisor keeps one gateway. One goroutine, run, owns all that is below
+// "owned by run"; everybody else asks by events, or reads what it publishes.
+// Since all wait for that goroutine, it never blocks, but for the first look
+// (findTimeout).
+type Supervisor struct {
+	opts   Options
+	log    *slog.Logger
+	broker *broker
+	inbox  chan message    // unbuffered: what was sent has been taken
+	ctx    context.Context // ends when the supervisor does
+	cancel context.CancelCauseFunc
+	tasks  sync.WaitGroup // effects under way
+	done   chan struct{}  // run has ended
+	ran    atomic.Bool    // Run was called, or never will be
+	status atomic.Pointer[Status]
+	watch  watchers
+
+	wanted  chan struct{} // capacity 1: a request waits for a stopped gateway
+	turn    chan struct{} // holds a value while one of Start, Stop and Restart is at work
+	closing atomic.Bool   // Close was called: nobody starts the gateway any more
+
+	intent        *intentFile
+	intentTrouble error            // from reading it
+	late          runtime.Instance // launched when run had ended; written by the launch's task
+
+	// owned by run
+	machine  Machine
+	inst     runtime.Instance
+	face     *instance
+	timer    *time.Timer
+	waits    context.CancelFunc // ends probes and drains of the present epoch
+	launch   context.CancelFunc // calls off the launch under way
+	launchAt time.Time
+	adopted  bool
+	spent    time.Duration // how long the last start took
+	restarts uint64
+}
+
+// message is an event with what the pure machine need not know.
+type message struct {
+	Event
+	inst  runtime.Instance // Launched, Found, FoundDead
+	taken chan<- bool      // gets whether the event was of consequence; may be nil
+}
+
+// New makes a supervisor, and reads what was asked of the gateway before. Run
+// must be called for it to do anything.
+func New(o Options) *Supervisor {
+	if o.Explain == nil {
+		o.Explain = Explain
+	}
+	if o.Tail == nil {
+		o.Tail = func() []string { return nil }
+	}
+	if o.Journal == nil {
+		o.Journal = nobody{}
+	}
+	if o.Recorder == nil {
+		o.Recorder = nobody{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s := &Supervisor{
+		opts: o, log: o.Logger, inbox: make(chan message), ctx: ctx, cancel: cancel, done: make(chan struct{}),
+		wanted: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		machine: Machine{Policy: o.Policy, State: Stopped, Since: time.Now()},
+	}
+	s.intent, s.intentTrouble = openIntent(o.IntentPath)
+	s.broker = &broker{
+		limit:  o.HoldRequests,
+		report: func(g uint64) { s.post(message{Event: Event{Kind: Reported, Generation: g}}) },
+		demand: s.Demand,
+		why:    s.holdTimeout,
+	}
+	s.publish()
+	return s
+}
+
+// Acquire gets a lease on the present instance, waiting while there is none.
+// It returns *Unavailable if none can be had, or the cause of ctx's end. A
+// request under an on-demand gateway starts it.
+func (s *Supervisor) Acquire(ctx context.Context, ask Ask) (Lease, error) {
+	return s.broker.acquire(ctx, ask)
+}
+
+// post hands an event to run. It waits only while run deals with earlier ones.
+func (s *Supervisor) post(m message) bool {
+	select {
+	case s.inbox <- m:
+		return true
+	case <-s.done:
+		return false
+	}
+}
+
+// Demand starts an on-demand gateway, as a request that waits for it does; in
+// all other states it is of no consequence, so the common case costs no event.
+// It never blocks, not even while run has not begun. That the status read here
+// may be an old one does no harm to requests that wait: see tell.
+func (s *Supervisor) Demand() {
+	if s.status.Load().State != Stopped {
+		return
+	}
+	select {
+	case s.wanted <- struct{}{}:
+	default: // run knows
+	}
+}
+
+// Run looks for an instance that an earlier creel has left, and then keeps the
+// gateway until Close or Leave is called. It must be called once; after Close
+// or Leave it returns at once.
+func (s *Supervisor) Run() {
+	if !s.ran.CompareAndSwap(false, true) {
+		return
+	}
+	defer close(s.done)
+	defer s.end()
+	s.reconcile()
+	for s.ctx.Err() == nil {
+		select {
+		case m := <-s.inbox:
+			s.take(m)
+		case <-s.wanted:
+			s.take(message{Event: Event{Kind: Demand}})
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// take lets the machine decide and does what it says.
+func (s *Supervisor) take(m message) {
+	ok := s.decide(m)
+	if ok {
+		s.tell()
+	}
+	if m.taken != nil {
+		m.taken <- ok
+	}
+}
+
+// tell makes the new state known. Ready is not said before leases can be had.
+// All else is said first: a request that joins the queue afterwards has seen it,
+// and one that has not is seen by gate, so that no demand is lost.
+func (s *Supervisor) tell() {
+	if s.machine.State == Ready {
+		s.gate()
+		s.publish()
+		return
+	}
+	s.publish()
+	s.gate()
+}
+
+// decide asks the machine, and begins what it says. It reports whether m was of
+// consequence.
+func (s *Supervisor) decide(m message) bool {
+	if s.closing.Load() && (m.Kind == AskStart || m.Kind == AskRestart) {
+		return false
+	}
+	m.At, m.Roll = time.Now(), rand.Float64()
+	before := s.machine
+	effects, ok := s.machine.Next(m.Event)
+	if !ok {
+		return false
+	}
+	if before.Epoch != s.machine.Epoch {
+		s.endWaits()
+	}
+	if m.inst != nil {
+		s.hold(m.inst, m.Kind == Found)
+	}
+	s.note(before, m.Event)
+	for _, e := range effects {
+		s.do(e)
+	}
+	return true
+}
+
+// hold keeps an instance as the present one.
+func (s *Supervisor) hold(inst runtime.Instance, adopted bool) {
+	s.inst = inst
+	s.face = newInstance(s.machine.Generation, inst.Addr(), inst.Done())
+	if adopted {
+		s.adopted, s.launchAt = true, inst.Record().StartedAt
+	}
+}
+
+// gate lets requests through, wait, or turn back, as the state demands.
+func (s *Supervisor) gate() {
+	if u := s.machine.unavailable(); u != nil {
+		if s.closing.Load() {
+			u = shuttingDown()
+		}
+		s.broker.refuse(u)
+		return
+	}
+	if s.machine.State == Ready {
+		s.broker.offer(s.face)
+		return
+	}
+	s.broker.hold()
+	if s.machine.State == Stopped && s.broker.held() > 0 {
+		s.take(message{Event: Event{Kind: Demand}})
+	}
+}
+
+// endWaits ends what was waited for in the epoch before.
+func (s *Supervisor) endWaits() {
+	s.stopTimer()
+	if s.waits != nil {
+		s.waits()
+		s.waits = nil
+	}
+}
+
+func (s *Supervisor) stopTimer() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// nobody is a Journal and a Recorder that takes no notice.
+type nobody struct{}
+
+func (nobody) Record(event.Event)         {}
+func (nobody) State(string)               {}
+func (nobody) Generation(uint64)          {}
+func (nobody) Restart(string)             {}
+func (nobody) StartSeconds(time.Duration) {}
