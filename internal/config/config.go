@@ -91,6 +91,8 @@ type Gateway struct {
 	Stop Stop `yaml:"stop" json:"stop"`
 	// Restart says what creel does when the app ends by itself.
 	Restart Restart `yaml:"restart" json:"restart"`
+	// Limits bounds what the app may use, so that one that runs away harms neither creel nor the machine.
+	Limits Limits `yaml:"limits" json:"limits"`
 }
 
 // Ready is when an instance may be sent requests. With nothing set: it accepts
@@ -135,6 +137,19 @@ type Restart struct {
 	Fruitless int `yaml:"fruitless" json:"fruitless" needs:"live"`
 	// RetryFailed is how long a crash-looping gateway stays failed before creel tries again; 0: until it is told to.
 	RetryFailed time.Duration `yaml:"retry_failed" json:"retry_failed" needs:"live"`
+}
+
+// Limits is what all processes of the app together may use. A limit that creel
+// cannot enforce on this machine keeps the app from starting.
+type Limits struct {
+	// Memory is how much memory the app may use, swap included; the kernel kills it when it needs more. 0: no limit.
+	Memory int64 `yaml:"memory" json:"memory" kind:"bytes" needs:"gateway restart"`
+	// CPU is how much CPU time the app may use, in percent of one core: 150 is one core and a half. 0: no limit.
+	CPU int `yaml:"cpu" json:"cpu" needs:"gateway restart"`
+	// PIDs is how many processes and threads the app may have; at the limit it cannot start more. 0: no limit.
+	PIDs int `yaml:"pids" json:"pids" needs:"gateway restart"`
+	// OpenFiles is how many files, connections included, each process of the app may have open. 0: as creel was given.
+	OpenFiles int `yaml:"open_files" json:"open_files" needs:"gateway restart"`
 }
 
 // Proxy is how requests are passed on.

@@ -25,6 +25,7 @@ func validate(cfg *Config, s *Sources, p *problems) {
 	v.general()
 	v.gateway()
 	v.conditions()
+	v.limits()
 	v.lifecycle()
 	v.replay()
 	v.connections()

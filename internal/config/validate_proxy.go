@@ -55,6 +55,38 @@ func isRequestTarget(path string) bool {
 	return !strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7F })
 }
 
+// The least limits that are allowed: with less a program cannot even be loaded,
+// and what comes of it looks like a defect of the app.
+const (
+	minMemory    = 8 << 20
+	minPIDs      = 16
+	minOpenFiles = 16
+
+	maxCPU   = 1_000_000 // 10,000 cores
+	maxCount = 1 << 22   // PID_MAX_LIMIT of 64-bit Linux, and far above its default fs.nr_open
+)
+
+// limits checks gateway.limits. 0 is no limit.
+func (v *validator) limits() {
+	l := &v.cfg.Gateway.Limits
+	if l.Memory != 0 && l.Memory < minMemory {
+		v.refuse("gateway.limits.memory", "%s must be at least %s, or 0 for no limit", formatBytes(l.Memory), formatBytes(minMemory))
+	}
+	for _, n := range []struct {
+		key         string
+		value, most int
+		least       int
+	}{
+		{"gateway.limits.cpu", l.CPU, maxCPU, 1},
+		{"gateway.limits.pids", l.PIDs, maxCount, minPIDs},
+		{"gateway.limits.open_files", l.OpenFiles, maxCount, minOpenFiles},
+	} {
+		if n.value != 0 && (n.value < n.least || n.value > n.most) {
+			v.refuse(n.key, "%d must be from %d to %d, or 0 for no limit", n.value, n.least, n.most)
+		}
+	}
+}
+
 // lifecycle checks gateway.restart.
 func (v *validator) lifecycle() {
 	r := &v.cfg.Gateway.Restart

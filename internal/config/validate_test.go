@@ -40,6 +40,12 @@ func TestValidate(t *testing.T) {
 		{"equals sign in a variable", func(c *Config) { c.Gateway.Env = map[string]string{"A=hunter2": "x"} }, []string{"gateway.env.A: the name of a variable"}},
 		{"negative duration", func(c *Config) { c.Gateway.Stop.Grace = -time.Second }, []string{"gateway.stop.grace: -1s must not be negative"}},
 		{"negative size", func(c *Config) { c.Proxy.Replay.BodyMemory = -1 }, []string{"proxy.replay.body_memory: -1 must not be negative"}},
+		{"limits", func(c *Config) { c.Gateway.Limits = Limits{Memory: 8 << 20, CPU: 1, PIDs: 16, OpenFiles: 16} }, nil},
+		{"limits too low", func(c *Config) { c.Gateway.Limits = Limits{Memory: 1, CPU: -1, PIDs: 1, OpenFiles: -5} }, []string{
+			"gateway.limits.memory: 1 must be at least 8MiB", "gateway.limits.cpu: -1 must be from 1",
+			"gateway.limits.pids: 1 must be from 16", "gateway.limits.open_files: -5 must be from 16"}},
+		{"limits too high", func(c *Config) { c.Gateway.Limits = Limits{CPU: 1 << 40, PIDs: 1 << 30} }, []string{
+			"gateway.limits.cpu: 1099511627776", "gateway.limits.pids: 1073741824"}},
 		{"no bodies", func(c *Config) { c.Proxy.Replay.BodyMemory, c.Proxy.Replay.BodyMax, c.Proxy.Replay.Budget = 0, 0, 0 }, nil},
 		{"status without a path", func(c *Config) { c.Gateway.Ready.Status = []int{200} }, []string{"gateway.ready.status: has no meaning without gateway.ready.path"}},
 		{"path with a query", func(c *Config) { c.Gateway.Ready.Path = "/r?full=1" }, nil},

@@ -160,7 +160,7 @@ func (m *Machine) noteEnd(e Event) []Effect {
 	m.Last = e.End
 	m.Last.Generation = m.Generation
 	if m.Then != ThenRetry {
-		m.Last.Cause, m.Last.Benign = CauseAsked, true
+		m.Last.Cause, m.Last.Message, m.Last.Hint, m.Last.Benign = CauseAsked, endedAsAsked, "", true
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -250,6 +251,14 @@ func TestExplain(t *testing.T) {
 		if end.Cause != c.want || end.Message == "" || len(end.Log) != 1 {
 			t.Errorf("%v: %+v, want %s", c.exit, end, c.want)
 		}
+	}
+	oom := Explain(runtime.Exit{OOM: true, MemoryLimit: 64 << 20, PeakMemory: 63<<20 + 1<<19}, nil)
+	if want := "it ended: killed by the kernel: out of memory (limit 64 MiB, peak 63.5 MiB)"; oom.Message != want {
+		t.Errorf("%q, want %q", oom.Message, want)
+	}
+	limit := launchEnd(3, fmt.Errorf("cannot start: %w", &runtime.LimitError{What: "memory", Why: "no controller"}), false)
+	if limit.Cause != CauseLimits || !limit.Permanent || !strings.Contains(limit.Hint, "gateway.limits.memory") {
+		t.Errorf("a limit that cannot be enforced: %+v", limit)
 	}
 	err := &PlanError{Err: errors.New("inner")}
 	if err.Error() != "inner" || !errors.Is(err, err.Err) {

@@ -15,7 +15,7 @@ const killTimeout = 30 * time.Second
 
 // launchTimeout bounds a launch. It is longer than an installation over a slow
 // line takes: a bound, not an expectation.
-const launchTimeout = 15 * time.Minute
+const launchTimeout = time.Hour
 
 // do begins an effect. Nothing here waits: whatever takes time runs in a task
 // whose result is an event.
@@ -72,7 +72,7 @@ func (s *Supervisor) waitCtx() context.Context {
 
 func (s *Supervisor) doLaunch(generation uint64) {
 	off, callOff := context.WithCancel(s.ctx)
-	s.launch, s.launchAt, s.adopted = callOff, time.Now(), false
+	s.launch, s.adopted = callOff, false
 	s.inst, s.face = nil, nil
 	s.task(func() {
 		defer callOff()

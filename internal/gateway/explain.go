@@ -14,9 +14,10 @@ func Explain(exit runtime.Exit, log []string) End {
 	end := End{At: exit.At, Message: "it ended: " + exit.String(), Log: log}
 	switch {
 	case exit.OOM:
-		end.Cause, end.Hint = CauseOOM, "It needs more memory than it may have: raise its limit, or give the machine more."
+		end.Cause, end.Hint = CauseOOM, "It needs more memory than it may have: raise its limit (gateway.limits.memory), or give the machine more."
 	case !exit.Known:
 		end.Cause = CauseUnknown
+		end.Message = "it ended; how is not known, since an earlier creel had started it"
 	case exit.Signal != 0:
 		end.Cause = CauseSignal
 		if exit.Signal == syscall.SIGKILL {
@@ -46,6 +47,7 @@ func launchEnd(generation uint64, err error, calledOff bool) End {
 	var (
 		taken   *runtime.PortTakenError
 		command *runtime.CommandError
+		limit   *runtime.LimitError
 		plan    *PlanError
 	)
 	switch {
@@ -60,8 +62,19 @@ func launchEnd(generation uint64, err error, calledOff bool) End {
 	case errors.As(err, &command):
 		end.Cause, end.Permanent = CauseCommand, true
 		end.Hint = "Correct gateway.command, then `creel restart`."
+	case errors.As(err, &limit):
+		end.Cause, end.Permanent = CauseLimits, true
+		end.Hint = fmt.Sprintf("Remove or change gateway.limits.%s, or let creel enforce it: %s. Then `creel restart`.", limit.What, remedy(limit.What))
 	case errors.As(err, &plan):
 		end.Cause, end.Hint, end.Permanent = plan.Cause, plan.Hint, plan.Permanent
 	}
 	return end
+}
+
+// remedy says what lets creel enforce a limit.
+func remedy(what string) string {
+	if what == "open_files" {
+		return "raise creel's own limit (LimitNOFILE= in its systemd unit, or `ulimit -Hn`)"
+	}
+	return "run it as root, or as a systemd service with Delegate=yes and DelegateSubgroup=supervisor"
 }

@@ -68,7 +68,20 @@ func (l *Lease) Served() {
 // Unreachable says that no connection could be made to the instance. While its
 // process lives, the supervisor then checks it and lets requests wait; a report
 // on an instance that is no longer the present one is of no consequence (I3).
-func (l *Lease) Unreachable() { l.broker.unreachable(l.inst) }
+func (l *Lease) Unreachable() {
+	if l.broker != nil {
+		l.broker.unreachable(l.inst)
+	}
+}
+
+// Foreign is a lease on an instance that another creel is in charge of: the one
+// that has taken over from this one, which still has requests to finish. Nobody
+// here hears of that instance's end.
+func Foreign(generation uint64, addr string) Lease {
+	inst := newInstance(generation, addr, nil)
+	inst.enter()
+	return Lease{inst: inst}
+}
 
 // Release gives the lease back. It must be called once, and may be called again
 // on the same Lease, but not on a copy of it.

@@ -79,12 +79,16 @@ func (s *Supervisor) noteStopping(before Machine) {
 	s.journal(event.Stopping, "asked to end", cut)
 }
 
+// endedAsAsked is all that there is to say of an end that creel has asked for.
+// What is made of the exit status speaks of ends that nobody expected.
+const endedAsAsked = "it ended, as it was asked to"
+
 func (s *Supervisor) noteExit(before Machine, e Event) {
 	switch {
 	case before.Last.Generation == e.Generation: // replaced: told and counted already
 		s.journal(event.Exited, e.End.Message, nil)
 	case before.State == Stopping && before.Then != ThenRetry:
-		s.record(slog.LevelInfo, event.Event{Kind: event.Exited, Generation: e.Generation, Message: e.End.Message + ", as asked", Cause: string(CauseAsked)})
+		s.record(slog.LevelInfo, event.Event{Kind: event.Exited, Generation: e.Generation, Message: endedAsAsked, Cause: string(CauseAsked)})
 	default:
 		s.noteRestart(e.End)
 		s.journalEnd(event.Exited, "", e.End)

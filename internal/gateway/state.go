@@ -85,6 +85,7 @@ const (
 	CausePortTaken     Cause = "port_taken"     // a stranger listens on its port
 	CauseConfigRefused Cause = "config_refused" // it refuses its own configuration
 	CauseCommand       Cause = "command"        // its command cannot be executed
+	CauseLimits        Cause = "limits"         // a limit of what it may use cannot be enforced here
 	CauseLaunch        Cause = "launch_failed"  // creel could not set it up
 	CauseNotReady      Cause = "not_ready"      // it was not ready in time, and creel killed it
 	CauseUnresponsive  Cause = "unresponsive"   // it refused connections for too long, and creel killed it

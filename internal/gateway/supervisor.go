@@ -93,7 +93,7 @@ type Supervisor struct {
 	timer    *time.Timer
 	waits    context.CancelFunc // ends probes and drains of the present epoch
 	launch   context.CancelFunc // calls off the launch under way
-	launchAt time.Time
+	launchAt time.Time          // when the present instance was executed; what its plan took before, such as an installation, is no part of a start
 	adopted  bool
 	spent    time.Duration // how long the last start took
 	restarts uint64
@@ -246,9 +246,7 @@ func (s *Supervisor) decide(m message) bool {
 func (s *Supervisor) hold(inst runtime.Instance, adopted bool) {
 	s.inst = inst
 	s.face = newInstance(s.machine.Generation, inst.Addr(), inst.Done())
-	if adopted {
-		s.adopted, s.launchAt = true, inst.Record().StartedAt
-	}
+	s.adopted, s.launchAt = adopted, inst.Record().StartedAt
 }
 
 // gate lets requests through, wait, or turn back, as the state demands.

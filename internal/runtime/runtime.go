@@ -13,6 +13,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -30,7 +32,8 @@ type Runtime interface {
 	// that dies at any instant finds it again. ctx bounds the start alone: the
 	// instance outlives it.
 	//
-	// Errors that callers branch on: *PortTakenError, *CommandError.
+	// Errors that callers branch on: *PortTakenError, *CommandError,
+	// *LimitError.
 	Start(ctx context.Context, spec Spec) (Instance, error)
 
 	// Find returns the instance that is recorded, running or dead, or
@@ -76,6 +79,20 @@ type Spec struct {
 	Env        []string // the whole environment, as KEY=VALUE
 	Port       int      // the TCP port on 127.0.0.1 at which it will listen; never 0
 	ConfigHash string   // hash of the configuration that it runs with
+	Limits     Limits   // what it may use; Start enforces all of it or returns *LimitError
+}
+
+// Limits bounds what all processes of an instance together may use, OpenFiles
+// each process. 0: no limit.
+//
+// They guard the machine, and creel, against a gateway that runs away. They are
+// no sandbox: a process with the right to change its own limits (root, as a
+// rule) can do so.
+type Limits struct {
+	Memory    int64 // bytes, swap included; on reaching it the kernel kills
+	CPU       int   // percent of one core, so 150 is one core and a half
+	PIDs      int   // processes and threads; on reaching it fork(2) fails with EAGAIN
+	OpenFiles int   // file descriptors of one process; on reaching it open(2) fails with EMFILE
 }
 
 // Record is what is kept on disk about an instance. It identifies a process
@@ -83,19 +100,22 @@ type Spec struct {
 // 22 of /proc/pid/stat, in clock ticks since boot) and the boot id
 // (/proc/sys/kernel/random/boot_id) belong to it.
 type Record struct {
-	Version    int       `json:"version"`
-	Gateway    string    `json:"gateway"`
-	Generation uint64    `json:"generation"`
-	PID        int       `json:"pid"`
-	StartTime  uint64    `json:"start_time"`
-	BootID     string    `json:"boot_id"`
-	Cgroup     string    `json:"cgroup,omitempty"` // directory of its cgroup; empty: none
-	Port       int       `json:"port"`
-	Command    []string  `json:"command"` // secrets are never in arguments
-	ConfigHash string    `json:"config_hash"`
-	StartedAt  time.Time `json:"started_at"`
-	Host       string    `json:"host"`     // hash of /etc/machine-id or host name: a copied folder adopts nothing
-	DataDir    string    `json:"data_dir"` // absolute path: likewise
+	Version    int    `json:"version"`
+	Gateway    string `json:"gateway"`
+	Generation uint64 `json:"generation"`
+	PID        int    `json:"pid"`
+	StartTime  uint64 `json:"start_time"`
+	BootID     string `json:"boot_id"`
+	Cgroup     string `json:"cgroup,omitempty"` // directory of its cgroup; empty: none
+	// LimitCgroups are the directories of its cgroups in other hierarchies, in
+	// which its limits are set.
+	LimitCgroups []string  `json:"limit_cgroups,omitempty"`
+	Port         int       `json:"port"`
+	Command      []string  `json:"command"` // secrets are never in arguments
+	ConfigHash   string    `json:"config_hash"`
+	StartedAt    time.Time `json:"started_at"`
+	Host         string    `json:"host"`     // hash of /etc/machine-id or host name: a copied folder adopts nothing
+	DataDir      string    `json:"data_dir"` // absolute path: likewise
 }
 
 // Exit tells how a main process ended.
@@ -105,13 +125,20 @@ type Exit struct {
 	Signal syscall.Signal // signal that killed it, or 0
 	OOM    bool           // killed by the kernel for want of memory
 	At     time.Time      // when the end was seen
+
+	// MemoryLimit and PeakMemory are the limit in force and the most that all
+	// processes of the instance have used at once, in bytes; 0: none, or not
+	// known. Both are known only where the kernel counts for the instance alone.
+	MemoryLimit int64
+	PeakMemory  int64
 }
 
-// String says it in words, such as "exit code 78" or "killed by SIGKILL".
+// String says it in words, such as "exit code 78", "killed by SIGKILL" or
+// "killed by the kernel: out of memory (limit 64 MiB, peak 64 MiB)".
 func (e Exit) String() string {
 	switch {
 	case e.OOM:
-		return "killed by the kernel: out of memory"
+		return "killed by the kernel: out of memory" + e.memory()
 	case !e.Known:
 		return "ended (exit status unknown)"
 	case e.Signal != 0:
@@ -119,6 +146,26 @@ func (e Exit) String() string {
 	default:
 		return fmt.Sprintf("exit code %d", e.Code)
 	}
+}
+
+// memory is " (limit …, peak …)" as far as they are known.
+func (e Exit) memory() string {
+	var known []string
+	if e.MemoryLimit > 0 {
+		known = append(known, "limit "+mebibytes(e.MemoryLimit))
+	}
+	if e.PeakMemory > 0 {
+		known = append(known, "peak "+mebibytes(e.PeakMemory))
+	}
+	if known == nil {
+		return ""
+	}
+	return " (" + strings.Join(known, ", ") + ")"
+}
+
+// mebibytes shows a size with at most one decimal.
+func mebibytes(n int64) string {
+	return strings.TrimSuffix(strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64), ".0") + " MiB"
 }
 
 // SignalName gives a signal's usual name, such as "SIGKILL".
@@ -162,6 +209,18 @@ func (e *CommandError) Error() string {
 }
 
 func (e *CommandError) Unwrap() error { return e.Err }
+
+// LimitError says that a limit cannot be enforced here. An instance is rather
+// not started than started without it: a limit that silently does not hold is
+// found out on the day that it is needed.
+type LimitError struct {
+	What string // as in config gateway.limits: "memory", "cpu", "pids" or "open_files"
+	Why  string // what is in the way
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("cannot enforce the limit of %s: %s", e.What, e.Why)
+}
 
 // RecordError says that an instance record exists but cannot be trusted:
 // corrupt, written by a newer creel, or from another machine or data folder.

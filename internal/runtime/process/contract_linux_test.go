@@ -108,9 +108,15 @@ func requireNoCgroup(t *testing.T, parent Support, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := cgroupBase(parent.Path, data, "contract")
-	if _, err := os.Stat(base); err == nil {
-		t.Errorf("the cgroup %s is left behind", base)
+	_, limiter, err := findCgroups(parent.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	main := cgroup{path: cgroupBase(parent.Path, data, "contract")}
+	for _, base := range append(limiter.bases(data, "contract"), main) {
+		if _, err := os.Stat(base.path); err == nil {
+			t.Errorf("the cgroup %s is left behind", base.path)
+		}
 	}
 }
 

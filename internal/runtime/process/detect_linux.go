@@ -74,12 +74,7 @@ func hierarchies(mountinfo, cgroup []byte) []hierarchy {
 			}
 			h.mode, h.name = ModeV1, v1Names[i]
 		}
-		// With a cgroup namespace or a bind mount the top of the mount is not
-		// the top of the hierarchy; what is not beneath it cannot be reached.
-		if rel, ok := beneath(ownCgroup(cgroup, h.name), m.root); ok && rel != "." {
-			h.dirs = append(h.dirs, filepath.Join(m.mount, rel))
-		}
-		h.dirs = append(h.dirs, m.mount)
+		h.dirs = m.dirs(cgroup, h.name)
 		found = append(found, h)
 	}
 	rank := func(h hierarchy) int { return slices.Index(append([]string{"unified"}, v1Names...), h.name) }
@@ -97,6 +92,17 @@ type cgroupMount struct {
 
 func (m cgroupMount) has(name string) bool {
 	return !m.v2 && (slices.Contains(m.options, name) || slices.Contains(m.options, "name="+name))
+}
+
+// dirs lists where to make cgroups, best first: in creel's own cgroup, then at
+// the top. name is that of the hierarchy, as ownCgroup takes it.
+func (m cgroupMount) dirs(cgroup []byte, name string) []string {
+	// With a cgroup namespace or a bind mount the top of the mount is not the
+	// top of the hierarchy; what is not beneath it cannot be reached.
+	if rel, ok := beneath(ownCgroup(cgroup, name), m.root); ok && rel != "." {
+		return []string{filepath.Join(m.mount, rel), m.mount}
+	}
+	return []string{m.mount}
 }
 
 func cgroupMounts(mountinfo []byte) []cgroupMount {

@@ -31,12 +31,26 @@
 // instance's log open for appending as its standard output or standard error.
 // An orphan that is none of the three is not found; if it keeps the port, the
 // next Start says who it is. Describe tells which of the three this machine has.
-// No cgroup controller is enabled, so the rule that a cgroup v2 with controllers
-// holds no processes of its own does not get in the way.
+// Without limits no cgroup controller is enabled, so the rule that a cgroup v2
+// with controllers holds no processes of its own does not get in the way.
 //
 // Without a cgroup there is one more gap: a session id that was used again by a
 // stranger, whose leader has ended as well, looks like the instance's. The kernel
 // gives the number away only after the instance's own session is empty.
+//
+// # Limits
+//
+// Memory, CPU, and processes are limited by cgroup controllers. One of v1 has a
+// hierarchy of its own: the instance gets a cgroup there, called like its main
+// one and listed in the record. Those of v2 are enabled for the main cgroup; if
+// creel's own cgroup cannot hand them on, because creel runs in it, the main
+// cgroup is made in the one above if systemd has delegated that, or at the top
+// of the hierarchy. Open files are limited by RLIMIT_NOFILE. All is in force
+// before the command runs. What cannot be enforced is a *runtime.LimitError, and
+// nothing is started.
+//
+// With or without limits an instance has a higher oom_score_adj than creel, so
+// that creel outlives a machine that runs out of memory.
 //
 // # The log
 //

@@ -31,6 +31,8 @@ func init() {
 	roles["limitedCreel"] = limitedCreelRole
 	roles["subreaper"] = subreaperRole
 	roles["orphaner"] = orphanerRole
+	roles["bomb"] = bombRole
+	roles["score"] = scoreRole
 	roles["forker"] = forkerRole
 }
 

@@ -21,7 +21,7 @@ var errClosed = errors.New("the runtime is closed")
 type instance struct {
 	rt    *Runtime
 	rec   runtime.Record
-	group group
+	group groups
 	main  *pidfd // nil: it had ended when it was found
 	oom   oomCounter
 
@@ -35,7 +35,7 @@ type instance struct {
 
 var _ runtime.Instance = (*instance)(nil)
 
-func (r *Runtime) newInstance(rec runtime.Record, g group, main *pidfd) *instance {
+func (r *Runtime) newInstance(rec runtime.Record, g groups, main *pidfd) *instance {
 	return &instance{
 		rt: r, rec: rec, group: g, main: main,
 		done: make(chan struct{}), released: make(chan struct{}), turn: make(chan struct{}, 1),
@@ -44,7 +44,7 @@ func (r *Runtime) newInstance(rec runtime.Record, g group, main *pidfd) *instanc
 
 // adopt makes an instance of a process and begins to watch it. It takes over
 // main unless it fails.
-func (r *Runtime) adopt(rec runtime.Record, g group, main *pidfd) (*instance, error) {
+func (r *Runtime) adopt(rec runtime.Record, g groups, main *pidfd) (*instance, error) {
 	i := r.newInstance(rec, g, main)
 	i.oom = newOOMCounter(rec.PID)
 	r.mu.Lock()
@@ -58,9 +58,10 @@ func (r *Runtime) adopt(rec runtime.Record, g group, main *pidfd) (*instance, er
 	return i, nil
 }
 
-func (r *Runtime) deadInstance(rec runtime.Record, g group) *instance {
+func (r *Runtime) deadInstance(rec runtime.Record, g groups) *instance {
 	i := r.newInstance(rec, g, nil)
-	i.exit = runtime.Exit{At: time.Now()}
+	i.exit = runtime.Exit{At: time.Now(), OOM: g.oomKilled()}
+	i.exit.MemoryLimit, i.exit.PeakMemory = g.memory()
 	close(i.done)
 	close(i.released)
 	return i
@@ -100,6 +101,7 @@ func (i *instance) collect() runtime.Exit {
 	}
 	killed := !exit.Known || exit.Signal == unix.SIGKILL
 	exit.OOM = killed && !i.killing.Load() && i.oom.grew()
+	exit.MemoryLimit, exit.PeakMemory = i.group.memory()
 	return exit
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,15 +24,15 @@ type launch struct {
 	command string
 }
 
-// launch starts a launcher in g. If it cannot be put there it runs without a
-// cgroup, and the group returned is another.
-func (r *Runtime) launch(spec runtime.Spec, path string, g group) (*launch, group, error) {
+// launch starts a launcher in g. If it cannot be put into the main cgroup it runs
+// without one, and the groups returned are others; but never without a limit.
+func (r *Runtime) launch(spec runtime.Spec, path string, g groups) (*launch, groups, error) {
 	ours, theirs, err := controlPair()
 	if err != nil {
 		return nil, g, err
 	}
 	defer theirs.Close()
-	pid, fd, inside, err := r.fork(spec, path, g, theirs)
+	pid, fd, inside, err := r.fork(spec, path, g.main, theirs)
 	if err != nil {
 		return nil, g, errors.Join(err, ours.Close())
 	}
@@ -40,13 +41,19 @@ func (r *Runtime) launch(spec runtime.Spec, path string, g group) (*launch, grou
 		return nil, g, errors.Join(err, ours.Close())
 	}
 	l := &launch{main: main, control: ours, command: spec.Command[0]}
-	if c, ok := g.(cgroup); ok && !inside {
+	if err := g.enter(pid); err != nil {
+		return nil, g, errors.Join(err, l.abort())
+	}
+	if c, ok := g.main.(cgroup); ok && !inside {
 		if err := c.enter(pid); err != nil {
+			if g.bound != "" {
+				return nil, g, errors.Join(&runtime.LimitError{What: g.bound, Why: err.Error()}, l.abort())
+			}
 			r.log.Warn("running the gateway without a cgroup", "gateway", spec.Gateway, "error", err)
 			if err := r.cleanUp(context.Background(), c.remove); err != nil {
 				r.log.Warn("an empty cgroup stays behind", "error", err)
 			}
-			g = emptyGroup{}
+			g.main = emptyGroup{}
 		}
 	}
 	return l, g, nil
@@ -71,7 +78,7 @@ func (r *Runtime) fork(spec runtime.Spec, path string, g group, control *os.File
 		Dir: spec.Dir, Env: spec.Env, Sys: sys,
 		Files: []uintptr{null.Fd(), output.Fd(), output.Fd(), control.Fd()},
 	}
-	argv := append([]string{launcherName, path}, spec.Command...)
+	argv := append([]string{launcherName, strconv.Itoa(spec.Limits.OpenFiles), path}, spec.Command...)
 
 	if c, ok := g.(cgroup); ok && c.v2 {
 		dir, err := os.Open(c.path)
@@ -145,11 +152,15 @@ func (l *launch) release(ctx context.Context) error {
 	if len(answer) == 0 {
 		return nil
 	}
-	errno, err := strconv.Atoi(string(answer))
+	text, limit := strings.CutPrefix(string(answer), limitFailed)
+	errno, err := strconv.Atoi(text)
 	if err != nil {
 		return fmt.Errorf("cannot understand the launcher's answer %q", answer)
 	}
 	err = syscall.Errno(errno)
+	if limit {
+		return &runtime.LimitError{What: "open_files", Why: fmt.Sprintf("the kernel does not take it (%v); creel's own hard limit is the most, unless creel runs as root", err)}
+	}
 	if errors.Is(err, unix.ENOENT) { // the program itself was there a moment ago
 		err = fmt.Errorf("%w (if it is a script, its interpreter is missing)", err)
 	}

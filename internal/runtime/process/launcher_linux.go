@@ -6,6 +6,7 @@ import (
 	"os"
 	goruntime "runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -22,6 +23,15 @@ const (
 
 	exitNotReleased = 125 // creel ended before it said "go", or said something else
 	exitExecFailed  = 126
+
+	// limitFailed comes before the errno if what failed is a limit, not the command.
+	limitFailed = "limit "
+
+	// oomRaise is how much sooner than creel an instance is killed when the
+	// whole machine runs out of memory (proc_pid_oom_score_adj(5)): as if it
+	// used 20 percent of it more. That is far above what creel takes, and little
+	// enough that a program elsewhere which takes all the memory goes first.
+	oomRaise = 200
 )
 
 // launcherReady is set once this program is known to serve as the launcher too.
@@ -32,20 +42,28 @@ var launcherReady atomic.Bool
 // the launcher's work and never returns; else it returns at once.
 func RunLauncher() {
 	launcherReady.Store(true)
-	if len(os.Args) >= 3 && os.Args[0] == launcherName {
-		os.Exit(launcher(os.Args[1], os.Args[2:]))
+	if len(os.Args) >= 4 && os.Args[0] == launcherName {
+		os.Exit(launcher(os.Args[1], os.Args[2], os.Args[3:]))
 	}
 }
 
 // launcher waits for "go" and becomes the command. It writes nothing to the
-// standard output or error: those are the instance's log.
-func launcher(path string, argv []string) int {
+// standard output or error: those are the instance's log. openFiles is a limit
+// in decimal; 0: none.
+func launcher(openFiles, path string, argv []string) int {
 	// The signal mask that execve hands on is the calling thread's.
 	goruntime.LockOSThread()
 	if !released() {
 		return exitNotReleased
 	}
-	err := prepareExec()
+	failed := ""
+	err := limitFiles(openFiles)
+	if err != nil {
+		failed = limitFailed
+	} else {
+		raiseOOMScore()
+		err = prepareExec()
+	}
 	if err == nil {
 		// Exec also puts back the limit of open files, which Go raised for
 		// this process (see syscall.Exec, os/rlimit.go).
@@ -54,8 +72,34 @@ func launcher(path string, argv []string) int {
 	errno := unix.EIO
 	errors.As(err, &errno)
 	// If creel is gone there is nobody to tell.
-	_, _ = unix.Write(controlFD, []byte(strconv.Itoa(int(errno))))
+	_, _ = unix.Write(controlFD, []byte(failed+strconv.Itoa(int(errno))))
 	return exitExecFailed
+}
+
+// limitFiles sets the limit of open files, hard and soft, so that the command
+// cannot raise it. It goes through package syscall, which then knows that Exec
+// must not put back the limit from before.
+func limitFiles(limit string) error {
+	n, err := strconv.ParseUint(limit, 10, 64)
+	if err != nil || n == 0 {
+		return err
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
+}
+
+// raiseOOMScore makes the instance the kernel's choice before creel. The value
+// it finds is creel's own. Raising it needs no privilege; where it fails all the
+// same (a /proc that is read-only) the order is left to the kernel, which goes by
+// size.
+func raiseOOMScore() {
+	const file = "/proc/self/oom_score_adj"
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	if own, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
+		_ = os.WriteFile(file, []byte(strconv.Itoa(min(own+oomRaise, 1000))), 0)
+	}
 }
 
 // released waits for creel's word. The end of the stream means that creel died

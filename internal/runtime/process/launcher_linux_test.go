@@ -136,7 +136,7 @@ func limitedCreelRole(args []string) int {
 func TestLauncherByHand(t *testing.T) {
 	trace := t.TempDir() + "/trace"
 	cmd := roleCommand(t, "touch", testBinary(t), trace)
-	cmd.Args = []string{launcherName, testBinary(t), testBinary(t), trace}
+	cmd.Args = []string{launcherName, "0", testBinary(t), testBinary(t), trace}
 	err := cmd.Run()
 	if code := cmd.ProcessState.ExitCode(); code != exitNotReleased {
 		t.Errorf("exit code %d, %v", code, err)

@@ -10,8 +10,8 @@ import (
 // the memory cgroup of an instance. An instance that was killed while it grew
 // was (very probably) ended by the kernel.
 //
-// creel enables no memory controller of its own, so the counter is that of the
-// nearest cgroup that has one, which may count others too. Only the growth
+// Without a limit of memory the instance has no memory cgroup of its own, so the
+// counter is that of the nearest one above, which may count others too. Only the growth
 // together with a death by SIGKILL that creel did not send is taken for OOM.
 type oomCounter struct {
 	file  string // empty: there is none

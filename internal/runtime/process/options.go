@@ -25,7 +25,9 @@ type Options struct {
 	// so that a copy of the folder adopts nothing. Required.
 	DataDir string
 	// CgroupParent is the cgroup directory, v1 or v2, beneath which instances
-	// get their own. Empty: found out (see Describe). NoCgroup: none.
+	// get their own. Empty: found out (see Describe). NoCgroup: none, and so
+	// no limits but that of open files. v1 controllers with hierarchies of
+	// their own, which limits need, are found out in any case.
 	CgroupParent string
 	// LogMaxBytes is the size, in bytes, at which the output log is rotated.
 	// 0: DefaultLogMaxBytes.

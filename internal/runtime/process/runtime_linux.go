@@ -20,6 +20,7 @@ type Runtime struct {
 	opts    Options
 	log     *slog.Logger
 	support Support
+	limiter limiter
 	record  recordFile
 	bootID  string
 	rotator *rotator
@@ -62,18 +63,40 @@ func New(o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	support := Describe()
-	if o.CgroupParent != "" {
-		if support, err = describeParent(o.CgroupParent); err != nil {
-			return nil, err
-		}
+	support, limiter, err := findCgroups(o.CgroupParent)
+	if err != nil {
+		return nil, err
 	}
 	return &Runtime{
-		opts: o, log: o.Logger, support: support, bootID: boot,
+		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot,
 		record:    recordFile{path: filepath.Join(o.Dir, recordName), host: host, dataDir: o.DataDir},
 		rotator:   newRotator(LogPath(o.Dir), o.LogMaxBytes, o.LogKeep, o.Logger),
 		instances: make(map[*instance]bool),
 	}, nil
+}
+
+// findCgroups tells where cgroups can be made, for instances and for limits.
+func findCgroups(parent string) (Support, limiter, error) {
+	support := Describe()
+	if parent != "" {
+		var err error
+		if support, err = describeParent(parent); err != nil {
+			return Support{}, limiter{}, err
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return support, limiter{}, nil // there are no cgroups, then; support says so
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return support, limiter{}, nil
+	}
+	l := newLimiter(mounts, own, support)
+	if parent != "" && support.Mode == ModeV2 {
+		l.v2 = []string{support.Path} // so configured
+	}
+	return support, l, nil
 }
 
 func checkPidfd() error {
@@ -131,7 +154,7 @@ func (r *Runtime) Find(ctx context.Context) (runtime.Instance, error) {
 	}
 	if rec.BootID != r.bootID {
 		// Nothing outlives a reboot; pids and cgroups of today are others'.
-		return r.deadInstance(rec, emptyGroup{}), nil
+		return r.deadInstance(rec, groups{main: emptyGroup{}}), nil
 	}
 	main, err := pin(rec)
 	if errors.Is(err, errGone) {

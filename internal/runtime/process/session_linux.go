@@ -2,8 +2,6 @@ package process
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -149,16 +147,4 @@ func openedForAppending(info string) bool {
 		}
 	}
 	return false
-}
-
-// groupOf is the group that a record speaks of.
-func (r *Runtime) groupOf(rec runtime.Record) (group, error) {
-	if rec.Cgroup == "" {
-		return session{rec: rec, record: r.record, logPath: LogPath(r.opts.Dir)}, nil
-	}
-	c, err := recordedCgroup(rec.Cgroup, r.opts.DataDir, rec.Gateway, rec.Generation)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("its cgroup cannot be used"), err)
-	}
-	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"creel/internal/runtime"
@@ -103,43 +104,75 @@ func validName(name string) bool {
 	return name != "" && len(name) <= 40
 }
 
-// newGroup makes the group of a new instance. No instance is recorded, so
+// newGroup makes the groups of a new instance and sets its limits there. No instance is recorded, so
 // whatever runs in the gateway's cgroup is a leftover of a start that was cut
 // short, or of a record that was set aside, and is ended (I1).
-func (r *Runtime) newGroup(ctx context.Context, spec runtime.Spec) (group, error) {
+func (r *Runtime) newGroup(ctx context.Context, spec runtime.Spec) (groups, error) {
+	g := groups{main: emptyGroup{}}
+	if err := r.clearBases(ctx, spec.Gateway); err != nil {
+		return g, err
+	}
+	var err error
+	if g.limits, err = r.limitGroups(ctx, spec, limitsOf(spec.Limits)); err != nil {
+		return g, errors.Join(err, r.discard(ctx, g))
+	}
 	if r.support.Mode == ModeNone {
-		return emptyGroup{}, nil // a session needs a pid; see identify
+		return g, nil // a session needs a pid; see identify
 	}
 	v2 := r.support.Mode == ModeV2
-	base := cgroup{path: cgroupBase(r.support.Path, r.opts.DataDir, spec.Gateway), v2: v2}
-	if left, err := base.pids(); err != nil {
-		return nil, err
-	} else if len(left) > 0 {
-		r.log.Warn("ending processes that an unrecorded instance left behind", "gateway", spec.Gateway, "pids", left)
+	if i := slices.IndexFunc(g.limits, func(c limitGroup) bool { return c.v2 }); v2 && i >= 0 {
+		// v2 has one hierarchy only: the cgroup that limits is the main one.
+		g.main, g.bound = g.limits[i].cgroup, g.limits[i].what
+		g.limits = slices.Delete(g.limits, i, i+1)
+		return g, nil
 	}
-	if err := base.kill(ctx); err != nil {
-		return nil, err
-	}
-	if err := base.removeTree(ctx); err != nil {
-		return nil, err
-	}
-	c := cgroup{path: filepath.Join(base.path, generationName(spec.Generation)), v2: v2}
+	base := cgroupBase(r.support.Path, r.opts.DataDir, spec.Gateway)
+	c := cgroup{path: filepath.Join(base, generationName(spec.Generation)), v2: v2}
 	if err := c.create(); err != nil {
 		r.log.Warn("running the gateway without a cgroup", "gateway", spec.Gateway, "error", err)
-		return emptyGroup{}, nil
+		return g, nil
 	}
-	return c, nil
+	g.main = c
+	return g, nil
+}
+
+// clearBases ends and removes what is left in any cgroup of the gateway.
+func (r *Runtime) clearBases(ctx context.Context, gateway string) error {
+	var bases []cgroup
+	if r.opts.CgroupParent != NoCgroup {
+		bases = r.limiter.bases(r.opts.DataDir, gateway)
+	}
+	if r.support.Mode != ModeNone {
+		main := cgroup{path: cgroupBase(r.support.Path, r.opts.DataDir, gateway), v2: r.support.Mode == ModeV2}
+		bases = append(bases, main)
+	}
+	for _, base := range bases {
+		left, err := base.pids()
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			r.log.Warn("ending processes that an unrecorded instance left behind", "gateway", gateway, "pids", left)
+		}
+		if err := base.kill(ctx); err != nil {
+			return err
+		}
+		if err := base.removeTree(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // identify makes an instance of the launcher, and begins to watch it.
-func (r *Runtime) identify(spec runtime.Spec, l *launch, g group) (*instance, error) {
+func (r *Runtime) identify(spec runtime.Spec, l *launch, g groups) (*instance, error) {
 	stat, err := readStat(l.main.pid)
 	if err != nil {
 		return nil, fmt.Errorf("cannot identify the launcher: %w", err)
 	}
 	rec := runtime.Record{
 		Version: recordVersion, Gateway: spec.Gateway, Generation: spec.Generation,
-		PID: l.main.pid, StartTime: stat.startTime, BootID: r.bootID, Cgroup: g.dir(),
+		PID: l.main.pid, StartTime: stat.startTime, BootID: r.bootID, Cgroup: g.dir(), LimitCgroups: g.limitDirs(),
 		Port: spec.Port, Command: spec.Command, ConfigHash: spec.ConfigHash,
 		StartedAt: time.Now().UTC(), Host: r.record.host, DataDir: r.record.dataDir,
 	}

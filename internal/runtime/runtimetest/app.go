@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ const (
 	appServe    = "serve"    // serve HTTP on 127.0.0.1:$PORT
 	appStubborn = "stubborn" // the same, and ignore SIGTERM
 	appOrderly  = "orderly"  // the same, and end with exit code 7 after SIGTERM
+	appChild    = "child"    // wait until descriptor 3 is at its end
 	appOrphan   = "orphan"   // serve on descriptor 3, a listener, once descriptor 4 is at its end
 )
 
@@ -44,6 +46,11 @@ func App(args []string) int {
 	}
 	info := look() // before this program itself opens or ignores anything
 	switch args[0] {
+	case appChild:
+		if _, err := io.Copy(io.Discard, os.NewFile(3, "parent")); err != nil {
+			return 1
+		}
+		return 0
 	case appStubborn:
 		signal.Ignore(syscall.SIGTERM)
 	case appOrderly:
@@ -108,7 +115,69 @@ func handler(info Info, l net.Listener) http.Handler {
 		}
 		fmt.Fprint(w, pid)
 	})
+	misuse(mux)
 	return mux
+}
+
+// hogMost is how many MiB the app takes, so that a limit which fails to hold does
+// not cost more than the test.
+const hogMost = 512
+
+// misuse has the app take more of something than is good.
+func misuse(mux *http.ServeMux) {
+	mux.HandleFunc("/hog", func(w http.ResponseWriter, _ *http.Request) {
+		var all [][]byte
+		for len(all) < hogMost {
+			block := make([]byte, 1<<20)
+			for i := range block {
+				block[i] = byte(len(all))
+			}
+			all = append(all, block)
+		}
+		fmt.Fprint(w, len(all))
+	})
+	mux.HandleFunc("/spin", func(_ http.ResponseWriter, _ *http.Request) {
+		for n := 0; ; n++ {
+			if n < 0 {
+				n = 0
+			}
+		}
+	})
+	mux.HandleFunc("/files", func(w http.ResponseWriter, r *http.Request) {
+		most, err := strconv.Atoi(r.FormValue("most"))
+		if err != nil {
+			most = 1
+		}
+		n := 0
+		for ; n < most; n++ {
+			// Not os.Open, which would close it when it is collected.
+			if _, err := syscall.Open(os.DevNull, syscall.O_RDONLY, 0); err != nil {
+				break
+			}
+		}
+		fmt.Fprint(w, n)
+	})
+	mux.HandleFunc("/processes", func(w http.ResponseWriter, r *http.Request) {
+		most, err := strconv.Atoi(r.FormValue("most"))
+		if err != nil {
+			most = 1
+		}
+		alive, err := lifeline()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		defer alive.Close()
+		n := 0
+		for ; n < most; n++ {
+			cmd := exec.Command("/proc/self/exe", appChild)
+			cmd.ExtraFiles = []*os.File{alive}
+			if cmd.Start() != nil {
+				break
+			}
+		}
+		fmt.Fprint(w, n)
+	})
 }
 
 // startOrphan starts a process in a session of its own, as a daemon would be,
@@ -235,4 +304,45 @@ func Orphan(t *testing.T, addr string) int {
 		t.Fatalf("making an orphan: %v", err)
 	}
 	return pid
+}
+
+// Hog makes the App at addr take hogMost MiB of memory. It fails the test if the
+// app survives that.
+func Hog(t *testing.T, addr string) {
+	t.Helper()
+	if got, err := call(addr, "/hog"); err == nil {
+		t.Fatalf("the app has taken %s MiB and lives", got)
+	}
+}
+
+// Spin makes the App at addr use all the CPU time that it gets. The request is
+// never answered; it ends with ctx, and the App spins on.
+func Spin(ctx context.Context, addr string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/spin", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err == nil {
+		err = resp.Body.Close()
+	}
+	return err
+}
+
+// most is asked of an App that may have far less.
+const most = 1000
+
+// count makes the App at addr take up to most of what path gives, and returns how
+// many it got. ended: it did not survive that.
+func count(t *testing.T, addr, path string) (n int, ended bool) {
+	t.Helper()
+	body, err := call(addr, path+"?most="+strconv.Itoa(most))
+	if err != nil {
+		return 0, true
+	}
+	n, err = strconv.Atoi(string(body))
+	if err != nil {
+		t.Fatalf("counting: %v", err)
+	}
+	return n, false
 }

@@ -71,6 +71,9 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"find after a restart of creel", testFindAlive},
 		{"find one that ended meanwhile", testFindDead},
 		{"find what a dead one left behind", testFindOrphan},
+		{"limit of memory", testLimitMemory},
+		{"limit of processes", testLimitPIDs},
+		{"limit of open files", testLimitFiles},
 		{"late kill leaves the next generation alone", testLateKill},
 	}
 	for _, tt := range tests {
@@ -131,6 +134,12 @@ func (o *opened) start(t *testing.T, spec runtime.Spec) runtime.Instance {
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}
+	awaitServes(t, i)
+	return i
+}
+
+func awaitServes(t *testing.T, i runtime.Instance) {
+	t.Helper()
 	Await(t, "the app serves", func() bool {
 		conn, err := net.Dial("tcp", i.Addr())
 		if err != nil {
@@ -139,7 +148,6 @@ func (o *opened) start(t *testing.T, spec runtime.Spec) runtime.Instance {
 		conn.Close()
 		return true
 	})
-	return i
 }
 
 // Await polls a condition that has no event, until it holds.
