@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"creel/internal/gateway"
+	"creel/internal/replay"
+	"creel/internal/upstream"
+)
+
+// dialPause is between two attempts to connect that the gateway is not to
+// blame for, such as when creel is out of file descriptors.
+const dialPause = 20 * time.Millisecond
+
+// attempt sends the request to the lease's instance and passes the answer on.
+// It returns nil once the client has got an answer, or is gone.
+func (x *passage) attempt(l *gateway.Lease) *failure {
+	ctx := x.req.Context()
+	conn, err := x.proxy.pools.of(l).Get(ctx, x.broken > 0 || !x.rule.Idempotent())
+	if err != nil {
+		return x.notDialled(l, err)
+	}
+	if over(l) {
+		// The next instance may be the one that took the connection, and need
+		// not be ready. It is started only after this one is known to have
+		// ended, so a connection made before that is this one's (I3).
+		conn.Discard()
+		return &failure{err: errOver, evidence: replay.NotDialled, ended: true}
+	}
+	if x.sent++; x.sent > 1 {
+		x.proxy.opts.Recorder.Replay()
+	}
+	if x.kept != nil {
+		x.out.Body = x.kept.reader()
+	}
+	ex, err := conn.Send(ctx, &x.out)
+	var resp *http.Response
+	if err == nil {
+		resp, err = ex.Receive(&x.out)
+	}
+	if err != nil {
+		f := &failure{err: err, evidence: ex.Evidence(), onTrial: l.OnTrial()}
+		ex.End(false)
+		if mayBeDead(err) {
+			f.ended = x.ended(l)
+			f.crashed = f.ended && l.Crashed()
+		}
+		return f
+	}
+	if f := x.heldBack(l, resp); f != nil {
+		ex.End(false)
+		return f
+	}
+	l.Begun()
+	return x.pass(l, ex, resp)
+}
+
+// notDialled deals with a connection that could not be made. Nobody has seen
+// anything of the request.
+func (x *passage) notDialled(l *gateway.Lease, err error) *failure {
+	var dial *upstream.DialError
+	if errors.As(err, &dial) {
+		if dial.Blameless() {
+			pause(x.req.Context(), dialPause)
+		} else {
+			l.Unreachable()
+		}
+	}
+	return &failure{err: err, evidence: replay.NotDialled}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// mayBeDead tells whether an error leaves the question open whether the
+// gateway is dead.
+func mayBeDead(err error) bool {
+	var client *upstream.BodyError
+	return !errors.As(err, &client) && !errors.Is(err, upstream.ErrNoAnswer)
+}
+
+// ended waits, no longer than the crash window, for the instance to end.
+func (x *passage) ended(l *gateway.Lease) bool {
+	t := time.NewTimer(x.proxy.opts.Config.Replay.CrashWindow)
+	defer t.Stop()
+	select {
+	case <-l.Ended():
+		return true
+	case <-t.C:
+	case <-x.req.Context().Done():
+	}
+	return false
+}
+
+// heldBack keeps an answer with a 5xx status to itself until it is known
+// whether it was the instance's last breath. If so, and the request may be sent
+// again, nobody needs to have seen it.
+func (x *passage) heldBack(l *gateway.Lease, resp *http.Response) *failure {
+	if resp.StatusCode/100 != 5 || x.proxy.opts.Config.Replay.CrashWindow <= 0 || x.decide(replay.AllWritten) != replay.Repeat {
+		return nil
+	}
+	if !x.ended(l) || !l.Crashed() {
+		return nil
+	}
+	return &failure{err: errLastBreath, evidence: replay.AllWritten, ended: true, crashed: true, onTrial: l.OnTrial()}
+}
+
+// over tells whether a lease's instance has ended.
+func over(l *gateway.Lease) bool {
+	select {
+	case <-l.Ended():
+		return true
+	default:
+		return false
+	}
+}
+
+// errOver says that an instance ended before the request was sent to it.
+var errOver = errors.New("the gateway ended before the request was sent")
+
+// errLastBreath says that an answer was held back: see heldBack.
+var errLastBreath = errors.New("the gateway answered with an error and ended")

@@ -1,0 +1,273 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/replay"
+	"creel/internal/upstream"
+)
+
+const (
+	// poisonAfter is in how many crashes running a request must have been in
+	// flight to be taken for their cause.
+	poisonAfter = 3
+	// brokenAfter is how often a living gateway may close the connection without
+	// an answer before the request is given up. Once happens when an idle
+	// connection is closed in the moment of its use.
+	brokenAfter = 3
+)
+
+// passage is one request's way through the proxy.
+type passage struct {
+	proxy    *Proxy
+	w        http.ResponseWriter
+	req      *http.Request
+	ctl      *http.ResponseController
+	out      upstream.Request
+	sending  sync.WaitGroup
+	body     *clientBody // nil: the request has none
+	kept     *keptBody   // nil: body is not kept
+	upgrade  string      // protocol that the client wants to change to
+	trailers string      // fields that the client announced for after the body
+	named    string      // request id that was made up
+
+	rule    replay.Request
+	until   time.Time // end of the hold time
+	sent    int       // times that something may have reached an instance
+	crashes int       // crashes running that the request was in flight in
+	broken  int       // times that a living instance closed the connection
+	lastGen uint64
+}
+
+// failure is an attempt that brought no answer.
+type failure struct {
+	err      error
+	evidence replay.Evidence
+	ended    bool // the instance has ended
+	crashed  bool // and nobody had asked it to
+	onTrial  bool // the request was alone with it
+}
+
+func newPassage(p *Proxy, w http.ResponseWriter, r *http.Request) *passage {
+	x := &passage{proxy: p, w: w, req: r, ctl: http.NewResponseController(w)}
+	x.rule = replay.Request{Method: r.Method, Keyed: p.keyed(r)}
+	x.until = time.Now().Add(p.opts.Config.Hold.Time)
+	x.out = upstream.Request{Method: r.Method, Client: x, Length: r.ContentLength, AnswerWithin: p.opts.Config.Timeouts.Response, Sending: &x.sending}
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		x.upgrade = upgradeOf(r)
+		return x
+	}
+	// An upgrade behind a body is not offered to the gateway: whether the bytes
+	// that follow were the body's or the new protocol's would be open.
+	x.trailers = announced(r.Trailer)
+	x.body = &clientBody{x: x, idle: p.opts.Config.Timeouts.BodyIdle}
+	if x.rule.Idempotent() {
+		c := p.opts.Config.Replay
+		x.kept = newKeptBody(x.body, c.BodyMemory, c.BodyMax, &p.budget, p.opts.BodyDir)
+	} else {
+		x.out.Body = x.body // once a byte of it is out, the request is not sent again
+	}
+	if r.ProtoMajor == 1 {
+		// Without this the server would read the body to its end before it
+		// writes an answer. Where it cannot be had, that is how it stays.
+		_ = x.ctl.EnableFullDuplex()
+	}
+	return x
+}
+
+// keyed tells whether a request carries an idempotency key at a route where the
+// gateway is known to honour it.
+func (p *Proxy) keyed(r *http.Request) bool {
+	if r.Method != http.MethodPost && r.Method != http.MethodPatch {
+		return false
+	}
+	for _, route := range p.routes {
+		prefix, wild := strings.CutSuffix(route.Path, "*")
+		if r.URL.Path == route.Path || wild && strings.HasPrefix(r.URL.Path, prefix) {
+			if r.Header.Get(route.Header) != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// run takes the request to its end: an answer of the gateway's, or a problem.
+func (x *passage) run() {
+	defer x.finish()
+	switch {
+	case x.req.Method == http.MethodConnect:
+		x.problem(problemMethod, "CONNECT asks for a tunnel to another host", nil)
+		return
+	case !soundTarget(requestTarget(x.req)):
+		x.problem(problemTarget, "it has a space or a control character in it", nil)
+		return
+	case !x.admitted():
+		x.problem(problemProxy, "it came from "+peerAddr(x.req).String()+" with fields such as X-Forwarded-For", nil)
+		return
+	}
+	if w := x.proxy.opts.Waiting; w != nil && w(x.w, x.req) {
+		x.proxy.opts.Recorder.Request(Refused)
+		return
+	}
+	for x.once() {
+	}
+}
+
+func (x *passage) admitted() bool {
+	admit, f := x.proxy.opts.Admit, &x.proxy.forwarding
+	return admit == nil || admit(f.client(x.req), f.claimed(x.req))
+}
+
+// once makes one attempt, and tells whether another is to follow.
+func (x *passage) once() bool {
+	lease, err := x.acquire()
+	if err != nil {
+		x.refused(err)
+		return false
+	}
+	x.lastGen = lease.Generation()
+	f := func() *failure {
+		defer lease.Release() // an answer that is cut ends in a panic
+		return x.attempt(&lease)
+	}()
+	return f != nil && x.again(f)
+}
+
+// acquire gets a lease, and measures the wait.
+func (x *passage) acquire() (gateway.Lease, error) {
+	begun := time.Now()
+	lease, err := x.proxy.opts.Gateway.Acquire(x.req.Context(), gateway.Ask{Until: x.until, Crashes: x.crashes})
+	if waited := time.Since(begun); waited > time.Millisecond {
+		x.proxy.opts.Recorder.HeldFor(waited)
+	}
+	return lease, err
+}
+
+func (x *passage) decide(e replay.Evidence) replay.Verdict {
+	x.rule.BodyLost = x.kept != nil && x.kept.notKept()
+	return replay.Decide(x.rule, e)
+}
+
+// again decides whether to go round once more. If not, it answers.
+func (x *passage) again(f *failure) bool {
+	if x.req.Context().Err() != nil {
+		x.left()
+		return false
+	}
+	x.count(f)
+	verdict := x.decide(f.evidence)
+	switch {
+	case x.answerForClient(f):
+		return false
+	case verdict != replay.Repeat:
+		x.proxy.opts.Recorder.NotReplayable(verdict.String())
+		x.lost(f, verdict)
+		return false
+	case x.crashes >= poisonAfter:
+		x.poisoned()
+		return false
+	case x.broken >= brokenAfter:
+		x.problem(problemNoAnswer, f.err.Error(), nil)
+		return false
+	}
+	x.proxy.log.Debug("sending a request again", "request_id", x.id(), "method", x.req.Method, "path", x.req.URL.Path,
+		"evidence", f.evidence.String(), "crashes", x.crashes, "error", f.err)
+	return true
+}
+
+// count counts what the request has gone through.
+func (x *passage) count(f *failure) {
+	switch {
+	case f.crashed && f.evidence > replay.Dialled:
+		// Before the last of them the request goes alone: see gateway.Ask. A
+		// crash that it shared with others convicts nobody.
+		if x.crashes+1 < poisonAfter || f.onTrial {
+			x.crashes++
+		}
+	case !f.ended && f.evidence > replay.NotDialled:
+		x.broken++
+	}
+}
+
+// left deals with the end of the request's context. It ends with the client's
+// connection, but also when the server cannot read the body any further: then
+// the client is told what is wrong with it.
+func (x *passage) left() {
+	x.stopSending()
+	if x.body != nil {
+		if fault := x.body.fault(); fault != nil {
+			x.badBody(fault)
+			return
+		}
+	}
+	x.proxy.opts.Recorder.Request(Canceled)
+	x.abortClient()
+}
+
+// answerForClient answers failures that are no question of replaying: those of
+// the client itself, and of a gateway that lives.
+func (x *passage) answerForClient(f *failure) bool {
+	var (
+		client *upstream.BodyError
+		bad    *upstream.BadResponseError
+	)
+	switch {
+	case errors.Is(f.err, errNotKept):
+		x.proxy.opts.Recorder.NotReplayable(replay.BodyLost.String())
+		x.lost(f, replay.BodyLost)
+	case errors.Is(f.err, errClientGone):
+		x.left()
+	case errors.As(f.err, &client):
+		x.badBody(client)
+	case errors.Is(f.err, upstream.ErrNoAnswer):
+		x.problem(problemTimeout, "it had "+x.out.AnswerWithin.String()+", and may still be at work", nil)
+	case errors.As(f.err, &bad) && !f.crashed:
+		x.problem(problemBadAnswer, bad.Error(), nil)
+	default:
+		return false
+	}
+	return true
+}
+
+// poisoned gives up on a request that ends every instance it reaches.
+func (x *passage) poisoned() {
+	x.proxy.opts.Journal.Record(event.Event{
+		Kind: event.Poisoned, Gateway: x.proxy.opts.Name, Generation: x.lastGen, Cause: "poison_request",
+		Message: "a request was in flight in three crashes running, the last time alone; it is not tried again",
+		Fields:  map[string]any{"method": x.req.Method, "path": x.req.URL.Path, "request_id": x.id()},
+	})
+	x.problem(problemPoison, "the gateway crashed three times running while it handled this request", nil)
+}
+
+// id gives the request's id: the client's own if it has a sound one, else a new
+// one. It is made only where it is told to somebody.
+func (x *passage) id() string {
+	if x.named != "" {
+		return x.named
+	}
+	if id := x.req.Header.Get("X-Request-Id"); soundID(id) {
+		return id
+	}
+	x.named = rand.Text()
+	return x.named
+}
+
+func soundID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if c != '-' && c != '_' && c != '.' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,56 @@
+package proxy
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"creel/internal/gateway"
+	"creel/internal/upstream"
+)
+
+// pools keeps the connections to the present instance. Those to an earlier one
+// are given up as soon as a lease on a later one shows up, so that no request
+// ever reaches an instance that its lease is not for (I3).
+type pools struct {
+	present atomic.Pointer[generationPool]
+	mu      sync.Mutex
+	last    uint64
+	closed  bool
+}
+
+type generationPool struct {
+	generation uint64
+	*upstream.Pool
+}
+
+// of gives the pool of a lease's instance.
+func (p *pools) of(l *gateway.Lease) *upstream.Pool {
+	if g := p.present.Load(); g != nil && g.generation == l.Generation() {
+		return g.Pool
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g := p.present.Load(); g != nil && g.generation == l.Generation() {
+		return g.Pool
+	}
+	fresh := &generationPool{l.Generation(), upstream.NewPool(upstream.Options{Addr: l.Addr()})}
+	if l.Generation() < p.last || p.closed {
+		// A straggler on an instance that has been replaced: nothing is kept.
+		fresh.Retire()
+		return fresh.Pool
+	}
+	p.last = l.Generation()
+	if old := p.present.Swap(fresh); old != nil {
+		old.Retire()
+	}
+	return fresh.Pool
+}
+
+func (p *pools) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if old := p.present.Swap(nil); old != nil {
+		old.Retire()
+	}
+}

@@ -1,0 +1,153 @@
+// Package proxy passes HTTP and WebSocket on to a gateway that may crash.
+//
+// It guarantees (invariant I2): a request whose gateway dies is held until the
+// gateway is back, within its hold time, and then sent again if package replay
+// says that it may be; otherwise the client gets a problem document that says
+// truthfully what is known. An answer that has begun is never mended: the
+// client's connection is aborted, so that a part cannot pass for the whole. No
+// request is executed twice unless that is as good as once.
+//
+// It refuses: CONNECT, upgrades over HTTP/2, requests beyond the hold limits.
+//
+// A request's way is a passage: Acquire a lease, one attempt on the lease's
+// instance, and on failure the decision whether to go round again. Bodies
+// stream at once; those that may be needed again are kept on the way.
+// Rejected: httputil.ReverseProxy on http.Transport, since the Transport repeats
+// some requests by itself and does not say exactly how far one got (see package
+// upstream); buffering before the first attempt; retry counts in place of a
+// hold time.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"creel/internal/config"
+	"creel/internal/event"
+	"creel/internal/gateway"
+)
+
+// Gateway gives leases on the instance that a request is for.
+type Gateway interface {
+	Acquire(ctx context.Context, ask gateway.Ask) (gateway.Lease, error)
+}
+
+// Outcome is how a request ended, for the client.
+type Outcome int
+
+// The outcomes.
+const (
+	Forwarded Outcome = iota // answered by the gateway at the first attempt
+	Replayed                 // answered by the gateway at a later attempt
+	Failed                   // a 502 or 504, or an answer that was cut
+	Refused                  // a 503, or a malformed request
+	Canceled                 // the client left first
+)
+
+// Recorder takes measurements. It is called on the hot path.
+type Recorder interface {
+	Request(Outcome)
+	Problem(code string)
+	HeldFor(d time.Duration)
+	Replay()
+	NotReplayable(reason string)
+	KeptBytes(delta int64)
+	InFlight(delta int)
+	WebSockets(delta int)
+}
+
+// Journal takes events.
+type Journal interface{ Record(event.Event) }
+
+// Options are what a Proxy needs. Name and Gateway must be set.
+type Options struct {
+	Name    string
+	Gateway Gateway
+	Config  config.Proxy
+	// Attribute tells whether the gateway is told of a client at that address;
+	// nil: as Config.ForwardedHeaders says.
+	Attribute func(client netip.Addr) bool
+	// Admit tells whether a request may pass at all: client is the address that it
+	// came from; claimed says that its sender, who is not trusted to, speaks for
+	// others in forwarding fields. nil: all may.
+	Admit func(client netip.Addr, claimed bool) bool
+	// Waiting, if not nil, may answer a browser's request for a page in place of
+	// letting it wait; it returns false where it does not.
+	Waiting func(w http.ResponseWriter, r *http.Request) bool
+	// BodyDir is where bodies go that are too large for memory; "": the
+	// system's folder for temporary files.
+	BodyDir  string
+	Journal  Journal  // may be nil
+	Recorder Recorder // may be nil
+	Logger   *slog.Logger
+}
+
+// Proxy is an http.Handler, to be served by a Server of this package. Close must
+// be called once that has been shut down.
+type Proxy struct {
+	opts       Options
+	log        *slog.Logger
+	forwarding forwarding
+	budget     budget
+	pools      pools
+	tunnels    tunnels
+	routes     []config.IdempotentRoute
+}
+
+// New makes a proxy. The error says which trusted address cannot be read.
+func New(o Options) (*Proxy, error) {
+	trusted, err := parsePrefixes(o.Config.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use proxy.trusted_proxies: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Recorder == nil {
+		o.Recorder = nobody{}
+	}
+	if o.Journal == nil {
+		o.Journal = nobody{}
+	}
+	p := &Proxy{opts: o, log: o.Logger, routes: o.Config.Replay.IdempotentRoutes}
+	p.forwarding = forwarding{trusted: trusted, attribute: o.Attribute}
+	if o.Config.ForwardedHeaders == "strip" {
+		p.forwarding.attribute = func(netip.Addr) bool { return false }
+	}
+	p.budget = budget{limit: o.Config.Replay.Budget, note: o.Recorder.KeptBytes}
+	p.tunnels.init(o.Recorder)
+	return p, nil
+}
+
+// ServeHTTP passes a request on. It implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.opts.Recorder.InFlight(1)
+	defer p.opts.Recorder.InFlight(-1)
+	newPassage(p, w, r).run()
+}
+
+// CloseTunnels ends all WebSockets and other upgraded connections with a close
+// frame that says why, and waits until they have ended or ctx has.
+func (p *Proxy) CloseTunnels(ctx context.Context, code int, reason string) error {
+	return p.tunnels.close(ctx, code, reason)
+}
+
+// Close gives up the connections to the gateway.
+func (p *Proxy) Close() { p.pools.close() }
+
+// nobody takes no notice.
+type nobody struct{}
+
+func (nobody) Record(event.Event)    {}
+func (nobody) Request(Outcome)       {}
+func (nobody) Problem(string)        {}
+func (nobody) HeldFor(time.Duration) {}
+func (nobody) Replay()               {}
+func (nobody) NotReplayable(string)  {}
+func (nobody) KeptBytes(int64)       {}
+func (nobody) InFlight(int)          {}
+func (nobody) WebSockets(int)        {}

@@ -1,0 +1,242 @@
+// Package upstream speaks HTTP/1.1 to one instance of a gateway.
+//
+// It exists because net/http's Transport hides what replaying needs to know: it
+// sends some requests again by itself, reuses connections without asking, and
+// tells through hooks, not exactly, how far a request got. Here an Exchange is
+// one attempt on one connection, and Evidence says exactly which bytes the
+// kernel took. Nothing is ever sent twice by this package. As a side effect a
+// request without a body needs no goroutine and no header copies.
+//
+// What is parsed, is parsed by net/http (ReadResponse).
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// dialTimeout bounds a connection attempt. The instance is on this machine;
+	// what takes longer has a full backlog and does not accept.
+	dialTimeout = 5 * time.Second
+	// defaultMaxIdle is how many idle connections are kept. More than that many
+	// requests at once are rare for a single-instance app.
+	defaultMaxIdle = 128
+	// defaultIdleTimeout is below the keep-alive timeout of common servers
+	// (Node: 5 s), so that they seldom close under a request.
+	defaultIdleTimeout = 2 * time.Second
+	// bufferSize is for the head of an answer, and small bodies with it.
+	bufferSize = 4 << 10
+)
+
+// DialError says that no connection could be made: nothing of the request has
+// left creel.
+type DialError struct{ Err error }
+
+func (e *DialError) Error() string { return "cannot connect to the gateway: " + e.Err.Error() }
+func (e *DialError) Unwrap() error { return e.Err }
+
+// Blameless tells whether the gateway has nothing to do with it: creel, or the
+// machine, is out of something.
+func (e *DialError) Blameless() bool {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(e.Err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// Options are a Pool's settings. Zero values mean the defaults above.
+type Options struct {
+	Addr        string // host:port of the instance
+	MaxIdle     int
+	IdleTimeout time.Duration
+}
+
+// Pool holds the connections to one instance.
+type Pool struct {
+	opts   Options
+	dialer net.Dialer
+
+	mu      sync.Mutex
+	idle    []*Conn // last used last
+	reaper  *time.Timer
+	retired bool
+}
+
+// NewPool makes a pool. Retire must be called in the end.
+func NewPool(o Options) *Pool {
+	if o.MaxIdle == 0 {
+		o.MaxIdle = defaultMaxIdle
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = defaultIdleTimeout
+	}
+	return &Pool{opts: o, dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: -1}}
+}
+
+// Get gives a connection for one exchange: an idle one whose peer is there, or
+// a new one. With fresh set always a new one: a connection that has been idle
+// may be closed by its peer in the very moment it is used, which a request that
+// must not be sent twice cannot recover from.
+//
+// The error is *DialError, or the cause of ctx's end.
+func (p *Pool) Get(ctx context.Context, fresh bool) (*Conn, error) {
+	if !fresh {
+		for c := p.takeIdle(); c != nil; c = p.takeIdle() {
+			if time.Since(c.idleSince) < p.opts.IdleTimeout && c.peerPresent() {
+				return c, nil
+			}
+			c.close()
+		}
+	}
+	nc, err := p.dialer.DialContext(ctx, "tcp", p.opts.Addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &DialError{Err: err}
+	}
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("cannot use a connection of type %T", nc), nc.Close())
+	}
+	c := &Conn{tcp: tcp, pool: p}
+	c.br = bufio.NewReaderSize(&limitedReader{c}, bufferSize)
+	return c, nil
+}
+
+func (p *Pool) takeIdle() *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	c := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	return c
+}
+
+// put keeps a connection for another exchange, or closes it.
+func (p *Pool) put(c *Conn) {
+	c.idleSince = time.Now()
+	p.mu.Lock()
+	keep := !p.retired && len(p.idle) < p.opts.MaxIdle
+	if keep {
+		p.idle = append(p.idle, c)
+		if p.reaper == nil {
+			p.reaper = time.AfterFunc(p.opts.IdleTimeout, p.reap)
+		}
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+// reap closes connections that have been idle for too long, so that the
+// instance does not keep sockets for nobody.
+func (p *Pool) reap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reaper = nil
+	kept := p.idle[:0]
+	for _, c := range p.idle {
+		if time.Since(c.idleSince) < p.opts.IdleTimeout {
+			kept = append(kept, c)
+		} else {
+			c.close()
+		}
+	}
+	clear(p.idle[len(kept):])
+	p.idle = kept
+	if len(kept) > 0 {
+		p.reaper = time.AfterFunc(p.opts.IdleTimeout-time.Since(kept[0].idleSince), p.reap)
+	}
+}
+
+// Retire closes what is idle, and lets exchanges under way end by themselves:
+// an instance that has ended may have left a whole answer in the socket.
+func (p *Pool) Retire() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.retired = nil, true
+	if p.reaper != nil {
+		p.reaper.Stop()
+		p.reaper = nil
+	}
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+}
+
+// Conn is a connection to the instance. It carries one exchange at a time.
+type Conn struct {
+	tcp       *net.TCPConn
+	br        *bufio.Reader
+	pool      *Pool
+	idleSince time.Time
+	headLeft  int64 // bytes that an answer's head may still have; <0: no limit
+}
+
+// Discard closes a connection that is not used after all.
+func (c *Conn) Discard() { c.close() }
+
+func (c *Conn) close() {
+	// An error here tells of nothing that could be done about it.
+	_ = c.tcp.Close()
+}
+
+// peerPresent looks, without waiting, whether the peer has closed an idle
+// connection or has sent what nobody asked for. Either makes it unusable.
+func (c *Conn) peerPresent() bool {
+	if c.br.Buffered() > 0 {
+		return false
+	}
+	raw, err := c.tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	present := false
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		present = errors.Is(err, syscall.EAGAIN)
+		return true
+	})
+	return err == nil && present
+}
+
+// limitedReader reads from a connection within its limit for a head.
+type limitedReader struct{ c *Conn }
+
+// errHeadTooLarge says that an answer's head went beyond maxHead.
+var errHeadTooLarge = fmt.Errorf("its head is larger than %d bytes", maxHead)
+
+func (r *limitedReader) Read(b []byte) (int, error) {
+	if r.c.headLeft < 0 {
+		return r.c.tcp.Read(b)
+	}
+	if r.c.headLeft == 0 {
+		return 0, errHeadTooLarge
+	}
+	if int64(len(b)) > r.c.headLeft {
+		b = b[:r.c.headLeft]
+	}
+	n, err := r.c.tcp.Read(b)
+	r.c.headLeft -= int64(n)
+	return n, err
+}
+
+var _ io.Reader = (*limitedReader)(nil)
