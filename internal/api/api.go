@@ -55,7 +55,10 @@ type Options struct {
 	StartedAt time.Time // of creel
 	Listen    string
 	Link      func() string // the link to click, with what it takes to get in; may be nil
-	Logger    *slog.Logger
+	// Upgrade replaces creel by the program that is on disk now, and returns once
+	// that is in charge; may be nil.
+	Upgrade func(ctx context.Context) error
+	Logger  *slog.Logger
 }
 
 // API makes the two handlers.
@@ -84,6 +87,8 @@ func (a *API) Control() http.Handler {
 	mux.HandleFunc("POST "+controlPrefix+"start", a.act(Gateway.Start, started))
 	mux.HandleFunc("POST "+controlPrefix+"restart", a.act(Gateway.Restart, nil))
 	mux.HandleFunc("POST "+controlPrefix+"stop", a.act(Gateway.Stop, stopped))
+	mux.HandleFunc("GET "+controlPrefix+"place", a.place)
+	mux.HandleFunc("POST "+controlPrefix+"upgrade", a.upgrade)
 	mux.Handle("GET "+Prefix+"metrics", a.opts.Metrics)
 	mux.HandleFunc("/", notFound)
 	return own(mux)

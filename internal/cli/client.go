@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"creel/internal/api"
+)
+
+// call asks the daemon for something. The caller closes the body.
+func (e *env) call(method, what string) (io.ReadCloser, error) {
+	dir, err := e.folder()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(e.ctx, method, api.ControlURL(what), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := api.Client(dir).Do(req)
+	if err != nil {
+		var dial *net.OpError
+		if errors.As(err, &dial) && dial.Op == "dial" {
+			return nil, &unreachableError{dataDir: dir, err: dial.Err}
+		}
+		return nil, fmt.Errorf("cannot talk to creel: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		return nil, problemOf(resp)
+	}
+	return resp.Body, nil
+}
+
+// problemOf makes an error of a problem document.
+func problemOf(resp *http.Response) error {
+	var d struct{ Title, Detail, Hint string }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&d); err != nil {
+		return fmt.Errorf("creel answered %s", resp.Status)
+	}
+	msg := d.Title + ": " + d.Detail
+	if d.Hint != "" {
+		msg += " (" + d.Hint + ")"
+	}
+	return errors.New(msg)
+}
+
+// status asks for the status.
+func (e *env) status(method, what string) (*api.Status, []byte, error) {
+	body, err := e.call(method, what)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer body.Close()
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read creel's answer: %w", err)
+	}
+	var st api.Status
+	if err := json.Unmarshal(b, &st); err != nil {
+		return nil, nil, fmt.Errorf("cannot understand creel's answer: %w", err)
+	}
+	return &st, b, nil
+}
+
+// indent prints JSON for people to read too.
+func (e *env) indent(b []byte) error {
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		return fmt.Errorf("cannot understand creel's answer: %w", err)
+	}
+	_, err := out.WriteTo(e.stdout)
+	return err
+}

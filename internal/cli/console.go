@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"creel/internal/gateway"
+	"creel/internal/openclaw"
+)
+
+// console tells a person how a daemon comes up: progress on standard error, the
+// link on standard output.
+type console struct {
+	out, err io.Writer
+	mu       sync.Mutex
+	phase    openclaw.Phase
+	open     bool // the last line has no end yet
+	shown    string
+	quiet    bool // a successor: the link was printed long ago
+}
+
+// install shows the progress of an installation: on a terminal in one line that
+// changes, else a line for each phase.
+func (c *console) install(p openclaw.Progress) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if isTerminal(c.err) {
+		fmt.Fprintf(c.err, "\r\x1b[K%s (%v)", p.Message, p.Total.Round(time.Second))
+		c.open = true
+		if p.Phase == openclaw.PhaseDone {
+			c.endLine()
+		}
+		return
+	}
+	if p.Phase != c.phase {
+		c.phase = p.Phase
+		fmt.Fprintln(c.err, p.Message)
+	}
+}
+
+// state prints the link once the gateway is ready for the first time, and says
+// what is the matter if it fails.
+func (c *console) state(st gateway.Status, link string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endLine()
+	switch {
+	case st.State == gateway.Ready && link != c.shown && !c.quiet:
+		c.shown = link
+		fmt.Fprintln(c.err, "Ready. Open this link:")
+		fmt.Fprintln(c.out, link)
+	case st.State == gateway.Failed:
+		fmt.Fprintln(c.err, "The gateway is not running:", st.Reason)
+		if st.LastEnd != nil && st.LastEnd.Hint != "" {
+			fmt.Fprintln(c.err, "Next:", st.LastEnd.Hint)
+		}
+	}
+}
+
+func (c *console) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endLine()
+}
+
+func (c *console) endLine() {
+	if c.open {
+		fmt.Fprintln(c.err)
+		c.open = false
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

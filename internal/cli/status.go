@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"creel/internal/api"
+)
+
+func newStatus(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the gateway is",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			st, raw, err := e.status(http.MethodGet, "status")
+			if err != nil {
+				return err
+			}
+			if e.json {
+				return e.indent(raw)
+			}
+			return e.printStatus(st)
+		},
+	}
+	cmd.Flags().BoolVar(&e.json, "json", false, "print JSON")
+	return cmd
+}
+
+func (e *env) printStatus(st *api.Status) error {
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("gateway", "%s", st.Name)
+	row("state", "%s for %s: %s", st.State, ago(st.Since), st.Reason)
+	row("generation", "%d", st.Generation)
+	if st.PID != 0 {
+		row("process", "pid %d at %s, up %s", st.PID, st.Addr, ago(st.StartedAt))
+	}
+	row("restarts", "%d since creel started", st.Restarts)
+	if st.Held > 0 {
+		row("waiting", "%d requests", st.Held)
+	}
+	if !st.NextStart.IsZero() {
+		row("next start", "in %s", time.Until(st.NextStart).Round(time.Second))
+	}
+	if end := st.LastEnd; end != nil {
+		row("last end", "generation %d, %s ago: %s", end.Generation, ago(end.At), end.Message)
+		if end.Hint != "" {
+			row("", "%s", end.Hint)
+		}
+	}
+	for _, t := range st.Trouble {
+		row("trouble", "%s", t)
+	}
+	row("creel", "%s, pid %d, up %s", st.Creel.Version, st.Creel.PID, ago(st.Creel.StartedAt))
+	row("link", "%s", st.Creel.Link)
+	return w.Flush()
+}
+
+func ago(t time.Time) string {
+	d := time.Since(t)
+	if d < time.Minute {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}

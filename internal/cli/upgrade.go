@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+func newUpgrade(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "upgrade",
+		Short: "Replace the running creel by the program that is on disk now",
+		Long: `Starts the creel that is on disk now, with the configuration as it is now, and
+hands over to it: the listener, the requests that wait, the gateway. No connection
+is refused and the gateway runs on. Connections that are open stay with the old
+creel until they end, for a minute at the most; WebSockets are closed with 1012
+then.
+
+If the new creel cannot take over, the old one carries on and this says why.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			body, err := e.call(http.MethodPost, "upgrade")
+			if err != nil {
+				return err
+			}
+			if err := body.Close(); err != nil {
+				return fmt.Errorf("cannot read creel's answer: %w", err)
+			}
+			st, _, err := e.status(http.MethodGet, "status")
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(e.stdout, "creel %s, pid %d, is in charge; the gateway is %s\n", st.Creel.Version, st.Creel.PID, st.State)
+			return err
+		},
+	}
+}

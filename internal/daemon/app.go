@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"creel/internal/config"
+	"creel/internal/gateway"
+	"creel/internal/runtime"
+)
+
+// app is what is special to the program that creel keeps alive.
+type app interface {
+	// plan prepares an instance and says what to run.
+	plan(ctx context.Context, generation uint64) (runtime.Spec, error)
+	// explain says in words how an instance ended.
+	explain(exit runtime.Exit, log []string) gateway.End
+	// attribute tells whether the app is told of a client at that address; nil:
+	// as proxy.forwarded_headers says.
+	attribute() func(netip.Addr) bool
+	// admit tells whether a request may pass; see proxy.Options.Admit. nil: all may.
+	admit() func(client netip.Addr, claimed bool) bool
+	// link is the address to click; it may hold a secret.
+	link(listen string) string
+}
+
+// command is any HTTP server, started by a command line.
+type command struct {
+	cfg     config.Gateway
+	environ []string
+	port    port
+}
+
+func (c *command) plan(_ context.Context, generation uint64) (runtime.Spec, error) {
+	port, err := c.port.choose()
+	if err != nil {
+		return runtime.Spec{}, err
+	}
+	argv := make([]string, len(c.cfg.Command))
+	for i, arg := range c.cfg.Command {
+		argv[i] = expandPort(arg, port)
+	}
+	return runtime.Spec{
+		Gateway: c.cfg.Name, Generation: generation, Command: argv, Dir: c.cfg.Dir, Port: port,
+		Env: instanceEnv(c.environ, c.cfg.Env, port, generation), ConfigHash: config.Hash(c.cfg),
+		Limits: limitsOf(c.cfg.Limits),
+	}, nil
+}
+
+func limitsOf(l config.Limits) runtime.Limits {
+	return runtime.Limits{Memory: l.Memory, CPU: l.CPU, PIDs: l.PIDs, OpenFiles: l.OpenFiles}
+}
+
+func (c *command) explain(exit runtime.Exit, log []string) gateway.End {
+	return gateway.Explain(exit, log)
+}
+func (c *command) attribute() func(netip.Addr) bool   { return nil }
+func (c *command) admit() func(netip.Addr, bool) bool { return nil }
+func (c *command) link(listen string) string          { return "http://" + browsable(listen) + "/" }
+
+// expandPort puts the port in the place of $PORT and ${PORT}.
+func expandPort(arg string, port int) string {
+	p := strconv.Itoa(port)
+	arg = strings.ReplaceAll(arg, "${PORT}", p)
+	head, rest, found := strings.Cut(arg, "$PORT")
+	if !found {
+		return arg
+	}
+	if rest != "" && isNameByte(rest[0]) { // $PORTAL is another variable
+		return head + "$PORT" + expandPort(rest, port)
+	}
+	return head + p + expandPort(rest, port)
+}
+
+func isNameByte(b byte) bool {
+	return b == '_' || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
+}
+
+// ofCreelAlone are variables that speak of creel's own process: its service
+// manager would take a gateway that answers them for creel.
+var ofCreelAlone = []string{"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+	"INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MAINPID"}
+
+// instanceEnv is the environment of an instance: creel's own, less what is
+// creel's alone, then what the configuration adds, then $PORT and
+// $CREEL_GENERATION.
+func instanceEnv(environ []string, extra map[string]string, port int, generation uint64) []string {
+	env := map[string]string{}
+	for _, kv := range environ {
+		k, v, ok := strings.Cut(kv, "=")
+		if ok && !strings.HasPrefix(k, "CREEL_") && !slices.Contains(ofCreelAlone, k) {
+			env[k] = v
+		}
+	}
+	maps.Copy(env, extra)
+	env["PORT"] = strconv.Itoa(port)
+	env["CREEL_GENERATION"] = strconv.FormatUint(generation, 10)
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		out = append(out, k+"="+env[k])
+	}
+	return out
+}
+
+// port is the port that instances listen on: a fixed one, or one that is chosen
+// anew if it turns out to be taken.
+type port struct {
+	fixed  int
+	chosen int
+}
+
+func (p *port) choose() (int, error) {
+	if p.fixed != 0 {
+		return p.fixed, nil
+	}
+	if p.chosen != 0 && free(p.chosen) {
+		return p.chosen, nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("cannot find a free port for the gateway: %w", err)
+	}
+	p.chosen = l.Addr().(*net.TCPAddr).Port
+	return p.chosen, l.Close()
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// browsable is a listener's address as a browser on this machine can use it.
+func browsable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// gatewayDir is the folder of a gateway's record, intent and output.
+func gatewayDir(cfg *config.Config) string {
+	return filepath.Join(cfg.DataDir, "gateways", cfg.Gateway.Name)
+}

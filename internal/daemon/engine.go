@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"creel/internal/api"
+	"creel/internal/config"
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/runtime"
+	"creel/internal/runtime/process"
+)
+
+// engine is all of which one data folder bears only one: the journal, the
+// runtime, the supervisor and the control socket. A creel that hands over stops
+// its engine and, if its successor fails, makes another.
+type engine struct {
+	d       *daemon
+	journal *event.Journal
+	runtime *process.Runtime
+	gateway *gateway.Supervisor
+	socket  net.Listener
+	control *http.Server
+	api     *api.API
+
+	running sync.WaitGroup
+	unwatch context.CancelFunc
+	giveUp  func(error) // ends this creel, with an error that says all
+}
+
+// newEngine makes an engine; what fails is undone.
+func (d *daemon) newEngine() (_ *engine, err error) {
+	e := &engine{d: d}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.release())
+		}
+	}()
+	if e.socket, err = api.ListenControl(d.cfg.DataDir); err != nil {
+		return nil, err
+	}
+	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg.DataDir, "journal"), Logger: d.log, Metrics: d.metrics})
+	if err != nil {
+		return nil, err
+	}
+	dir := gatewayDir(d.cfg)
+	if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg.DataDir, Logger: d.log}); err != nil {
+		return nil, &DataDirError{d.cfg.DataDir, err}
+	}
+	prober, err := newProber(d.cfg.Gateway, process.LogPath(dir))
+	if err != nil {
+		return nil, err
+	}
+	e.gateway = gateway.New(e.options(prober, dir))
+	e.api = api.New(api.Options{
+		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: process.LogPath(dir), Version: d.opts.Version,
+		StartedAt: d.started, Listen: d.addr, Link: func() string { return d.app.link(d.addr) }, Upgrade: d.askUpgrade, Logger: d.log,
+	})
+	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	return e, nil
+}
+
+func (e *engine) options(prober *prober, dir string) gateway.Options {
+	d, g := e.d, e.d.cfg.Gateway
+	return gateway.Options{
+		Name: g.Name, Runtime: e.runtime, Prober: prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
+		Plan: func(ctx context.Context, generation uint64) (runtime.Spec, error) {
+			spec, err := e.plan(ctx, generation)
+			prober.launching(spec)
+			return spec, err
+		},
+		Policy: gateway.Policy{
+			Drain: g.Stop.Drain, Grace: g.Stop.Grace, SilentGrace: silentGrace, Stable: stableAfter, KillRetry: killRetry,
+			Delay: g.Restart.Delay, MaxDelay: g.Restart.MaxDelay, Fruitless: g.Restart.Fruitless, RetryFailed: g.Restart.RetryFailed,
+		},
+		ReadyTimeout: g.Ready.Timeout, AliveTimeout: g.Alive.Timeout, HoldRequests: d.cfg.Proxy.Hold.Requests,
+		OnDemand: g.Start == config.StartOnDemand, IntentPath: filepath.Join(dir, "intent.json"),
+		Journal: e.journal, Recorder: d.metrics, Logger: d.log,
+	}
+}
+
+// run starts the engine. stop is called when it cannot go on.
+func (e *engine) run(stop func(error)) {
+	watching, unwatch := context.WithCancel(context.Background())
+	e.unwatch = unwatch
+	e.giveUp = func(err error) {
+		unwatch() // what follows is told by err
+		stop(err)
+	}
+	e.running.Go(e.gateway.Run)
+	e.running.Go(func() { serveOn(e.control, e.socket, stop) })
+	e.running.Go(func() { e.d.watchState(watching, e.gateway) })
+}
+
+// leave stops the engine and leaves the gateway running, for another creel's
+// engine or another engine of this creel.
+func (e *engine) leave() error {
+	e.gateway.Leave()
+	return e.end()
+}
+
+// stop stops the gateway, in good order or at once when ctx ends, and then the
+// engine.
+func (e *engine) stop(ctx context.Context) error {
+	err := e.gateway.Close(ctx)
+	return errors.Join(err, e.end())
+}
+
+// end ends what is left when the supervisor has ended.
+func (e *engine) end() error {
+	e.unwatch()
+	// Whoever has asked over the socket for what happens now still gets an
+	// answer: only the listener is closed. Followers are cut by the end of creel.
+	err := e.socket.Close()
+	return errors.Join(err, e.release())
+}
+
+// release gives up what newEngine has made, as far as it got.
+func (e *engine) release() error {
+	var errs []error
+	if e.runtime != nil {
+		e.runtime.Close()
+	}
+	if e.journal != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+		defer cancel()
+		errs = append(errs, e.journal.Close(ctx))
+	}
+	if e.socket != nil {
+		if err := e.socket.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close cuts what is left of the control connections.
+func (e *engine) close(ctx context.Context) error {
+	var err error
+	if e.control.Shutdown(ctx) != nil {
+		err = e.control.Close() // followers of events and logs
+	}
+	e.running.Wait()
+	return err
+}

@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// InUseError says that another creel has the data folder.
+type InUseError struct {
+	DataDir string
+	PID     int // 0: not known
+}
+
+func (e *InUseError) Error() string {
+	who := "another creel"
+	if e.PID != 0 {
+		who = fmt.Sprintf("another creel (pid %d)", e.PID)
+	}
+	return fmt.Sprintf("%s uses the data folder %s already; see `creel status --data-dir %s`, or choose another folder with --data-dir", who, e.DataDir, e.DataDir)
+}
+
+// DataDirError says that a data folder cannot be used.
+type DataDirError struct {
+	DataDir string
+	Err     error
+}
+
+func (e *DataDirError) Error() string {
+	return fmt.Sprintf("cannot use the data folder %s: %v; choose another one with --data-dir, or make this one writable", e.DataDir, e.Err)
+}
+
+func (e *DataDirError) Unwrap() error { return e.Err }
+
+// lockFile is held, by flock(2), for as long as a creel uses the folder: at most
+// one supervisor per data folder (I1). It is never removed, since a lock on a
+// removed file locks nobody out.
+const lockFile = "creel.lock"
+
+// lock is the lock on a data folder. It belongs to the open file, which a creel
+// hands to its successor: there is no moment at which nobody has it.
+type lock struct{ file *os.File }
+
+// lockDataDir makes a data folder and takes its lock. The errors are *InUseError
+// and *DataDirError.
+func lockDataDir(dir string) (*lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, &DataDirError{dir, err}
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, &DataDirError{dir, err}
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errors.Join(&InUseError{DataDir: dir, PID: lockHolder(f)}, f.Close())
+	}
+	l := &lock{f}
+	if err == nil {
+		err = l.sign()
+	}
+	if err != nil {
+		return nil, errors.Join(&DataDirError{dir, err}, f.Close())
+	}
+	return l, nil
+}
+
+// sign writes into the file who has the lock.
+func (l *lock) sign() error {
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// close gives the lock up, unless a successor has it, too.
+func (l *lock) close() error { return l.file.Close() }
+
+// lockHolder is the pid that the holder of the lock has written into it.
+func lockHolder(f *os.File) int {
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}

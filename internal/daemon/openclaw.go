@@ -1,0 +1,131 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+
+	"creel/internal/config"
+	"creel/internal/gateway"
+	"creel/internal/openclaw"
+	"creel/internal/runtime"
+	"creel/internal/telemetry"
+)
+
+// openClaw is the OpenClaw gateway, installed and configured by creel.
+type openClaw struct {
+	cfg       config.Gateway
+	listen    string
+	environ   []string
+	layout    openclaw.Layout
+	installer *openclaw.Installer
+	port      port
+	token     atomic.Value // telemetry.Secret, once configured
+}
+
+// newOpenClaw makes the preset's app; listen is where clients connect.
+func newOpenClaw(cfg *config.Config, listen string, environ []string, progress func(openclaw.Progress)) (*openClaw, error) {
+	layout, err := openclaw.LayoutIn(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	return &openClaw{
+		cfg: cfg.Gateway, listen: listen, environ: environ, layout: layout, port: port{fixed: cfg.Gateway.Port},
+		installer: &openclaw.Installer{Layout: layout, Version: cfg.Gateway.Version, Environ: environ, Progress: progress},
+	}, nil
+}
+
+// plan installs what is not installed, puts the keys that creel owns into the
+// configuration, and says what to run.
+func (o *openClaw) plan(ctx context.Context, generation uint64) (runtime.Spec, error) {
+	installation, err := o.installer.Install(ctx)
+	if err != nil {
+		return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseLaunch, Hint: "See the message; then `creel restart`.", Err: err}
+	}
+	port, err := o.port.choose()
+	if err != nil {
+		return runtime.Spec{}, err
+	}
+	origins, err := openclaw.Origins(o.listen)
+	if err != nil {
+		return runtime.Spec{}, err
+	}
+	configured, err := openclaw.Configure(o.layout, openclaw.Settings{Port: port, Origins: origins})
+	if err != nil {
+		var refused *openclaw.ConfigError
+		if errors.As(err, &refused) {
+			return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseConfigRefused, Hint: "Mend the file, then `creel restart`.", Permanent: true, Err: err}
+		}
+		return runtime.Spec{}, err
+	}
+	if err := o.keepToken(configured.Token); err != nil {
+		return runtime.Spec{}, err
+	}
+	call, err := openclaw.Command(o.layout, installation, port, o.environ, o.cfg.Env)
+	if err != nil {
+		return runtime.Spec{}, err
+	}
+	return runtime.Spec{
+		Gateway: o.cfg.Name, Generation: generation, Command: call.Argv, Dir: call.Dir, Env: call.Env, Port: port,
+		ConfigHash: config.Hash(o.cfg), Limits: limitsOf(o.cfg.Limits),
+	}, nil
+}
+
+// keepToken keeps the gateway's token for the link, and out of everything that
+// is logged.
+func (o *openClaw) keepToken(token telemetry.Secret) error {
+	o.token.Store(token)
+	if err := telemetry.Register(token.Reveal()); err != nil {
+		return fmt.Errorf("cannot keep the gateway's token out of logs: %w", err)
+	}
+	return nil
+}
+
+func (o *openClaw) explain(exit runtime.Exit, log []string) gateway.End {
+	cause := openclaw.ExitCause(exit, log)
+	end := gateway.End{At: exit.At, Cause: gateway.Cause(cause.Cause), Message: cause.Message, Hint: cause.Hint, Log: log, Permanent: cause.Permanent}
+	switch cause.Cause {
+	case openclaw.CauseOOM:
+		end.Message = "OpenClaw was " + exit.String() // with the limit and the peak
+	case openclaw.CauseSelfRestart:
+		end.Benign = true // it means to be started again; nothing is wrong
+	case openclaw.CauseSignal, openclaw.CauseUnknown, openclaw.CauseExitCode:
+		if end.Hint == "" {
+			end.Hint = gateway.Explain(exit, nil).Hint
+		}
+	}
+	return end
+}
+
+// attribute follows OpenClaw's rule: it refuses fields that speak of a loopback
+// client, and takes a request without any for one of this machine.
+func (o *openClaw) attribute() func(netip.Addr) bool {
+	return func(client netip.Addr) bool { return openclaw.ForwardingFor(client, false) == openclaw.Set }
+}
+
+// admit keeps out what came through another program on this machine that creel
+// was not told of, such as a reverse proxy: stripped of its fields every remote
+// client would be one of this machine, and an admin without asking.
+func (o *openClaw) admit() func(netip.Addr, bool) bool {
+	return func(client netip.Addr, claimed bool) bool {
+		return openclaw.ForwardingFor(client, claimed) != openclaw.Refuse
+	}
+}
+
+func (o *openClaw) link(listen string) string {
+	token, ok := o.token.Load().(telemetry.Secret)
+	if !ok { // an instance of an earlier creel was taken over
+		kept, err := openclaw.ReadToken(o.layout)
+		if err != nil {
+			return "http://" + browsable(listen) + "/"
+		}
+		token = kept
+	}
+	link, err := openclaw.Link(listen, token)
+	if err != nil {
+		return "http://" + browsable(listen) + "/"
+	}
+	return link
+}

@@ -1,0 +1,149 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/logfile"
+	"creel/internal/telemetry"
+)
+
+// serve runs all parts until ctx ends, one of them cannot go on, or a successor
+// has taken over.
+func (d *daemon) serve(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
+	d.engine.run(stop)
+	serving.Go(func() { serveOn(d.public, d.listener, stop) })
+	if d.opts.Predecessor != nil {
+		d.settle(d.engine)
+	}
+	d.notify(fmt.Sprintf("%s\nMAINPID=%d", systemd.SdNotifyReady, os.Getpid()))
+	for {
+		var request upgradeRequest
+		select {
+		case <-ctx.Done():
+			err := d.shutdown()
+			if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+				return errors.Join(cause, err)
+			}
+			return err
+		case <-d.opts.Upgrade:
+		case request = <-d.upgrades:
+		}
+		err := d.upgrade(stop)
+		if request.done != nil {
+			request.done <- err
+		}
+		switch {
+		case err == nil:
+			return errors.Join(d.drain(), d.endControl())
+		case errors.Is(err, errNoEngine):
+			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"))
+		}
+	}
+}
+
+// serveOn serves until the server is shut down or its listener is closed.
+func serveOn(s *http.Server, l net.Listener, stop func(error)) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		stop(fmt.Errorf("cannot serve on %s: %w", l.Addr(), err))
+	}
+}
+
+// watchState tells of each state of the gateway, until ctx or the supervisor ends.
+func (d *daemon) watchState(ctx context.Context, g *gateway.Supervisor) {
+	var seen gateway.Status
+	for {
+		st, err := g.WaitFor(ctx, func(st gateway.Status) bool {
+			return st.State != seen.State || st.Generation != seen.Generation || st.Reason != seen.Reason
+		})
+		if err != nil || ctx.Err() != nil {
+			return
+		}
+		seen = st
+		d.notify("STATUS=gateway " + string(st.State) + ": " + st.Reason)
+		if d.opts.OnState != nil {
+			d.opts.OnState(st, d.app.link(d.addr))
+		}
+	}
+}
+
+// notify tells the service manager, if there is one, how creel is
+// (sd_notify(3), Type=notify). creel is ready as soon as it takes requests: that
+// the gateway is not yet, is no reason to refuse them.
+func (d *daemon) notify(state string) {
+	if _, err := systemd.SdNotify(false, telemetry.Redact(state)); err != nil {
+		d.log.Warn("the service manager cannot be told of creel's state", "error", err)
+	}
+}
+
+// shutdown stops the gateway in good order, and then all that was served.
+func (d *daemon) shutdown() error {
+	d.notify(systemd.SdNotifyStopping)
+	d.journal.Record(event.Event{Kind: event.CreelStopped, Gateway: d.cfg.Gateway.Name, Message: "creel stops"})
+	limit := d.cfg.Gateway.Stop.Drain + d.cfg.Gateway.Stop.Grace + shutdownTime
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() { // ends with shutdown
+		select {
+		case <-d.opts.Hurry:
+			cancel()
+		case <-ended:
+		}
+	}()
+	d.leases.last()
+	err := d.engine.stop(ctx)
+	close(ended)
+	return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endControl())
+}
+
+// goingAway is the close code of WebSockets whose server ends (RFC 6455 §7.4.1).
+const goingAway = 1001
+
+// closeFront ends what is served to clients.
+func (d *daemon) closeFront(code int, reason string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	err := d.proxy.CloseTunnels(ctx, code, reason)
+	if d.public.Shutdown(ctx) != nil {
+		err = errors.Join(err, d.public.Close()) // clients that do not take their answers
+	}
+	d.proxy.Close()
+	return err
+}
+
+// endControl ends the control connections.
+func (d *daemon) endControl() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	return d.engine.close(ctx)
+}
+
+// tail gives the gateway's last lines, redacted.
+func (d *daemon) tail(path string) func() []string {
+	return func() []string {
+		lines, err := logfile.Tail(path, tailLines)
+		if err != nil {
+			d.log.Warn("the gateway's last lines cannot be told", "error", err)
+			return nil
+		}
+		for i := range lines {
+			lines[i] = telemetry.Redact(lines[i])
+		}
+		return lines
+	}
+}

@@ -1,0 +1,214 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/handover"
+)
+
+// An upgrade goes like this; the successor is the program that is on disk now.
+//
+//	this creel                         successor
+//	starts it, with lock and listener  reads its configuration
+//	                              <──  prepared
+//	stops its engine; the gateway
+//	runs on, new requests wait
+//	go                            ──>  makes its engine, takes the gateway over
+//	                              <──  ready; both accept connections till here
+//	closes its listener, asks the
+//	successor for leases, and
+//	drains: answers carry
+//	"Connection: close"; what is
+//	left at the deadline is closed
+//
+// If the successor fails at any step it is ended, and this creel makes a new
+// engine and carries on. Requests that wait meanwhile do not notice.
+const (
+	// prepareTime bounds the successor's reading of its configuration.
+	prepareTime = 20 * time.Second
+	// takeoverTime bounds the adoption of the gateway.
+	takeoverTime = 60 * time.Second
+	// settleTime is how long a successor waits for the gateway that it has taken
+	// over to be ready, before it says that it is in charge all the same: a
+	// gateway that was not ready before the upgrade need not be ready after it.
+	settleTime = 20 * time.Second
+	// drainTime is how long connections may stay with the old creel. It costs
+	// nothing but its memory.
+	drainTime = time.Minute
+)
+
+// The names of the files that are handed over.
+const (
+	fileLock     = "lock"
+	fileListener = "listener"
+)
+
+// program is this program on disk, as it was found at the start: an upgrade
+// replaces the file.
+var program, errProgram = os.Executable()
+
+// upgradeRequest asks for an upgrade; done gets its outcome.
+type upgradeRequest struct{ done chan error }
+
+// askUpgrade upgrades creel, and returns once the successor is in charge, or
+// with the reason why it is not.
+func (d *daemon) askUpgrade(ctx context.Context) error {
+	r := upgradeRequest{make(chan error, 1)}
+	select {
+	case d.upgrades <- r:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// upgrade hands over to a successor. After an error this creel is in charge as
+// before, unless the error wraps errNoEngine.
+func (d *daemon) upgrade(stop func(error)) error {
+	s, err := d.startSuccessor()
+	if err == nil {
+		err = d.handOver(s, stop)
+	}
+	if err != nil {
+		err = fmt.Errorf("cannot upgrade: %w", err)
+		d.log.Error("the upgrade has failed; this creel carries on", "error", err)
+		d.journal.Record(event.Event{Kind: event.UpgradeFailed, Gateway: d.cfg.Gateway.Name, Message: err.Error() + "; this creel carries on"})
+	}
+	return err
+}
+
+// startSuccessor starts a successor and waits until it is prepared.
+func (d *daemon) startSuccessor() (*handover.Successor, error) {
+	if errProgram != nil {
+		return nil, fmt.Errorf("cannot tell which program to start: %w", errProgram)
+	}
+	socket, ok := d.listener.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("cannot hand over a %T", d.listener)
+	}
+	s, err := handover.Start(program, d.opts.Args, d.opts.Environ, []handover.File{{Name: fileLock, File: d.lock.file}, {Name: fileListener, File: socket}})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+	defer cancel()
+	if err := s.AwaitPrepared(ctx); err != nil {
+		return nil, errors.Join(err, s.Abandon())
+	}
+	return s, nil
+}
+
+// errNoEngine says that neither the successor nor this creel is in charge.
+var errNoEngine = errors.New("this creel cannot take the gateway back")
+
+// handOver lets go of the engine for the successor to take over, or takes the
+// gateway back.
+func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
+	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
+	if err := d.engine.leave(); err != nil {
+		d.log.Warn("something was left over in handing over", "error", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
+	defer cancel()
+	err := s.Go()
+	if err == nil {
+		err = s.AwaitReady(ctx)
+	}
+	if err == nil {
+		d.log.Info("handed over", "pid", s.PID())
+		return s.Release()
+	}
+	err = errors.Join(err, s.Abandon())
+	again, engineErr := d.newEngine()
+	if engineErr != nil {
+		return errors.Join(err, errNoEngine, engineErr)
+	}
+	old := d.engine
+	d.engine = again
+	again.run(stop)
+	d.install(again)
+	go old.drop() // whoever asked for the upgrade over its socket gets the answer first
+	return errors.Join(err, d.lock.sign())
+}
+
+// drop ends an engine's control connections.
+func (e *engine) drop() {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	if err := e.close(ctx); err != nil {
+		e.d.log.Warn("control connections were cut", "error", err)
+	}
+}
+
+// drain serves the connections that this creel still has, until the last has
+// ended or drainTime is over.
+func (d *daemon) drain() error {
+	d.leaving.Store(true)
+	target := &url.URL{Scheme: "http", Host: browsable(d.addr)}
+	d.leases.set(&remote{d.cfg.DataDir}, nil, httputil.NewSingleHostReverseProxy(target))
+	err := d.listener.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	go func() { // ends with drain
+		select {
+		case <-d.opts.Hurry:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if left := d.census.awaitNone(ctx); left > 0 {
+		d.log.Info("closing connections that are still with the old creel", "connections", left)
+	}
+	const serviceRestart = 1012 // IANA's registry of WebSocket close codes
+	return errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
+}
+
+// inherit takes the lock and the listener over from the predecessor.
+func (d *daemon) inherit(ctx context.Context) error {
+	p := d.opts.Predecessor
+	lockFile, socket := p.File(fileLock), p.File(fileListener)
+	if lockFile == nil || socket == nil {
+		return fmt.Errorf("cannot take over: the other creel has handed over no lock or no listener")
+	}
+	l, err := net.FileListener(socket)
+	if err = errors.Join(err, socket.Close()); err != nil {
+		return fmt.Errorf("cannot take over the listener: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, prepareTime+takeoverTime)
+	defer cancel()
+	if err := p.Prepared(ctx); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	d.lock, d.listener = &lock{lockFile}, l
+	return d.lock.sign()
+}
+
+// settle tells the predecessor that this creel is in charge, once the gateway is
+// as it was found.
+func (d *daemon) settle(e *engine) {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	_, err := e.gateway.WaitFor(ctx, func(st gateway.Status) bool {
+		return st.Ready() || st.State == gateway.Failed || st.State == gateway.Backoff || st.State == gateway.Stopped && st.StopAsked
+	})
+	if err != nil && ctx.Err() == nil {
+		d.opts.Predecessor.Failed(err)
+		return
+	}
+	d.opts.Predecessor.Ready()
+}
