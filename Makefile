@@ -1,0 +1,43 @@
+# creel: see README.md. Two commands are all there is to know: make run, make test.
+
+GO      ?= go
+BIN     := bin/creel
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -s -w -X creel/internal/cli.version=$(VERSION)
+
+# Tools of the lint, by exact version. They are run, not installed.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: build run test unit e2e lint bench gen clean
+
+build: ## build bin/creel
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/creel
+
+run: build ## install OpenClaw if need be, and keep it alive behind http://127.0.0.1:8080
+	./$(BIN) up openclaw
+
+test: lint unit e2e ## everything: lint, unit tests, end-to-end tests on the real OpenClaw
+
+unit: ## tests that need nothing but Go
+	$(GO) test -race -shuffle=on -timeout 10m ./...
+
+e2e: build ## end-to-end tests; installs OpenClaw and Node.js from npm on the first run
+	test/e2e/setup
+	$(GO) test -tags e2e -p 1 -shuffle=on -count=1 -timeout 25m ./test/e2e/... ./internal/openclaw
+
+lint: ## gofmt, vet, staticcheck, govulncheck
+	@unformatted="$$(gofmt -l cmd internal test bench)"; if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./...
+	$(GO) run $(STATICCHECK) -tags e2e ./...
+	GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" ./test/govulncheck
+
+bench: build ## what creel costs and what it saves, as ratios from one run
+	$(GO) run ./bench -creel $(BIN)
+
+gen: ## write generated docs anew
+	$(GO) generate ./...
+
+clean: ## remove what build made
+	rm -rf bin

@@ -1,0 +1,76 @@
+package crash
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"creel/test/crashgw"
+)
+
+// TestServiceManager: creel takes the socket that a service manager has opened
+// (sd_listen_fds(3)), tells it when it is ready and when it stops (sd_notify(3)),
+// and hands nothing of that to the gateway.
+func TestServiceManager(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c.addr = l.Addr().String() // --listen names another one, which is not used
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	path := filepath.Join(c.dir, "notify")
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notify.Close()
+
+	c.start(func(cmd *exec.Cmd) {
+		// The pid in LISTEN_PID has to be creel's own: the shell becomes creel.
+		cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, cmd.Args...)
+		cmd.ExtraFiles = []*os.File{socket}
+		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "NOTIFY_SOCKET="+path)
+	})
+	waitNotice(t, notify, "READY=1")
+	waitNotice(t, notify, "STATUS=gateway ready")
+	var env map[string]string
+	if err := json.Unmarshal([]byte(c.get("/env")), &env); err != nil {
+		t.Fatal(err)
+	}
+	for name := range env {
+		if strings.HasPrefix(name, "LISTEN_") || name == "NOTIFY_SOCKET" {
+			t.Errorf("the gateway gets %s", name)
+		}
+	}
+	c.stop()
+	waitNotice(t, notify, "STOPPING=1")
+}
+
+// waitNotice reads notifications until one begins as wanted.
+func waitNotice(t *testing.T, from *net.UnixConn, want string) {
+	t.Helper()
+	if err := from.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4096)
+	for {
+		n, err := from.Read(b)
+		if err != nil {
+			t.Fatalf("waited in vain for %s: %v", want, err)
+		}
+		if strings.HasPrefix(string(b[:n]), want) {
+			return
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package crash
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"creel/internal/api"
+	"creel/test/crashgw"
+)
+
+// TestUpgrades: twenty upgrades under an open loop of requests, with streams
+// and WebSockets open. No request is refused or fails, streams go on to their
+// end, and the gateway never notices.
+func TestUpgrades(t *testing.T) {
+	const upgrades = 20
+	c := start(t, crashgw.Options{})
+	before := c.waitFor("ready", ready)
+	ctx, stopLoad := context.WithCancel(t.Context())
+	defer stopLoad()
+	done := make(chan []*request, 1)
+	go func() { done <- load(ctx, c, 150, rand.New(rand.NewPCG(1, 2))) }()
+	streams := c.streams(ctx)
+	creels := []int{before.Creel.PID}
+	for n := range upgrades {
+		c.post("upgrade")
+		st := c.waitFor("the successor", func(st api.Status) bool { return st.OK })
+		if last := creels[len(creels)-1]; st.Creel.PID == last {
+			t.Fatalf("upgrade %d: creel is still pid %d", n, last)
+		}
+		creels = append(creels, st.Creel.PID)
+		if st.PID != before.PID || st.Generation != before.Generation {
+			t.Fatalf("upgrade %d: the gateway was pid %d and is pid %d", n, before.PID, st.PID)
+		}
+	}
+	stopLoad()
+	all := <-done
+	for _, r := range all {
+		if !r.ok() {
+			t.Errorf("a request failed: %v", r)
+		}
+	}
+	t.Logf("%d requests", len(all))
+	for err := range streams {
+		t.Error(err)
+	}
+	for _, pid := range creels[:len(creels)-1] {
+		c.awaitEnd(pid)
+	}
+	last := creels[len(creels)-1]
+	if err := syscall.Kill(last, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitEnd(last)
+	c.nothingLeft(before)
+}
+
+// streams opens event streams, one after the other, until ctx ends. Each must
+// come to its end. What went wrong is on the channel, which is closed at the end.
+func (c *creel) streams(ctx context.Context) <-chan error {
+	failures := make(chan error, 1000)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	var under sync.WaitGroup
+	for range 3 {
+		under.Go(func() {
+			for ctx.Err() == nil {
+				if err := c.stream(client); err != nil {
+					failures <- err
+				}
+			}
+		})
+	}
+	go func() {
+		under.Wait()
+		close(failures)
+	}()
+	return failures
+}
+
+func (c *creel) stream(client *http.Client) error {
+	const events = 25
+	resp, err := client.Get(c.url(fmt.Sprintf("/sse?n=%d&every=20ms", events)))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	got := 0
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "data:") {
+			got++
+		}
+	}
+	if err := lines.Err(); err != nil || got != events {
+		return fmt.Errorf("a stream ended after %d events: %v", got, err)
+	}
+	return nil
+}
+
+// awaitEnd waits for the end of a creel that is no child of this process.
+func (c *creel) awaitEnd(pid int) {
+	c.t.Helper()
+	poll(c.t, fmt.Sprintf("creel %d to end", pid), func() bool {
+		if pid == c.cmd.Process.Pid {
+			select {
+			case <-c.exited:
+				return true
+			default:
+				return false
+			}
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	}, c.output.String)
+}
+
+// TestUpgradeThatFails: the configuration has become unusable. The old creel
+// says why and carries on, and requests notice nothing.
+func TestUpgradeThatFails(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	before := c.waitFor("ready", ready)
+	good, err := os.ReadFile(c.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.config(), append(good, "\nnonsense: true\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := api.Client(c.dataDir()).Post(api.ControlURL("upgrade"), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	r := request{kind: "get"}
+	r.read(resp)
+	if r.code != "upgrade_failed" || !strings.Contains(r.detail, "nonsense") {
+		t.Errorf("got %v", &r)
+	}
+	st := c.waitFor("ready", ready)
+	if st.Creel.PID != before.Creel.PID || st.PID != before.PID {
+		t.Errorf("creel was pid %d and is pid %d; the gateway was pid %d and is pid %d", before.Creel.PID, st.Creel.PID, before.PID, st.PID)
+	}
+	if body := c.get("/item?id=after"); !strings.Contains(body, `"after"`) {
+		t.Errorf("the client got %s", body)
+	}
+}
+
+// TestSuccessorKilled: the successor dies after the old creel has let go of the
+// gateway. The old one takes it back.
+func TestSuccessorKilled(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	before := c.waitFor("ready", ready)
+	asked := make(chan error, 1)
+	go func() {
+		resp, err := api.Client(c.dataDir()).Post(api.ControlURL("upgrade"), "", nil)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		asked <- err
+	}()
+	// The successor signs the lock when it has been told to take over.
+	var successor int
+	poll(t, "the successor to take over", func() bool {
+		b, err := os.ReadFile(c.dataDir() + "/creel.lock")
+		if err != nil {
+			return false
+		}
+		_, err = fmt.Sscan(string(b), &successor)
+		return err == nil && successor != before.Creel.PID
+	}, c.output.String)
+	if err := syscall.Kill(successor, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	st := c.waitFor("ready", ready)
+	if st.PID != before.PID || st.Generation != before.Generation {
+		t.Errorf("the gateway was pid %d, generation %d and is pid %d, generation %d", before.PID, before.Generation, st.PID, st.Generation)
+	}
+	// It may have been in charge already: then nobody could take over from it,
+	// and the old creel, draining, has no say any more.
+	if st.Creel.PID != before.Creel.PID {
+		t.Errorf("creel was pid %d and is pid %d", before.Creel.PID, st.Creel.PID)
+	}
+}
