@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"creel/internal/runtime"
@@ -135,9 +136,11 @@ func (s *Supervisor) doWatch(inst runtime.Instance, face *instance) {
 			return
 		}
 		face.decide(crashed)
+		exit := inst.Exit()
+		face.outside.Store(!exit.Known || exit.Signal == syscall.SIGKILL && !exit.OOM)
 		close(face.ended)
 		s.broker.lost(face)
-		end := s.opts.Explain(inst.Exit(), s.opts.Tail())
+		end := s.opts.Explain(exit, s.opts.Tail())
 		end.Generation = face.number
 		s.post(message{Event: Event{Kind: Exited, Generation: face.number, End: end, Served: face.served.Load()}})
 	})

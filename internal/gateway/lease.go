@@ -46,6 +46,11 @@ func (l *Lease) Ended() <-chan struct{} { return l.inst.ended }
 // has crashed.
 func (l *Lease) Crashed() bool { return l.inst.fate.Load() != askedToEnd }
 
+// FromOutside tells, once Ended is closed, whether the end looks like somebody
+// else's doing: a SIGKILL that was not for want of memory, or an end of which
+// nothing is known.
+func (l *Lease) FromOutside() bool { return l.inst.outside.Load() }
+
 // OnTrial tells whether the request was let through as a suspect, with others
 // kept waiting.
 func (l *Lease) OnTrial() bool { return l.trial != nil }
@@ -96,15 +101,16 @@ func (l *Lease) Release() {
 
 // instance is the face of a running instance towards lease holders.
 type instance struct {
-	number uint64
-	addr   string
-	done   <-chan struct{} // of the runtime: closed when the main process has ended
-	ended  chan struct{}   // closed right afterwards, when fate is decided
-	fate   atomic.Int32    // how its end came about; the first to decide is right
-	served atomic.Bool     // it has answered a request in full
-	closed atomic.Bool     // no new leases
-	leases atomic.Int64    // leases held
-	idle   chan struct{}   // gets a value when the last lease is given back while closed
+	number  uint64
+	addr    string
+	done    <-chan struct{} // of the runtime: closed when the main process has ended
+	ended   chan struct{}   // closed right afterwards, when fate is decided
+	fate    atomic.Int32    // how its end came about; the first to decide is right
+	outside atomic.Bool     // its end looks like somebody else's doing
+	served  atomic.Bool     // it has answered a request in full
+	closed  atomic.Bool     // no new leases
+	leases  atomic.Int64    // leases held
+	idle    chan struct{}   // gets a value when the last lease is given back while closed
 
 	// owned by run
 	told   chan struct{} // closed when its watch is over; nil: not watched

@@ -36,17 +36,19 @@ func (x *passage) attempt(l *gateway.Lease) *failure {
 	if x.kept != nil {
 		x.out.Body = x.kept.reader()
 	}
+	x.sentAt = time.Now()
 	ex, err := conn.Send(ctx, &x.out)
 	var resp *http.Response
 	if err == nil {
 		resp, err = ex.Receive(&x.out)
 	}
 	if err != nil {
-		f := &failure{err: err, evidence: ex.Evidence(), onTrial: l.OnTrial()}
+		f := &failure{err: err, evidence: ex.Evidence(), onTrial: l.OnTrial(), after: time.Since(x.sentAt)}
 		ex.End(false)
 		if mayBeDead(err) {
 			f.ended = x.ended(l)
 			f.crashed = f.ended && l.Crashed()
+			f.outside = f.crashed && l.FromOutside()
 		}
 		return f
 	}
@@ -111,7 +113,7 @@ func (x *passage) heldBack(l *gateway.Lease, resp *http.Response) *failure {
 	if !x.ended(l) || !l.Crashed() {
 		return nil
 	}
-	return &failure{err: errLastBreath, evidence: replay.AllWritten, ended: true, crashed: true, onTrial: l.OnTrial()}
+	return &failure{err: errLastBreath, evidence: replay.AllWritten, ended: true, crashed: true, outside: l.FromOutside(), onTrial: l.OnTrial(), after: time.Since(x.sentAt)}
 }
 
 // over tells whether a lease's instance has ended.

@@ -8,16 +8,12 @@ import (
 	"sync"
 	"time"
 
-	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/replay"
 	"creel/internal/upstream"
 )
 
 const (
-	// poisonAfter is in how many crashes running a request must have been in
-	// flight to be taken for their cause.
-	poisonAfter = 3
 	// brokenAfter is how often a living gateway may close the connection without
 	// an answer before the request is given up. Once happens when an idle
 	// connection is closed in the moment of its use.
@@ -41,7 +37,8 @@ type passage struct {
 	rule    replay.Request
 	until   time.Time // end of the hold time
 	sent    int       // times that something may have reached an instance
-	crashes int       // crashes running that the request was in flight in
+	crashes crashRecord
+	sentAt  time.Time // when the last attempt was sent
 	broken  int       // times that a living instance closed the connection
 	lastGen uint64
 }
@@ -50,9 +47,11 @@ type passage struct {
 type failure struct {
 	err      error
 	evidence replay.Evidence
-	ended    bool // the instance has ended
-	crashed  bool // and nobody had asked it to
-	onTrial  bool // the request was alone with it
+	ended    bool          // the instance has ended
+	crashed  bool          // and nobody had asked it to
+	outside  bool          // and it looks like somebody else's doing
+	onTrial  bool          // the request was alone with it
+	after    time.Duration // from sending to failing
 }
 
 func newPassage(p *Proxy, w http.ResponseWriter, r *http.Request) *passage {
@@ -144,7 +143,7 @@ func (x *passage) once() bool {
 // acquire gets a lease, and measures the wait.
 func (x *passage) acquire() (gateway.Lease, error) {
 	begun := time.Now()
-	lease, err := x.proxy.opts.Gateway.Acquire(x.req.Context(), gateway.Ask{Until: x.until, Crashes: x.crashes})
+	lease, err := x.proxy.opts.Gateway.Acquire(x.req.Context(), gateway.Ask{Until: x.until, Crashes: x.crashes.n})
 	if waited := time.Since(begun); waited > time.Millisecond {
 		x.proxy.opts.Recorder.HeldFor(waited)
 	}
@@ -171,7 +170,7 @@ func (x *passage) again(f *failure) bool {
 		x.proxy.opts.Recorder.NotReplayable(verdict.String())
 		x.lost(f, verdict)
 		return false
-	case x.crashes >= poisonAfter:
+	case x.crashes.convicted():
 		x.poisoned()
 		return false
 	case x.broken >= brokenAfter:
@@ -179,7 +178,7 @@ func (x *passage) again(f *failure) bool {
 		return false
 	}
 	x.proxy.log.Debug("sending a request again", "request_id", x.id(), "method", x.req.Method, "path", x.req.URL.Path,
-		"evidence", f.evidence.String(), "crashes", x.crashes, "error", f.err)
+		"evidence", f.evidence.String(), "crashes", x.crashes.n, "error", f.err)
 	return true
 }
 
@@ -187,11 +186,7 @@ func (x *passage) again(f *failure) bool {
 func (x *passage) count(f *failure) {
 	switch {
 	case f.crashed && f.evidence > replay.Dialled:
-		// Before the last of them the request goes alone: see gateway.Ask. A
-		// crash that it shared with others convicts nobody.
-		if x.crashes+1 < poisonAfter || f.onTrial {
-			x.crashes++
-		}
+		x.crashes.add(f)
 	case !f.ended && f.evidence > replay.NotDialled:
 		x.broken++
 	}
@@ -235,16 +230,6 @@ func (x *passage) answerForClient(f *failure) bool {
 		return false
 	}
 	return true
-}
-
-// poisoned gives up on a request that ends every instance it reaches.
-func (x *passage) poisoned() {
-	x.proxy.opts.Journal.Record(event.Event{
-		Kind: event.Poisoned, Gateway: x.proxy.opts.Name, Generation: x.lastGen, Cause: "poison_request",
-		Message: "a request was in flight in three crashes running, the last time alone; it is not tried again",
-		Fields:  map[string]any{"method": x.req.Method, "path": x.req.URL.Path, "request_id": x.id()},
-	})
-	x.problem(problemPoison, "the gateway crashed three times running while it handled this request", nil)
 }
 
 // id gives the request's id: the client's own if it has a sound one, else a new

@@ -222,8 +222,8 @@ func TestOneRestartForManyRequests(t *testing.T) {
 	failures := make(chan error, requests)
 	for n := range requests {
 		under.Go(func() {
-			// The first instance never gets to answer; the next ones do at once.
-			resp, err := client.Get(c.url(fmt.Sprintf("/echo?delay=%s&n=%d", "400ms", n)))
+			// Long enough for all of them to be under way at once.
+			resp, err := client.Get(c.url(fmt.Sprintf("/echo?delay=6s&n=%d", n)))
 			if err != nil {
 				failures <- err
 				return

@@ -214,7 +214,10 @@ func TestLimitRefusedByKernel(t *testing.T) {
 			r := testRuntime(t, dir, parent)
 			spec := roleSpec(freePort(t), "touch", filepath.Join(dir, "trace"))
 			spec.Limits = runtime.Limits{Memory: 64 << 20, PIDs: 1 << 40} // the kernel takes at most PID_MAX_LIMIT
-			_, err := r.Start(t.Context(), spec)
+			i, err := r.Start(t.Context(), spec)
+			if err == nil {
+				mustKill(t, i)
+			}
 			var refused *runtime.LimitError
 			if !errors.As(err, &refused) {
 				t.Errorf("start: %v", err)
