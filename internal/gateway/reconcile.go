@@ -54,9 +54,21 @@ func (s *Supervisor) found(inst runtime.Instance) {
 	kind, end := Found, End{}
 	if hasEnded(inst) {
 		kind = FoundDead
-		end = End{Generation: generation, At: time.Now(), Cause: CauseCreelAway, Message: "it ended while no creel was watching", Log: s.opts.Tail()}
+		end = s.unwatchedEnd(generation, inst.Exit())
 	}
 	s.take(message{Event: Event{Kind: kind, Generation: generation, End: end}, inst: inst})
+}
+
+// unwatchedEnd is the end of an instance that died while no creel was watching.
+// How is known of one sort only: the kernel counts those that it kills for want
+// of memory.
+func (s *Supervisor) unwatchedEnd(generation uint64, exit runtime.Exit) End {
+	end := End{At: time.Now(), Cause: CauseCreelAway, Message: "it ended while no creel was watching", Log: s.opts.Tail()}
+	if exit.OOM {
+		end = s.opts.Explain(exit, end.Log)
+	}
+	end.Generation = generation
+	return end
 }
 
 func hasEnded(inst runtime.Instance) bool {

@@ -241,7 +241,7 @@ func TestPortRefusedForAWhile(t *testing.T) {
 // TestLogFlood: a gateway that floods its output fills neither creel's memory
 // nor the disk, and is served as ever.
 func TestLogFlood(t *testing.T) {
-	c := start(t, crashgw.Options{LogFlood: 200 << 20})
+	c := start(t, crashgw.Options{LogFlood: 30 << 20})
 	logDir := filepath.Join(c.dataDir(), "gateways", "crash")
 	poll(t, "the log to be rotated", func() bool {
 		rotated, err := filepath.Glob(filepath.Join(logDir, "gateway.log.*"))
