@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// creel is the contestant that all this is about.
+type creel struct{ binary string }
+
+// creelSettings leave all that bears on cost and speed at its default. The
+// gateway here loses nothing by a quick end.
+const creelSettings = `gateway:
+  name: bench
+  ready: {path: /readyz, timeout: 20s}
+  stop: {drain: 0, grace: 2s}
+`
+
+func (creel) name() string { return "creel" }
+
+func (c creel) start(ctx context.Context, b *bench, dir string, g gatewayOptions) (*standing, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "creel.yaml")
+	if err := os.WriteFile(config, []byte(creelSettings), 0o600); err != nil {
+		return nil, fmt.Errorf("cannot write its configuration: %w", err)
+	}
+	command := append([]string{c.binary, "run", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", addr, "--"}, g.command(b, dir)...)
+	p, err := startChild(filepath.Join(dir, "output"), withoutSettings(os.Environ()), command...)
+	if err != nil {
+		return nil, err
+	}
+	stop := func() error {
+		// A creel that had to be killed has left its gateway alive, as it should.
+		if err := p.terminate(10 * time.Second); err != nil {
+			return errors.Join(err, killTagged(filepath.Clean(dir)))
+		}
+		return nil
+	}
+	if err := awaitAnswer(ctx, addr, p); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return &standing{addr: addr, pids: []int{p.pid()}, metrics: "/_creel/metrics", stop: stop}, nil
+}
+
+// withoutSettings leaves out the variables that would configure a creel.
+func withoutSettings(environ []string) []string {
+	var kept []string
+	for _, v := range environ {
+		if !strings.HasPrefix(v, "CREEL_") {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// creelVersion asks a binary what it is.
+func creelVersion(binary string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), bootPatience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "version").Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot run %s: %w; build it with `make build`, or name one with -creel", binary, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

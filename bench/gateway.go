@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// smallBody is the size of small answers and of small request bodies.
+const smallBody = 1024
+
+// identity is a gateway's answer to /whoami.
+type identity struct {
+	PID     int   `json:"pid"`
+	ReadyAt int64 `json:"ready_at"` // Unix time in nanoseconds
+}
+
+// benchGateway is the app behind all contestants. Its paths:
+//
+//	/readyz   200 once it is ready
+//	/whoami   an identity
+//	/small    1 KiB, after the request's body
+//	/big?n=   n bytes
+//	/sink     reads the body and answers one byte
+//	/echo     WebSocket that sends each message back
+type benchGateway struct {
+	readyAt atomic.Int64 // 0: not ready
+	small   []byte
+	big     []byte
+}
+
+// runGateway is the role of a gateway. It listens on 127.0.0.1 at $PORT.
+func runGateway(args []string) error {
+	flags := flag.NewFlagSet(roleGateway, flag.ContinueOnError)
+	boot := flags.Duration("boot", 0, "time until it is ready")
+	tooSoon := flags.Bool("too-soon", false, "listen at once, and answer 503 until it is ready")
+	flags.String("tag", "", "of no meaning to the gateway: it tells one run's processes from others")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	booted := time.After(*boot)
+	if !*tooSoon {
+		<-booted
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	if err != nil {
+		return err
+	}
+	g := &benchGateway{small: make([]byte, smallBody), big: make([]byte, 256<<10)}
+	if *tooSoon {
+		go func() { // ends when the boot does
+			<-booted
+			g.readyAt.Store(time.Now().UnixNano())
+		}()
+	} else {
+		g.readyAt.Store(time.Now().UnixNano())
+	}
+	return http.Serve(l, g)
+}
+
+// ServeHTTP implements http.Handler.
+func (g *benchGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	readyAt := g.readyAt.Load()
+	if readyAt == 0 {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	switch r.URL.Path {
+	case "/readyz":
+		w.WriteHeader(http.StatusOK)
+	case "/whoami":
+		answerJSON(w, identity{PID: os.Getpid(), ReadyAt: readyAt})
+	case "/small":
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler) // the client, or the proxy, is gone
+		}
+		answerBytes(w, g.small, smallBody)
+	case "/big":
+		n, err := strconv.ParseInt(r.URL.Query().Get("n"), 10, 64)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answerBytes(w, g.big, n)
+	case "/sink":
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		answerBytes(w, g.small[:1], 1)
+	case "/echo":
+		echo(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// answerBytes answers n bytes, which are those of b again and again.
+func answerBytes(w http.ResponseWriter, b []byte, n int64) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	for n > 0 {
+		k := min(n, int64(len(b)))
+		if _, err := w.Write(b[:k]); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		n -= k
+	}
+}
+
+func answerJSON(w http.ResponseWriter, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("cannot encode %T: %v", v, err))
+	}
+	answerBytes(w, b, int64(len(b)))
+}
+
+// echo upgrades a connection and sends each message back until the peer ends it.
+func echo(w http.ResponseWriter, r *http.Request) {
+	conn, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer conn.Close()
+	if _, err := conn.Write(acceptUpgrade(r.Header.Get("Sec-WebSocket-Key"))); err != nil {
+		return
+	}
+	f := framer{r: buf.Reader, w: conn}
+	for {
+		m, err := f.next()
+		if err != nil {
+			return
+		}
+		if err := f.send(opBinary, m); err != nil {
+			return
+		}
+	}
+}
