@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -93,7 +94,7 @@ func (f *intentFile) change(change func(*intent)) error {
 		if err != nil {
 			return err
 		}
-		if err := renameio.WriteFile(f.path, append(b, '\n'), 0o600); err != nil {
+		if err := renameio.WriteFile(f.path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(f.path))); err != nil {
 			return fmt.Errorf("cannot record what is asked of the gateway: %w", err)
 		}
 	}

@@ -1,0 +1,201 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// role, in the environment, makes this test binary a successor that behaves as
+// it says.
+const role = "HANDOVER_TEST_ROLE"
+
+// patience bounds every wait for something that is bound to happen.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	if r := os.Getenv(role); r != "" {
+		os.Exit(succeed(r))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// succeed is a successor. Once in charge it answers one connection.
+func succeed(role string) int {
+	if role == "dies at once" {
+		return 1
+	}
+	p, environ, err := Inherit(os.Environ())
+	if err != nil || p == nil {
+		return 2
+	}
+	for _, kv := range environ {
+		if strings.HasPrefix(kv, variable) {
+			return 3
+		}
+	}
+	if role == "fails" {
+		p.Failed(errors.New("its configuration\nis unusable"))
+		return 1
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := p.Prepared(ctx); err != nil {
+		return 4
+	}
+	if role == "dies in taking over" {
+		return 1
+	}
+	l, err := net.FileListener(p.File("listener"))
+	if err != nil {
+		return 5
+	}
+	p.Ready()
+	c, err := l.Accept()
+	if err != nil {
+		return 6
+	}
+	if _, err := io.WriteString(c, "the successor"); err != nil || c.Close() != nil {
+		return 7
+	}
+	return 0
+}
+
+// begin starts a successor in a role, with a listener to hand over.
+func begin(t *testing.T, r string) (*Successor, *net.TCPListener) {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // some tests close it before
+	s, err := Start(os.Args[0], nil, append(os.Environ(), role+"="+r), []File{{"listener", l}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, l
+}
+
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestHandOver: the successor gets the very socket. A connection that was made
+// before anybody accepts it is answered, although the predecessor closes its
+// listener; and that listener can still be closed while it waits in accept(2).
+func TestHandOver(t *testing.T) {
+	s, l := begin(t, "succeeds")
+	accepting := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		accepting <- err
+	}()
+	if err := s.AwaitPrepared(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-accepting; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accept ended with %v", err)
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatalf("a connection was refused: %v", err)
+	}
+	defer c.Close()
+	if err := errors.Join(s.Go(), s.AwaitReady(deadline(t)), c.SetReadDeadline(time.Now().Add(patience))); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); err != nil || string(b) != "the successor" {
+		t.Errorf("got %q, %v", b, err)
+	}
+	<-s.ended
+	if err := s.Release(); err != nil {
+		t.Error(err)
+	}
+	if !s.cmd.ProcessState.Success() {
+		t.Errorf("the successor ended with %v", s.cmd.ProcessState)
+	}
+}
+
+func TestSuccessorsThatFail(t *testing.T) {
+	for r, test := range map[string]struct {
+		prepared bool
+		says     string
+	}{
+		"dies at once":        {false, "ended before"},
+		"fails":               {false, "its configuration is unusable"},
+		"dies in taking over": {true, "ended before"},
+	} {
+		t.Run(r, func(t *testing.T) {
+			s, _ := begin(t, r)
+			err := s.AwaitPrepared(deadline(t))
+			if test.prepared {
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = s.Go() // it may be gone already
+				err = s.AwaitReady(deadline(t))
+			}
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v", err)
+			}
+			if err := s.Abandon(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAbandon: a successor that waits to be told to go on is ended, and the
+// predecessor's patience with it has an end.
+func TestAbandon(t *testing.T) {
+	s, _ := begin(t, "succeeds")
+	if err := s.AwaitPrepared(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.AwaitReady(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Abandon(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPredecessorDies: a successor that was not told to go on ends by itself.
+func TestPredecessorDies(t *testing.T) {
+	s, _ := begin(t, "succeeds")
+	if err := s.AwaitPrepared(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Release(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		t.Fatal("the successor goes on")
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 4 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestNoPredecessor(t *testing.T) {
+	p, environ, err := Inherit([]string{"A=1"})
+	if p != nil || err != nil || len(environ) != 1 {
+		t.Errorf("got %v, %v, %v", p, environ, err)
+	}
+}
