@@ -13,7 +13,7 @@ type recorder struct {
 	census *census
 }
 
-func (r recorder) Request(o proxy.Outcome)     { r.m.Request(telemetry.Outcome(o)) }
+func (r recorder) Request(o proxy.Outcome)     { r.m.Request(o) }
 func (r recorder) Problem(code string)         { r.m.RequestError(code) }
 func (r recorder) HeldFor(d time.Duration)     { r.m.HoldSeconds(d) }
 func (r recorder) Replay()                     { r.m.Replay() }

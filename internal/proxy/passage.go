@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"creel/internal/gateway"
 	"creel/internal/replay"
+	"creel/internal/telemetry"
 	"creel/internal/upstream"
 )
 
@@ -238,21 +238,9 @@ func (x *passage) id() string {
 	if x.named != "" {
 		return x.named
 	}
-	if id := x.req.Header.Get("X-Request-Id"); soundID(id) {
+	if id := x.req.Header.Get("X-Request-Id"); telemetry.ValidRequestID(id) {
 		return id
 	}
-	x.named = rand.Text()
+	x.named = telemetry.RequestID()
 	return x.named
-}
-
-func soundID(id string) bool {
-	if id == "" || len(id) > 64 {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if c != '-' && c != '_' && c != '.' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return true
 }

@@ -29,6 +29,7 @@ import (
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/telemetry"
 )
 
 // Gateway gives leases on the instance that a request is for.
@@ -37,15 +38,15 @@ type Gateway interface {
 }
 
 // Outcome is how a request ended, for the client.
-type Outcome int
+type Outcome = telemetry.Outcome
 
-// The outcomes.
+// The outcomes, as telemetry describes them.
 const (
-	Forwarded Outcome = iota // answered by the gateway at the first attempt
-	Replayed                 // answered by the gateway at a later attempt
-	Failed                   // a 502 or 504, or an answer that was cut
-	Refused                  // a 503, or a malformed request
-	Canceled                 // the client left first
+	Forwarded = telemetry.Forwarded
+	Replayed  = telemetry.Replayed
+	Failed    = telemetry.Failed
+	Refused   = telemetry.Refused
+	Canceled  = telemetry.Canceled
 )
 
 // Recorder takes measurements. It is called on the hot path.
