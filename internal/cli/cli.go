@@ -122,12 +122,13 @@ func exitCode(err error) int {
 		problems    *config.Problems
 		inUse       *daemon.InUseError
 		folder      *daemon.DataDirError
+		certificate *daemon.CertificateError
 		unreachable *unreachableError
 	)
 	switch {
 	case errors.As(err, &unreachable):
 		return exitUnreachable
-	case errors.As(err, &wrong), errors.As(err, &problems), errors.As(err, &inUse), errors.As(err, &folder):
+	case errors.As(err, &wrong), errors.As(err, &problems), errors.As(err, &inUse), errors.As(err, &folder), errors.As(err, &certificate):
 		return exitUsage
 	}
 	return exitFailed

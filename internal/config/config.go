@@ -59,8 +59,19 @@ type Config struct {
 	Gateway Gateway `yaml:"gateway" json:"gateway"`
 	// Proxy says how requests are held, replayed and passed on.
 	Proxy Proxy `yaml:"proxy" json:"proxy"`
+	// TLS is what clients are shown; without it creel speaks HTTP in the clear.
+	TLS TLS `yaml:"tls" json:"tls"`
 	// Log is creel's own log, on standard error.
 	Log Log `yaml:"log" json:"log"`
+}
+
+// TLS is the certificate of the listener. With it, clients may speak HTTP/2 and
+// HTTP/1.1 over TLS, and nothing in the clear.
+type TLS struct {
+	// Cert is a file with the certificate and those that lead to its root, in PEM form.
+	Cert string `yaml:"cert" json:"cert" kind:"path" needs:"creel restart"`
+	// Key is a file with the certificate's private key, in PEM form.
+	Key string `yaml:"key" json:"key" kind:"path" needs:"creel restart"`
 }
 
 // Gateway is one stateful, single-instance app.

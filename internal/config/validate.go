@@ -130,6 +130,12 @@ func (v *validator) general() {
 	if problem := checkListen(v.cfg.Listen); problem != "" {
 		v.refuse("listen", "%s", problem)
 	}
+	if v.cfg.TLS.Cert == "" && v.cfg.TLS.Key != "" {
+		v.refuse("tls.key", "needs tls.cert, too")
+	}
+	if v.cfg.TLS.Cert != "" && v.cfg.TLS.Key == "" {
+		v.refuse("tls.cert", "needs tls.key, too")
+	}
 	switch dir := v.cfg.DataDir; {
 	case dir != "":
 	case v.sources.Of("data_dir").chosen():

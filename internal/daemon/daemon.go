@@ -13,6 +13,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -123,8 +124,23 @@ func Run(ctx context.Context, o Options) (err error) {
 	return d.serve(ctx)
 }
 
+// checkTLS says at once, not with the first client, that a certificate cannot be
+// used.
+func checkTLS(t config.TLS) error {
+	if t.Cert == "" {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+		return &CertificateError{Cert: t.Cert, Err: err}
+	}
+	return nil
+}
+
 // open takes the lock and the listener, from the predecessor if there is one.
 func (d *daemon) open(ctx context.Context) (err error) {
+	if err := checkTLS(d.cfg.TLS); err != nil {
+		return err
+	}
 	if d.opts.Predecessor != nil {
 		return d.inherit(ctx)
 	}
@@ -166,10 +182,21 @@ func (d *daemon) assemble() (err error) {
 
 func (d *daemon) newApp() (app, error) {
 	if d.cfg.Gateway.Preset == config.PresetOpenClaw {
-		return newOpenClaw(d.cfg, d.addr, d.opts.Environ, d.opts.OnInstall)
+		return newOpenClaw(d.cfg, d.addr, d.secure, d.opts.Environ, d.opts.OnInstall)
 	}
 	return &command{cfg: d.cfg.Gateway, environ: d.opts.Environ, port: port{fixed: d.cfg.Gateway.Port}}, nil
 }
+
+// secure makes an address begin with https where creel speaks TLS.
+func (d *daemon) secure(address string) string {
+	if rest, ok := strings.CutPrefix(address, "http://"); ok && d.cfg.TLS.Cert != "" {
+		return "https://" + rest
+	}
+	return address
+}
+
+// link is the address to click; it may hold a secret.
+func (d *daemon) link() string { return d.secure(d.app.link(d.addr)) }
 
 // install makes an engine the one that requests are served by.
 func (d *daemon) install(e *engine) {

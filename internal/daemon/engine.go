@@ -61,7 +61,7 @@ func (d *daemon) newEngine() (_ *engine, err error) {
 	e.gateway = gateway.New(e.options(prober, dir))
 	e.api = api.New(api.Options{
 		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: process.LogPath(dir), Version: d.opts.Version,
-		StartedAt: d.started, Listen: d.addr, Link: func() string { return d.app.link(d.addr) }, Upgrade: d.askUpgrade, Logger: d.log,
+		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Logger: d.log,
 	})
 	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
@@ -95,7 +95,7 @@ func (e *engine) run(stop func(error)) {
 		stop(err)
 	}
 	e.running.Go(e.gateway.Run)
-	e.running.Go(func() { serveOn(e.control, e.socket, stop) })
+	e.running.Go(func() { serveOn(e.control, e.socket, config.TLS{}, stop) })
 	e.running.Go(func() { e.d.watchState(watching, e.gateway) })
 }
 

@@ -18,6 +18,7 @@ import (
 type openClaw struct {
 	cfg       config.Gateway
 	listen    string
+	secure    func(string) string
 	environ   []string
 	layout    openclaw.Layout
 	installer *openclaw.Installer
@@ -25,14 +26,15 @@ type openClaw struct {
 	token     atomic.Value // telemetry.Secret, once configured
 }
 
-// newOpenClaw makes the preset's app; listen is where clients connect.
-func newOpenClaw(cfg *config.Config, listen string, environ []string, progress func(openclaw.Progress)) (*openClaw, error) {
+// newOpenClaw makes the preset's app; listen is where clients connect, secure
+// makes an address that of a listener with TLS if need be.
+func newOpenClaw(cfg *config.Config, listen string, secure func(string) string, environ []string, progress func(openclaw.Progress)) (*openClaw, error) {
 	layout, err := openclaw.LayoutIn(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
 	return &openClaw{
-		cfg: cfg.Gateway, listen: listen, environ: environ, layout: layout, port: port{fixed: cfg.Gateway.Port},
+		cfg: cfg.Gateway, listen: listen, secure: secure, environ: environ, layout: layout, port: port{fixed: cfg.Gateway.Port},
 		installer: &openclaw.Installer{Layout: layout, Version: cfg.Gateway.Version, Environ: environ, Progress: progress},
 	}, nil
 }
@@ -51,6 +53,9 @@ func (o *openClaw) plan(ctx context.Context, generation uint64) (runtime.Spec, e
 	origins, err := openclaw.Origins(o.listen)
 	if err != nil {
 		return runtime.Spec{}, err
+	}
+	for i := range origins {
+		origins[i] = o.secure(origins[i])
 	}
 	configured, err := openclaw.Configure(o.layout, openclaw.Settings{Port: port, Origins: origins})
 	if err != nil {

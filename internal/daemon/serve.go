@@ -11,6 +11,7 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
+	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/logfile"
@@ -26,7 +27,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer serving.Wait()
 	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
 	d.engine.run(stop)
-	serving.Go(func() { serveOn(d.public, d.listener, stop) })
+	serving.Go(func() { serveOn(d.public, d.listener, d.cfg.TLS, stop) })
 	if d.opts.Predecessor != nil {
 		d.settle(d.engine)
 	}
@@ -57,8 +58,12 @@ func (d *daemon) serve(ctx context.Context) error {
 }
 
 // serveOn serves until the server is shut down or its listener is closed.
-func serveOn(s *http.Server, l net.Listener, stop func(error)) {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+func serveOn(s *http.Server, l net.Listener, t config.TLS, stop func(error)) {
+	serve := s.Serve
+	if t.Cert != "" {
+		serve = func(l net.Listener) error { return s.ServeTLS(l, t.Cert, t.Key) }
+	}
+	if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		stop(fmt.Errorf("cannot serve on %s: %w", l.Addr(), err))
 	}
 }
@@ -76,7 +81,7 @@ func (d *daemon) watchState(ctx context.Context, g *gateway.Supervisor) {
 		seen = st
 		d.notify("STATUS=gateway " + string(st.State) + ": " + st.Reason)
 		if d.opts.OnState != nil {
-			d.opts.OnState(st, d.app.link(d.addr))
+			d.opts.OnState(st, d.link())
 		}
 	}
 }

@@ -2,12 +2,15 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -159,8 +162,7 @@ func (e *engine) drop() {
 // ended or drainTime is over.
 func (d *daemon) drain() error {
 	d.leaving.Store(true)
-	target := &url.URL{Scheme: "http", Host: browsable(d.addr)}
-	d.leases.set(&remote{d.cfg.DataDir}, nil, httputil.NewSingleHostReverseProxy(target))
+	d.leases.set(&remote{d.cfg.DataDir}, nil, d.successorPages())
 	err := d.listener.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
@@ -176,6 +178,16 @@ func (d *daemon) drain() error {
 	}
 	const serviceRestart = 1012 // IANA's registry of WebSocket close codes
 	return errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
+}
+
+// successorPages gives creel's own pages as the successor shows them.
+func (d *daemon) successorPages() http.Handler {
+	scheme, host, _ := strings.Cut(d.secure("http://"+browsable(d.addr)), "://")
+	pages := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: scheme, Host: host})
+	// The certificate is creel's own, and need not name the address that this
+	// machine reaches it by.
+	pages.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	return pages
 }
 
 // inherit takes the lock and the listener over from the predecessor.

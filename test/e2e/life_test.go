@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -99,6 +100,14 @@ func testManagement(t *testing.T, l *life) {
 	for _, scope := range operatorScopes {
 		if !slices.Contains(o.scopes, scope) {
 			t.Errorf("scopes are %v, without %s", o.scopes, scope)
+		}
+	}
+	// A program on this machine that passes on somebody else's request, and that
+	// creel was not told of, would make a stranger one of this machine.
+	for _, field := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded"} {
+		a := l.do(t.Context(), http.MethodGet, "/", "", http.Header{field: {"for=203.0.113.9"}})
+		if a.err != nil || a.status != http.StatusForbidden || !strings.Contains(a.body, "proxy_not_trusted") {
+			t.Errorf("with %s: %v", field, a)
 		}
 	}
 	var health struct{ OK bool }

@@ -1,0 +1,106 @@
+package crash
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"creel/internal/api"
+	"creel/test/crashgw"
+)
+
+// TestTLS: with a certificate clients speak HTTP/2 or HTTP/1.1 over TLS; a
+// crash is held and replayed for either, and a WebSocket is told 1012.
+func TestTLS(t *testing.T) {
+	c := prepare(t, crashgw.Options{BootDelay: 80 * time.Millisecond})
+	roots := c.certify()
+	c.launch()
+	before := c.waitFor("ready", ready)
+	if !strings.HasPrefix(before.Creel.Link, "https://") {
+		t.Errorf("the link is %s", before.Creel.Link)
+	}
+	for n, major := range []int{2, 1} {
+		var protocols http.Protocols
+		protocols.SetHTTP1(major == 1)
+		protocols.SetHTTP2(major == 2)
+		client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, Protocols: &protocols}}
+		c.crash()
+		resp, err := client.Get("https://" + c.addr + "/item?id=x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK || resp.ProtoMajor != major {
+			t.Errorf("HTTP/%d: %s %s %v", major, resp.Proto, body, err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		client.CloseIdleConnections()
+		c.waitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+uint64(n)+1 })
+	}
+	c.socketOverTLS(roots)
+}
+
+// socketOverTLS opens a WebSocket, crashes the gateway and reads the close code.
+func (c *creel) socketOverTLS(roots *x509.CertPool) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	conn, _, err := websocket.Dial(ctx, "wss://"+c.addr+"/ws", &websocket.DialOptions{HTTPClient: client})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	c.crash()
+	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+		c.t.Errorf("the socket ended with %v", err)
+	}
+	c.waitFor("ready", ready)
+}
+
+// certify gives creel a certificate of its own making.
+func (c *creel) certify() *x509.CertPool {
+	c.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for name, content := range map[string][]byte{"cert.pem": certPEM, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
+		if err := os.WriteFile(filepath.Join(c.dir, name), content, 0o600); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(c.config(), []byte(settings+"tls: {cert: cert.pem, key: key.pem}\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certPEM)
+	return roots
+}
