@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +93,7 @@ type daemon struct {
 	census   census
 	leaving  atomic.Bool // a successor is in charge: connections are to come to an end
 	upgrades chan upgradeRequest
+	dropping sync.WaitGroup // engines whose last control connections are being ended
 }
 
 // Run runs a creel until ctx ends, and stops its gateway then, or until a

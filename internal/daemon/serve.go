@@ -25,11 +25,12 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer stop(nil)
 	var serving sync.WaitGroup
 	defer serving.Wait()
+	defer d.dropping.Wait()
 	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
 	d.engine.run(stop)
 	serving.Go(func() { serveOn(d.public, d.listener, d.cfg.TLS, stop) })
 	if d.opts.Predecessor != nil {
-		d.settle(d.engine)
+		d.settle(ctx, d.engine)
 	}
 	d.notify(fmt.Sprintf("%s\nMAINPID=%d", systemd.SdNotifyReady, os.Getpid()))
 	for {

@@ -145,7 +145,7 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	d.engine = again
 	again.run(stop)
 	d.install(again)
-	go old.drop() // whoever asked for the upgrade over its socket gets the answer first
+	d.dropping.Go(old.drop) // whoever asked for the upgrade over its socket gets the answer first
 	return errors.Join(err, d.lock.sign())
 }
 
@@ -212,12 +212,17 @@ func (d *daemon) inherit(ctx context.Context) error {
 
 // settle tells the predecessor that this creel is in charge, once the gateway is
 // as it was found.
-func (d *daemon) settle(e *engine) {
-	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+func (d *daemon) settle(ctx context.Context, e *engine) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	_, err := e.gateway.WaitFor(ctx, func(st gateway.Status) bool {
-		return st.Ready() || st.State == gateway.Failed || st.State == gateway.Backoff || st.State == gateway.Stopped && st.StopAsked
-	})
+	// This is dealt with only after the supervisor has looked for what the
+	// predecessor has left; a gateway that is stopped then is meant to be.
+	err := e.gateway.ConfigChanged(ctx)
+	if err == nil {
+		_, err = e.gateway.WaitFor(ctx, func(st gateway.Status) bool {
+			return st.Ready() || st.State == gateway.Failed || st.State == gateway.Backoff || st.State == gateway.Stopped
+		})
+	}
 	if err != nil && ctx.Err() == nil {
 		d.opts.Predecessor.Failed(err)
 		return
