@@ -135,6 +135,8 @@ type fakeInstance struct {
 	unkillable atomic.Bool
 	terms      atomic.Int32
 	kills      atomic.Int32
+	frozen     atomic.Bool
+	thaws      atomic.Int32
 
 	once sync.Once
 	done chan struct{}
@@ -170,6 +172,19 @@ func (i *fakeInstance) Terminate() error {
 	}
 	return nil
 }
+
+func (i *fakeInstance) Freeze(context.Context) error {
+	i.frozen.Store(true)
+	return nil
+}
+
+func (i *fakeInstance) Thaw() error {
+	i.thaws.Add(1)
+	i.frozen.Store(false)
+	return nil
+}
+
+func (i *fakeInstance) Frozen() (bool, error) { return i.frozen.Load(), nil }
 
 func (i *fakeInstance) Kill(ctx context.Context) error {
 	i.kills.Add(1)

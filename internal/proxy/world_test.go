@@ -320,6 +320,13 @@ func (i *instance) Addr() string          { return i.ln.Addr().String() }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() runtime.Exit    { return runtime.Exit{Known: true, Code: 1, At: time.Now()} }
 func (i *instance) Terminate() error      { i.crash(); return nil }
+func (i *instance) Thaw() error           { return nil }
+func (i *instance) Frozen() (bool, error) { return false, nil }
+
+func (i *instance) Freeze(context.Context) error {
+	return errors.New("this instance cannot be held still")
+}
+
 func (i *instance) Kill(context.Context) error {
 	i.crash()
 	return nil

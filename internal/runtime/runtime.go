@@ -68,6 +68,33 @@ type Instance interface {
 	// included, and returns when nothing of it is left and its record is
 	// removed. It may be called again, and after the main process has ended.
 	Kill(ctx context.Context) error
+
+	// Freeze holds every process of the instance still, orphans included, and
+	// returns when none of them runs. It is no error if they are held already.
+	// It fails, with nothing held, when ctx ends first, when the main process
+	// has ended (*EndedError), and when Kill has begun. Terminate and Kill thaw.
+	Freeze(ctx context.Context) error
+
+	// Thaw lets go on what Freeze holds still, be it that of an earlier creel.
+	// It is no error if nothing is held, or nothing is left.
+	Thaw() error
+
+	// Frozen reports whether Freeze, of this or an earlier creel, holds the
+	// instance, or began to and was cut short. A caller that relies on the
+	// stillness asks before it thaws: true means that nobody has thawed the
+	// instance meanwhile.
+	Frozen() (bool, error)
+}
+
+// EndedError says that something was asked of an instance whose main process
+// has ended.
+type EndedError struct {
+	Gateway    string
+	Generation uint64
+}
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("gateway %s, generation %d, has ended", e.Gateway, e.Generation)
 }
 
 // Spec is what to run.

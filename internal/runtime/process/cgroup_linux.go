@@ -106,7 +106,7 @@ func (c cgroup) kill(ctx context.Context) error {
 
 // killEach is kill without cgroup.kill.
 func (c cgroup) killEach(ctx context.Context) error {
-	file, freeze, thaw := "freezer.state", "FROZEN", "THAWED"
+	file, freeze, thaw := freezerState, "FROZEN", "THAWED"
 	if c.v2 {
 		file, freeze, thaw = "cgroup.freeze", "1", "0"
 	}
@@ -205,6 +205,28 @@ func (c cgroup) pids() ([]int, error) {
 		return nil, fmt.Errorf("cannot list the processes of cgroup %s: %w", c.path, err)
 	}
 	return pids, nil
+}
+
+// processes are pids, beyond doubt.
+func (c cgroup) processes() ([]process, error) {
+	pids, err := c.pids()
+	if err != nil {
+		return nil, err
+	}
+	var all []process
+	for _, pid := range pids {
+		stat, err := readStat(pid)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, process{pid, stat.startTime})
+	}
+	// A stranger that got a pid before its start time was read is not listed.
+	still, err := c.pids()
+	return slices.DeleteFunc(all, func(p process) bool { return !slices.Contains(still, p.PID) }), err
 }
 
 // remove implements group: it removes the cgroup of an instance, and those of

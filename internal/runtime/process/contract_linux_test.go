@@ -27,6 +27,7 @@ func TestContract(t *testing.T) {
 					Open:          func(t *testing.T) runtimetest.Runtime { return openRuntime(t, dir, parent) },
 					Command:       []string{testBinary(t)},
 					Env:           []string{role + "=app"},
+					Scratch:       dir,
 					NotExecutable: plain,
 				}
 			})

@@ -38,6 +38,23 @@
 // stranger, whose leader has ended as well, looks like the instance's. The kernel
 // gives the number away only after the instance's own session is empty.
 //
+// # Holding still
+//
+// Freeze uses the freezer of the instance's cgroup, v2 or v1, which holds what is
+// being forked, too; no process can tell that it was held. Where there is none
+// (no cgroup; the v1 systemd and pids hierarchies), every process gets SIGSTOP,
+// again and again until none is new. Who was stopped so is in held.json beside
+// the record, so that a creel which finds the instance can let it go on, and no
+// process that somebody else has stopped.
+//
+// The control file of the cgroup, or held.json, is all that says "frozen": a
+// freeze that creel did not live to see the end of is found and thawed.
+//
+// A freeze that fails, or whose context ends, thaws. Terminate signals first and
+// thaws then. Kill lets no freeze begin any more, waits for the end of one under
+// way, which it cuts short, and ends frozen processes: a v2 cgroup's and stopped
+// ones die as they are, v1's are thawed once they have all been signalled.
+//
 // # Limits
 //
 // Memory, CPU, and processes are limited by cgroup controllers. One of v1 has a

@@ -34,6 +34,7 @@ func init() {
 	roles["bomb"] = bombRole
 	roles["score"] = scoreRole
 	roles["forker"] = forkerRole
+	roles["runaway"] = runawayRole
 }
 
 // touchRole makes the file args[0]: the trace of a command that has run.

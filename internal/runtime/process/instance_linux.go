@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,15 +32,21 @@ type instance struct {
 	killing  atomic.Bool   // creel itself has begun to kill
 	turn     chan struct{} // holds a value while one Kill works
 	cleared  bool          // nothing is left; guarded by turn
+
+	hold      sync.Mutex         // held by Freeze and Thaw
+	mayFreeze context.Context    // ended by Kill
+	noFreeze  context.CancelFunc // ends it
 }
 
 var _ runtime.Instance = (*instance)(nil)
 
 func (r *Runtime) newInstance(rec runtime.Record, g groups, main *pidfd) *instance {
-	return &instance{
+	i := &instance{
 		rt: r, rec: rec, group: g, main: main,
 		done: make(chan struct{}), released: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
+	i.mayFreeze, i.noFreeze = context.WithCancel(context.Background())
+	return i
 }
 
 // adopt makes an instance of a process and begins to watch it. It takes over
@@ -143,7 +150,9 @@ func (i *instance) Terminate() error {
 	}
 	err := i.main.signal(unix.SIGTERM)
 	if err == nil {
-		return nil
+		// What is held still would never get to handle it. The signal comes
+		// first, so that nothing else happens in between.
+		return i.Thaw()
 	}
 	if errors.Is(err, os.ErrClosed) {
 		<-i.released // closed by the watch or by Close; released tells which
@@ -169,6 +178,7 @@ func (i *instance) Kill(ctx context.Context) error {
 		return nil
 	}
 	i.killing.Store(true)
+	i.stopFreezing()
 	if err := i.group.kill(ctx); err != nil {
 		return i.killError(err)
 	}
@@ -176,6 +186,9 @@ func (i *instance) Kill(ctx context.Context) error {
 		return i.killError(err)
 	}
 	if err := i.group.remove(ctx); err != nil {
+		return i.killError(err)
+	}
+	if err := i.rt.holdFile().remove(i.rec); err != nil {
 		return i.killError(err)
 	}
 	if err := i.rt.record.remove(i.rec); err != nil {

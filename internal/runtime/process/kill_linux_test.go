@@ -226,7 +226,10 @@ func TestMembers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := known().update(tt.stats, func(pid int) bool { return pid == tt.writes })
+			var got []int
+			for _, p := range known().update(tt.stats, func(p process) bool { return p.PID == tt.writes }) {
+				got = append(got, p.PID)
+			}
 			if fmt.Sprint(got) != fmt.Sprint(tt.want) {
 				t.Errorf("members %v, want %v", got, tt.want)
 			}
@@ -235,7 +238,7 @@ func TestMembers(t *testing.T) {
 
 	t.Run("stays one when its parent dies", func(t *testing.T) {
 		m := known()
-		none := func(int) bool { return false }
+		none := func(process) bool { return false }
 		m.update([]procStat{proc(main, 1, main, start), proc(1001, main, 1001, 510)}, none)
 		if got := m.update([]procStat{proc(1001, 1, 1001, 510)}, none); len(got) != 1 {
 			t.Errorf("members %v", got)

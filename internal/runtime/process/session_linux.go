@@ -2,6 +2,9 @@ package process
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -32,24 +35,63 @@ func (s session) remove(context.Context) error { return nil }
 
 // kill implements group.
 func (s session) kill(ctx context.Context) error {
-	ours, err := s.record.holds(s.rec)
-	if err != nil {
-		return err
-	}
-	logPath := s.logPath
-	if !ours {
-		logPath = ""
-	}
-	// What has been found once stays found: the death of a parent cuts the
-	// tie by which its child was recognised.
-	found := newMembers(s.rec)
+	list := s.lister(false)
 	return endAll(ctx, func() ([]int, error) {
+		var pids []int
+		found, err := list()
+		for _, p := range found {
+			pids = append(pids, p.PID)
+		}
+		return pids, err
+	})
+}
+
+// lister lists those that run. What it has found once stays found: the death of
+// a parent cuts the tie by which its child was recognised. With hasty, the open
+// files of a process that is a stranger at the first look are not looked at
+// again: most of the time goes there.
+func (s session) lister(hasty bool) func() ([]process, error) {
+	found := newMembers(s.rec)
+	strangers := make(map[process]bool)
+	var log os.FileInfo
+	var looked bool
+	return func() ([]process, error) {
+		if !looked {
+			var err error
+			if log, err = s.ownLog(); err != nil {
+				return nil, err
+			}
+			looked = true
+		}
 		stats, err := allStats()
 		if err != nil {
 			return nil, err
 		}
-		return found.update(stats, func(pid int) bool { return appendsTo(pid, logPath) }), nil
-	})
+		return found.update(stats, func(p process) bool {
+			if log == nil || hasty && strangers[p] {
+				return false
+			}
+			appends := appendsTo(p.PID, log)
+			strangers[p] = !appends
+			return appends
+		}), nil
+	}
+}
+
+// ownLog is the log, if it is this instance's; nil if there is none.
+func (s session) ownLog() (os.FileInfo, error) {
+	ours, err := s.record.holds(s.rec)
+	if err != nil || !ours {
+		return nil, err
+	}
+	info, err := os.Stat(s.logPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at the gateway's log: %w", err)
+	}
+	return info, nil
 }
 
 // members are the processes known to belong to an instance.
@@ -72,8 +114,8 @@ func newMembers(rec runtime.Record) *members {
 	}
 }
 
-// update adds what stats shows and returns the pids of those still running.
-func (m *members) update(stats []procStat, appends func(pid int) bool) []int {
+// update adds what stats shows and returns those still running, by pid.
+func (m *members) update(stats []procStat, appends func(process) bool) []process {
 	self := os.Getpid()
 	// A process that leads a session we know but is not the one we knew: the
 	// pid was used again, which the kernel allows only once the old session is
@@ -92,7 +134,7 @@ func (m *members) update(stats []procStat, appends func(pid int) bool) []int {
 				continue
 			}
 			_, child := m.procs[s.ppid]
-			if !m.sessions[s.session] && !child && (s.ended() || !appends(s.pid)) {
+			if !m.sessions[s.session] && !child && (s.ended() || !appends(process{s.pid, s.startTime})) {
 				continue
 			}
 			m.procs[s.pid] = s.startTime
@@ -104,26 +146,19 @@ func (m *members) update(stats []procStat, appends func(pid int) bool) []int {
 			changed = true
 		}
 	}
-	var running []int
+	var running []process
 	for _, s := range stats {
 		if _, ok := m.procs[s.pid]; ok && !s.ended() {
-			running = append(running, s.pid)
+			running = append(running, process{s.pid, s.startTime})
 		}
 	}
-	slices.Sort(running)
+	slices.SortFunc(running, func(a, b process) int { return a.PID - b.PID })
 	return running
 }
 
 // appendsTo reports whether the standard output or error of a process is the
 // file, opened for appending. Readers of the log are no members.
-func appendsTo(pid int, path string) bool {
-	if path == "" {
-		return false
-	}
-	want, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
+func appendsTo(pid int, want os.FileInfo) bool {
 	for _, fd := range []string{"1", "2"} {
 		proc := "/proc/" + strconv.Itoa(pid)
 		got, err := os.Stat(proc + "/fd/" + fd)

@@ -24,6 +24,8 @@ const (
 	appOrderly  = "orderly"  // the same, and end with exit code 7 after SIGTERM
 	appChild    = "child"    // wait until descriptor 3 is at its end
 	appOrphan   = "orphan"   // serve on descriptor 3, a listener, once descriptor 4 is at its end
+	appCount    = "count"    // write to a file, again and again
+	appFork     = "fork"     // write to a file once, and end
 )
 
 // Info is what App finds around itself.
@@ -48,6 +50,13 @@ func App(args []string) int {
 	switch args[0] {
 	case appChild:
 		if _, err := io.Copy(io.Discard, os.NewFile(3, "parent")); err != nil {
+			return 1
+		}
+		return 0
+	case appCount:
+		return countForEver(args[1])
+	case appFork:
+		if countOnce(args[1]) != nil {
 			return 1
 		}
 		return 0
@@ -116,6 +125,7 @@ func handler(info Info, l net.Listener) http.Handler {
 		fmt.Fprint(w, pid)
 	})
 	misuse(mux)
+	busy(mux)
 	return mux
 }
 

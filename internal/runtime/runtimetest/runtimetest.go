@@ -41,6 +41,8 @@ type Harness struct {
 	Command []string
 	// Env is what Command needs in its environment to be App.
 	Env []string
+	// Scratch is a folder that the instance sees under the same path.
+	Scratch string
 	// NotExecutable is a file, as the instance sees it, that cannot be executed.
 	NotExecutable string
 }
@@ -74,6 +76,17 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"limit of memory", testLimitMemory},
 		{"limit of processes", testLimitPIDs},
 		{"limit of open files", testLimitFiles},
+		{"freeze holds all of it still", testFreeze},
+		{"freeze holds what forks", testFreezeForking},
+		{"freeze twice, thaw twice", testFreezeTwice},
+		{"freeze is bounded by its context", testFreezeCancelled},
+		{"freeze of one that has ended", testFreezeEnded},
+		{"freeze after kill, kill after freeze", testKillFrozen},
+		{"kill during a freeze", testKillFreezing},
+		{"terminate thaws", testTerminateFrozen},
+		{"found frozen after a restart of creel", testFindFrozen},
+		{"killed frozen after a restart of creel", testKillFoundFrozen},
+		{"late thaw leaves the next generation alone", testLateThaw},
 		{"late kill leaves the next generation alone", testLateKill},
 	}
 	for _, tt := range tests {
