@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"creel/internal/api"
 	"creel/internal/gateway"
 	"creel/test/crashgw"
+	"creel/test/harness"
 )
 
 // TestStopLeavesNothing: after SIGTERM there is no process, no open port, no
@@ -29,47 +31,18 @@ func TestStopLeavesNothing(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
 			c := start(t, o)
-			st := c.waitFor("ready", ready)
-			if resp, err := http.Post(c.url("/upload"), "text/plain", strings.NewReader("x")); err != nil {
+			st := c.WaitFor("ready", ready)
+			if resp, err := http.Post(c.URL("/upload"), "text/plain", strings.NewReader("x")); err != nil {
 				t.Error(err)
 			} else if err := resp.Body.Close(); err != nil {
 				t.Error(err)
 			}
 			http.DefaultClient.CloseIdleConnections()
-			if code := c.stop(); code != 0 {
+			if code := c.Stop(); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
-			c.nothingLeft(st)
+			c.NothingLeft(st)
 		})
-	}
-}
-
-// nothingLeft checks that creel has cleared away all but its records.
-func (c *creel) nothingLeft(st api.Status) {
-	c.t.Helper()
-	if left := processesOf(c.t, c.ledger); len(left) > 0 {
-		c.t.Errorf("processes are left: %v", left)
-	}
-	for _, addr := range []string{st.Addr, c.addr} {
-		if portOpen(addr) {
-			c.t.Errorf("%s is still open", addr)
-		}
-	}
-	err := filepath.WalkDir(c.dataDir(), func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		switch d.Name() {
-		case "creel.lock", "events.jsonl", "intent.json", "gateway.log", "journal.lock":
-			return nil
-		}
-		if !d.IsDir() {
-			c.t.Errorf("a file is left: %s", path)
-		}
-		return nil
-	})
-	if err != nil {
-		c.t.Error(err)
 	}
 }
 
@@ -77,12 +50,12 @@ func (c *creel) nothingLeft(st api.Status) {
 // holds the port; the next instance comes up all the same.
 func TestOrphanThatKeepsThePort(t *testing.T) {
 	c := start(t, crashgw.Options{Orphan: crashgw.OrphanHold, Port: 0})
-	before := c.crash()
-	st := c.waitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+1 })
+	before := c.Crash()
+	st := c.WaitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+1 })
 	if st.Addr != before.Addr {
 		t.Logf("the port changed from %s to %s", before.Addr, st.Addr)
 	}
-	if body := c.get("/item?id=after"); !strings.Contains(body, `"after"`) {
+	if body := c.Get("/item?id=after"); !strings.Contains(body, `"after"`) {
 		t.Errorf("the next instance answered %s", body)
 	}
 }
@@ -92,8 +65,8 @@ func TestOrphanThatKeepsThePort(t *testing.T) {
 func TestCreelKilled(t *testing.T) {
 	const kills = 20
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
-	client := &http.Client{Timeout: patience}
+	before := c.WaitFor("ready", ready)
+	client := &http.Client{Timeout: harness.Patience}
 	defer client.CloseIdleConnections()
 	for round := range kills {
 		stop, failures := make(chan struct{}), make(chan error, 1000)
@@ -106,7 +79,7 @@ func TestCreelKilled(t *testing.T) {
 						return
 					default:
 					}
-					if err := getOK(client, c.url("/echo")); err != nil {
+					if err := getOK(client, c.URL("/echo")); err != nil {
 						select {
 						case failures <- err:
 						default:
@@ -115,21 +88,21 @@ func TestCreelKilled(t *testing.T) {
 				}
 			})
 		}
-		pause(t, 30*time.Millisecond)
+		harness.Pause(t, 30*time.Millisecond)
 		close(stop) // requests that creel's death cuts are not creel's to answer
 		under.Wait()
 		close(failures)
 		for err := range failures {
 			t.Errorf("round %d: %v", round, err)
 		}
-		c.kill()
-		c.launch()
-		st := c.waitFor("ready", ready)
+		c.Kill()
+		c.Launch()
+		st := c.WaitFor("ready", ready)
 		if st.PID != before.PID || st.Generation != before.Generation {
 			t.Fatalf("round %d: the gateway was pid %d, generation %d and is pid %d, generation %d", round, before.PID, before.Generation, st.PID, st.Generation)
 		}
 	}
-	if n := strings.Count(c.events(), `"kind":"adopted"`); n != kills {
+	if n := strings.Count(c.Events(), `"kind":"adopted"`); n != kills {
 		t.Errorf("the journal tells of %d takeovers", n)
 	}
 }
@@ -153,13 +126,13 @@ func getOK(client *http.Client, url string) error {
 // so and starts it.
 func TestBothKilled(t *testing.T) {
 	c := start(t, crashgw.Options{Orphan: crashgw.OrphanHold})
-	before := c.waitFor("ready", ready)
-	c.kill()
+	before := c.WaitFor("ready", ready)
+	c.Kill()
 	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	c.launch()
-	st := c.waitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+1 })
+	c.Launch()
+	st := c.WaitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+1 })
 	if st.LastEnd == nil || st.LastEnd.Cause != gateway.CauseCreelAway {
 		t.Errorf("the last end is told as %+v", st.LastEnd)
 	}
@@ -173,33 +146,33 @@ func TestTwoCreels(t *testing.T) {
 		t.Fatal(err)
 	}
 	var exit *exec.ExitError
-	out, err := exec.Command(self, c.args...).CombinedOutput()
-	if !asExit(err, &exit) || exit.ExitCode() != 2 {
+	out, err := exec.Command(self, c.Args...).CombinedOutput()
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 {
 		t.Errorf("it ended with %v", err)
 	}
-	if want := fmt.Sprintf("another creel (pid %d) uses the data folder", c.cmd.Process.Pid); !strings.Contains(string(out), want) {
+	if want := fmt.Sprintf("another creel (pid %d) uses the data folder", c.Cmd.Process.Pid); !strings.Contains(string(out), want) {
 		t.Errorf("it says %q, which lacks %q", out, want)
 	}
-	c.waitFor("the first one to be well", ready)
+	c.WaitFor("the first one to be well", ready)
 }
 
 // TestCrashLoop: a gateway that ends before it ever answers is given up, with
 // the reason; requests are told so with Retry-After; `creel restart` leaves it.
 func TestCrashLoop(t *testing.T) {
 	c := prepare(t, crashgw.Options{ExitBeforeReady: true, ExitCode: 3})
-	c.launch()
-	st := c.waitFor("creel to give up", func(st api.Status) bool { return st.State == gateway.Failed })
+	c.Launch()
+	st := c.WaitFor("creel to give up", func(st api.Status) bool { return st.State == gateway.Failed })
 	if st.LastEnd == nil || st.LastEnd.Cause != gateway.CauseExit || !strings.Contains(st.LastEnd.Message, "exit code 3") {
 		t.Errorf("the last end is told as %+v", st.LastEnd)
 	}
-	resp, err := http.Get(c.url("/item?id=x"))
+	resp, err := http.Get(c.URL("/item?id=x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	r := request{id: "x", kind: "get"}
-	r.read(resp)
-	if r.status != 503 || r.code != "crash_loop" || resp.Header.Get("Retry-After") == "" {
+	r := harness.Request{ID: "x", Kind: "get"}
+	r.Read(resp)
+	if r.Status != 503 || r.Code != "crash_loop" || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("the request got %v, Retry-After %q", &r, resp.Header.Get("Retry-After"))
 	}
 	http.DefaultClient.CloseIdleConnections()
@@ -214,11 +187,11 @@ func TestFirstRequestKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := start(t, crashgw.Options{FirstRequestKillsTimes: times})
-	before := c.waitFor("ready", ready)
-	if body := c.get("/item?id=first"); !strings.Contains(body, `"first"`) {
+	before := c.WaitFor("ready", ready)
+	if body := c.Get("/item?id=first"); !strings.Contains(body, `"first"`) {
 		t.Errorf("the client got %s", body)
 	}
-	if st := c.waitFor("ready", ready); st.Generation != before.Generation+1 {
+	if st := c.WaitFor("ready", ready); st.Generation != before.Generation+1 {
 		t.Errorf("from generation %d to %d", before.Generation, st.Generation)
 	}
 }
@@ -227,12 +200,12 @@ func TestFirstRequestKills(t *testing.T) {
 // does that restarts within its process, is not restarted; requests wait.
 func TestPortRefusedForAWhile(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
-	c.get("/refuse?for=600ms&drop=1")
-	if body := c.get("/item?id=later"); !strings.Contains(body, `"later"`) {
+	before := c.WaitFor("ready", ready)
+	c.Get("/refuse?for=600ms&drop=1")
+	if body := c.Get("/item?id=later"); !strings.Contains(body, `"later"`) {
 		t.Errorf("the client got %s", body)
 	}
-	st := c.waitFor("ready", ready)
+	st := c.WaitFor("ready", ready)
 	if st.PID != before.PID || st.Generation != before.Generation {
 		t.Errorf("the gateway was pid %d, generation %d and is pid %d, generation %d", before.PID, before.Generation, st.PID, st.Generation)
 	}
@@ -242,15 +215,15 @@ func TestPortRefusedForAWhile(t *testing.T) {
 // nor the disk, and is served as ever.
 func TestLogFlood(t *testing.T) {
 	c := start(t, crashgw.Options{LogFlood: 30 << 20})
-	logDir := filepath.Join(c.dataDir(), "gateways", "crash")
-	poll(t, "the log to be rotated", func() bool {
+	logDir := filepath.Join(c.DataDir(), "gateways", "crash")
+	harness.Poll(t, "the log to be rotated", func() bool {
 		rotated, err := filepath.Glob(filepath.Join(logDir, "gateway.log.*"))
 		return err == nil && len(rotated) >= 2
-	}, c.output.String)
-	if body := c.get("/item?id=flooded"); !strings.Contains(body, `"flooded"`) {
+	}, c.Output.String)
+	if body := c.Get("/item?id=flooded"); !strings.Contains(body, `"flooded"`) {
 		t.Errorf("the client got %s", body)
 	}
-	if rss := c.metric("process_resident_memory_bytes"); rss > 200<<20 {
+	if rss := c.Metric("process_resident_memory_bytes"); rss > 200<<20 {
 		t.Errorf("creel uses %.0f MiB", rss/(1<<20))
 	}
 }
@@ -259,37 +232,25 @@ func TestLogFlood(t *testing.T) {
 // `creel start` takes it back.
 func TestStopAndStart(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	c.post("stop?wait=30s")
-	resp, err := http.Get(c.url("/"))
+	c.Post("stop?wait=30s")
+	resp, err := http.Get(c.URL("/"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := request{kind: "get"}
-	r.read(resp)
+	r := harness.Request{Kind: "get"}
+	r.Read(resp)
 	if err := resp.Body.Close(); err != nil {
 		t.Error(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	if r.status != 503 || r.code != "gateway_stopped" {
+	if r.Status != 503 || r.Code != "gateway_stopped" {
 		t.Errorf("a request to a stopped gateway got %v", &r)
 	}
-	c.kill()
-	c.launch()
-	if st := c.waitFor("creel", func(api.Status) bool { return true }); st.State != gateway.Stopped || !st.StopAsked {
+	c.Kill()
+	c.Launch()
+	if st := c.WaitFor("creel", func(api.Status) bool { return true }); st.State != gateway.Stopped || !st.StopAsked {
 		t.Errorf("after creel's restart the gateway is %s", st.State)
 	}
-	c.post("start?wait=30s")
-	c.waitFor("ready", ready)
-}
-
-func (c *creel) post(what string) {
-	c.t.Helper()
-	resp, err := api.Client(c.dataDir()).Post(api.ControlURL(what), "", nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if b, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		c.t.Fatalf("%s: %s %s %v", what, resp.Status, b, err)
-	}
+	c.Post("start?wait=30s")
+	c.WaitFor("ready", ready)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"creel/test/crashgw"
+	"creel/test/harness"
 )
 
 // TestServiceManager: creel takes the socket that a service manager has opened
@@ -23,20 +24,20 @@ func TestServiceManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c.addr = l.Addr().String() // --listen names another one, which is not used
+	c.Addr = l.Addr().String() // --listen names another one, which is not used
 	socket, err := l.(*net.TCPListener).File()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	path := filepath.Join(c.dir, "notify")
+	path := filepath.Join(c.Dir, "notify")
 	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer notify.Close()
 
-	c.start(func(cmd *exec.Cmd) {
+	c.LaunchWith(func(cmd *exec.Cmd) {
 		// The pid in LISTEN_PID has to be creel's own: the shell becomes creel.
 		cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, cmd.Args...)
 		cmd.ExtraFiles = []*os.File{socket}
@@ -45,7 +46,7 @@ func TestServiceManager(t *testing.T) {
 	waitNotice(t, notify, "READY=1")
 	waitNotice(t, notify, "STATUS=gateway ready")
 	var env map[string]string
-	if err := json.Unmarshal([]byte(c.get("/env")), &env); err != nil {
+	if err := json.Unmarshal([]byte(c.Get("/env")), &env); err != nil {
 		t.Fatal(err)
 	}
 	for name := range env {
@@ -53,14 +54,14 @@ func TestServiceManager(t *testing.T) {
 			t.Errorf("the gateway gets %s", name)
 		}
 	}
-	c.stop()
+	c.Stop()
 	waitNotice(t, notify, "STOPPING=1")
 }
 
 // waitNotice reads notifications until one begins as wanted.
 func waitNotice(t *testing.T, from *net.UnixConn, want string) {
 	t.Helper()
-	if err := from.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := from.SetReadDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, 4096)

@@ -22,6 +22,7 @@ import (
 
 	"creel/internal/api"
 	"creel/test/crashgw"
+	"creel/test/harness"
 )
 
 // TestTLS: with a certificate clients speak HTTP/2 or HTTP/1.1 over TLS; a
@@ -29,8 +30,8 @@ import (
 func TestTLS(t *testing.T) {
 	c := prepare(t, crashgw.Options{BootDelay: 80 * time.Millisecond})
 	roots := c.certify()
-	c.launch()
-	before := c.waitFor("ready", ready)
+	c.Launch()
+	before := c.WaitFor("ready", ready)
 	if !strings.HasPrefix(before.Creel.Link, "https://") {
 		t.Errorf("the link is %s", before.Creel.Link)
 	}
@@ -38,9 +39,9 @@ func TestTLS(t *testing.T) {
 		var protocols http.Protocols
 		protocols.SetHTTP1(major == 1)
 		protocols.SetHTTP2(major == 2)
-		client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, Protocols: &protocols}}
-		c.crash()
-		resp, err := client.Get("https://" + c.addr + "/item?id=x")
+		client := &http.Client{Timeout: harness.Patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, Protocols: &protocols}}
+		c.Crash()
+		resp, err := client.Get("https://" + c.Addr + "/item?id=x")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,53 +53,53 @@ func TestTLS(t *testing.T) {
 			t.Error(err)
 		}
 		client.CloseIdleConnections()
-		c.waitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+uint64(n)+1 })
+		c.WaitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+uint64(n)+1 })
 	}
 	c.socketOverTLS(roots)
 }
 
 // socketOverTLS opens a WebSocket, crashes the gateway and reads the close code.
 func (c *creel) socketOverTLS(roots *x509.CertPool) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	c.T.Helper()
+	ctx, cancel := context.WithTimeout(c.T.Context(), harness.Patience)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	conn, _, err := websocket.Dial(ctx, "wss://"+c.addr+"/ws", &websocket.DialOptions{HTTPClient: client})
+	conn, _, err := websocket.Dial(ctx, "wss://"+c.Addr+"/ws", &websocket.DialOptions{HTTPClient: client})
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	defer conn.CloseNow()
-	c.crash()
+	c.Crash()
 	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
-		c.t.Errorf("the socket ended with %v", err)
+		c.T.Errorf("the socket ended with %v", err)
 	}
-	c.waitFor("ready", ready)
+	c.WaitFor("ready", ready)
 }
 
 // certify gives creel a certificate of its own making.
 func (c *creel) certify() *x509.CertPool {
-	c.t.Helper()
+	c.T.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	for name, content := range map[string][]byte{"cert.pem": certPEM, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
-		if err := os.WriteFile(filepath.Join(c.dir, name), content, 0o600); err != nil {
-			c.t.Fatal(err)
+		if err := os.WriteFile(filepath.Join(c.Dir, name), content, 0o600); err != nil {
+			c.T.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(c.config(), []byte(settings+"tls: {cert: cert.pem, key: key.pem}\n"), 0o600); err != nil {
-		c.t.Fatal(err)
+	if err := os.WriteFile(c.ConfigPath(), []byte(harness.Settings+"tls: {cert: cert.pem, key: key.pem}\n"), 0o600); err != nil {
+		c.T.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(certPEM)

@@ -14,6 +14,7 @@ import (
 
 	"creel/internal/api"
 	"creel/test/crashgw"
+	"creel/test/harness"
 )
 
 // TestUpgrades: twenty upgrades under an open loop of requests, with streams
@@ -22,16 +23,16 @@ import (
 func TestUpgrades(t *testing.T) {
 	const upgrades = 20
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
+	before := c.WaitFor("ready", ready)
 	ctx, stopLoad := context.WithCancel(t.Context())
 	defer stopLoad()
-	done := make(chan []*request, 1)
-	go func() { done <- load(ctx, c, 150, rand.New(rand.NewPCG(1, 2))) }()
+	done := make(chan []*harness.Request, 1)
+	go func() { done <- harness.Load(ctx, c.Addr, 150, rand.New(rand.NewPCG(1, 2))) }()
 	streams := c.streams(ctx)
 	creels := []int{before.Creel.PID}
 	for n := range upgrades {
-		c.post("upgrade")
-		st := c.waitFor("the successor", func(st api.Status) bool { return st.OK })
+		c.Post("upgrade")
+		st := c.WaitFor("the successor", func(st api.Status) bool { return st.OK })
 		if last := creels[len(creels)-1]; st.Creel.PID == last {
 			t.Fatalf("upgrade %d: creel is still pid %d", n, last)
 		}
@@ -43,7 +44,7 @@ func TestUpgrades(t *testing.T) {
 	stopLoad()
 	all := <-done
 	for _, r := range all {
-		if !r.ok() {
+		if !r.OK() {
 			t.Errorf("a request failed: %v", r)
 		}
 	}
@@ -52,14 +53,14 @@ func TestUpgrades(t *testing.T) {
 		t.Error(err)
 	}
 	for _, pid := range creels[:len(creels)-1] {
-		c.awaitEnd(pid)
+		c.AwaitEnd(pid)
 	}
 	last := creels[len(creels)-1]
 	if err := syscall.Kill(last, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	c.awaitEnd(last)
-	c.nothingLeft(before)
+	c.AwaitEnd(last)
+	c.NothingLeft(before)
 }
 
 // streams opens event streams, one after the other, until ctx ends. Each must
@@ -86,7 +87,7 @@ func (c *creel) streams(ctx context.Context) <-chan error {
 
 func (c *creel) stream(client *http.Client) error {
 	const events = 25
-	resp, err := client.Get(c.url(fmt.Sprintf("/sse?n=%d&every=20ms", events)))
+	resp, err := client.Get(c.URL(fmt.Sprintf("/sse?n=%d&every=20ms", events)))
 	if err != nil {
 		return err
 	}
@@ -104,50 +105,33 @@ func (c *creel) stream(client *http.Client) error {
 	return nil
 }
 
-// awaitEnd waits for the end of a creel that is no child of this process.
-func (c *creel) awaitEnd(pid int) {
-	c.t.Helper()
-	poll(c.t, fmt.Sprintf("creel %d to end", pid), func() bool {
-		if pid == c.cmd.Process.Pid {
-			select {
-			case <-c.exited:
-				return true
-			default:
-				return false
-			}
-		}
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err != nil || strings.Contains(string(stat), ") Z ")
-	}, c.output.String)
-}
-
 // TestUpgradeThatFails: the configuration has become unusable. The old creel
 // says why and carries on, and requests notice nothing.
 func TestUpgradeThatFails(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
-	good, err := os.ReadFile(c.config())
+	before := c.WaitFor("ready", ready)
+	good, err := os.ReadFile(c.ConfigPath())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(c.config(), append(good, "\nnonsense: true\n"...), 0o600); err != nil {
+	if err := os.WriteFile(c.ConfigPath(), append(good, "\nnonsense: true\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := api.Client(c.dataDir()).Post(api.ControlURL("upgrade"), "", nil)
+	resp, err := api.Client(c.DataDir()).Post(api.ControlURL("upgrade"), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	r := request{kind: "get"}
-	r.read(resp)
-	if r.code != "upgrade_failed" || !strings.Contains(r.detail, "nonsense") {
+	r := harness.Request{Kind: "get"}
+	r.Read(resp)
+	if r.Code != "upgrade_failed" || !strings.Contains(r.Detail, "nonsense") {
 		t.Errorf("got %v", &r)
 	}
-	st := c.waitFor("ready", ready)
+	st := c.WaitFor("ready", ready)
 	if st.Creel.PID != before.Creel.PID || st.PID != before.PID {
 		t.Errorf("creel was pid %d and is pid %d; the gateway was pid %d and is pid %d", before.Creel.PID, st.Creel.PID, before.PID, st.PID)
 	}
-	if body := c.get("/item?id=after"); !strings.Contains(body, `"after"`) {
+	if body := c.Get("/item?id=after"); !strings.Contains(body, `"after"`) {
 		t.Errorf("the client got %s", body)
 	}
 }
@@ -156,10 +140,10 @@ func TestUpgradeThatFails(t *testing.T) {
 // gateway. The old one takes it back.
 func TestSuccessorKilled(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
+	before := c.WaitFor("ready", ready)
 	asked := make(chan error, 1)
 	go func() {
-		resp, err := api.Client(c.dataDir()).Post(api.ControlURL("upgrade"), "", nil)
+		resp, err := api.Client(c.DataDir()).Post(api.ControlURL("upgrade"), "", nil)
 		if err == nil {
 			err = resp.Body.Close()
 		}
@@ -167,21 +151,21 @@ func TestSuccessorKilled(t *testing.T) {
 	}()
 	// The successor signs the lock when it has been told to take over.
 	var successor int
-	poll(t, "the successor to take over", func() bool {
-		b, err := os.ReadFile(c.dataDir() + "/creel.lock")
+	harness.Poll(t, "the successor to take over", func() bool {
+		b, err := os.ReadFile(c.DataDir() + "/creel.lock")
 		if err != nil {
 			return false
 		}
 		_, err = fmt.Sscan(string(b), &successor)
 		return err == nil && successor != before.Creel.PID
-	}, c.output.String)
+	}, c.Output.String)
 	if err := syscall.Kill(successor, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-asked; err != nil {
 		t.Fatal(err)
 	}
-	st := c.waitFor("ready", ready)
+	st := c.WaitFor("ready", ready)
 	if st.PID != before.PID || st.Generation != before.Generation {
 		t.Errorf("the gateway was pid %d, generation %d and is pid %d, generation %d", before.PID, before.Generation, st.PID, st.Generation)
 	}
