@@ -82,6 +82,9 @@ func (m *Machine) ready(Event) []Effect {
 	return []Effect{{Kind: Arm, After: m.Policy.Stable}}
 }
 
+// goOn changes nothing but the state: the launch under way goes on.
+func (m *Machine) goOn(Event) []Effect { return nil }
+
 func (m *Machine) forgive(Event) []Effect {
 	m.Fruitless = 0
 	return nil

@@ -68,7 +68,7 @@ func (s *Supervisor) end() {
 // running is the present instance, or nil in states in which none is left.
 func (s *Supervisor) running() runtime.Instance {
 	switch s.machine.State {
-	case Stopped, Backoff, Failed:
+	case Stopped, Restoring, Backoff, Failed:
 		return nil
 	case Starting, Ready, Suspect, Draining, Stopping:
 	}

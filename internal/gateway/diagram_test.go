@@ -20,6 +20,7 @@ A gateway is in one of these states. What follows from what happens is data, in
 | State | Meaning |
 | --- | --- |
 | stopped | no instance; nobody wants one yet, or somebody asked for none |
+| restoring | its state is being put in place before an instance is launched; requests wait |
 | starting | an instance is being launched, or is not ready yet; requests wait |
 | ready | requests are passed on |
 | suspect | it refused a connection; requests wait while it is checked |

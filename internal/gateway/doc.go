@@ -34,6 +34,11 @@
 //     never repeat, since each is on disk before anything is done with it
 //     (Supervisor.start, intent.go). Whether an instance crashed or was asked to
 //     end is decided once, by what came first (instance.fate).
+//   - The files of a gateway are replaced only while no instance runs and none is
+//     started (I4): by Keeper.Prepare, which each launch calls first, and which is
+//     given the proof (Stillness). Nothing is launched if it fails. Whoever needs
+//     the files not to change for a moment (I5) asks for that (Still): the
+//     instance is frozen, or none is launched meanwhile; a deadline thaws it.
 //   - The death or the upgrade of creel does not end the gateway (I6). Leave lets
 //     it run; the next Supervisor takes it over, clears away what has died
 //     meanwhile, and has the numbers go on (reconcile.go).

@@ -75,13 +75,14 @@ func (s *Supervisor) doLaunch(generation uint64) {
 	off, callOff := context.WithCancel(s.ctx)
 	s.launch, s.adopted = callOff, false
 	s.inst, s.face = nil, nil
+	last := s.machine.Last
 	s.task(func() {
 		defer callOff()
 		ctx, cancel := context.WithTimeout(off, launchTimeout)
 		defer cancel()
 		m := message{Event: Event{Kind: Launched, Generation: generation}}
 		var err error
-		if m.inst, err = s.findLeft(ctx); err == nil && m.inst != nil {
+		if m.inst, err = s.prepare(ctx, generation, last); err == nil && m.inst != nil {
 			m.Kind, m.Generation = Found, m.inst.Record().Generation
 		} else if err == nil {
 			m.inst, err = s.start(ctx, generation)
@@ -103,24 +104,65 @@ func (s *Supervisor) findLeft(ctx context.Context) (runtime.Instance, error) {
 	if err != nil || inst == nil || !hasEnded(inst) {
 		return inst, err
 	}
+	defer s.files.forget(inst)
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	return nil, inst.Kill(ctx)
 }
 
-func (s *Supervisor) start(ctx context.Context, generation uint64) (runtime.Instance, error) {
+// prepare makes sure that nothing runs, and that the state is in place. It
+// returns an instance if one runs after all. Nobody else touches the state
+// meanwhile.
+func (s *Supervisor) prepare(ctx context.Context, generation uint64, last End) (runtime.Instance, error) {
+	release, err := s.files.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	inst, err := s.findLeft(ctx)
+	if err != nil || inst != nil {
+		return inst, err
+	}
 	// Before anything runs the number is on disk: no later creel uses it again.
 	// Whether the gateway is to stay stopped is not this task's to say: a Stop
 	// may have come since the launch began.
 	if err := s.intent.change(func(i *intent) { i.Generation = generation }); err != nil {
 		return nil, err
 	}
+	if s.opts.Keeper == nil {
+		return nil, nil
+	}
+	still, over := newStillness()
+	defer over()
+	begun := false
+	err = s.opts.Keeper.Prepare(ctx, still, Preparation{Generation: generation, Last: last, Restoring: func() {
+		if !begun {
+			begun = true
+			s.post(message{Event: Event{Kind: RestoreBegun, Generation: generation}})
+		}
+	}})
+	if begun && err == nil {
+		s.post(message{Event: Event{Kind: RestoreEnded, Generation: generation}})
+	}
+	return nil, err
+}
+
+func (s *Supervisor) start(ctx context.Context, generation uint64) (runtime.Instance, error) {
 	spec, err := s.opts.Plan(ctx, generation)
 	if err != nil {
 		return nil, err
 	}
 	spec.Generation = generation
-	return s.opts.Runtime.Start(ctx, spec)
+	release, err := s.files.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	inst, err := s.opts.Runtime.Start(ctx, spec)
+	if err == nil {
+		s.files.give(inst)
+	}
+	return inst, err
 }
 
 // doWatch tells of the end of an instance: to lease holders at once, to the
@@ -235,6 +277,7 @@ func (s *Supervisor) doKill(generation uint64, inst runtime.Instance, face *inst
 			s.post(message{Event: Event{Kind: NotGone, Generation: generation, End: End{Generation: generation, Message: err.Error()}}})
 			return
 		}
+		s.files.forget(inst)
 		// How it ended is told before it is forgotten.
 		if told != nil {
 			select {

@@ -58,7 +58,7 @@ func (m *Machine) fitting(e Event) int {
 // wait that was begun in another state (I3).
 func (m *Machine) stale(e Event) bool {
 	switch e.Kind {
-	case Launched, LaunchFailed, Reported, Exited, Gone, NotGone:
+	case RestoreBegun, RestoreEnded, Launched, LaunchFailed, Reported, Exited, Gone, NotGone:
 		return e.Generation != m.Generation
 	case Answered, Unanswered, Drained, TimeUp:
 		return e.Epoch != m.Epoch

@@ -158,6 +158,24 @@ func ruleRows() []row {
 		{"restart while it gets ready", at(Starting, running), Event{Kind: AskRestart}, Stopping, toEnd, next(ThenStart, false)},
 		{"restart while it is launched", at(Starting), Event{Kind: AskRestart}, Starting, does(CallOff), next(ThenStart, false)},
 		{"configured while it starts", at(Starting), Event{Kind: ConfigNew}, Starting, nil, isRenewed},
+		{"has to restore", at(Starting), Event{Kind: RestoreBegun}, Restoring, nil, next(ThenRetry, false)},
+		{"has to restore, called off", at(Starting, then(ThenStop), asking), Event{Kind: RestoreBegun}, Restoring, nil, next(ThenStop, true)},
+
+		{"restored", at(Restoring), Event{Kind: RestoreEnded}, Starting, nil, func(t *testing.T, m Machine) {
+			if m.Launched || m.Generation != 3 {
+				t.Errorf("launched %v, generation %d", m.Launched, m.Generation)
+			}
+		}},
+		{"restore called off", at(Restoring, then(ThenStop), asking, fruitless(3)), offDuty, Stopped, nil, next(ThenStop, true)},
+		{"restore called off for another", at(Restoring, then(ThenStart), fruitless(3)), offDuty, Starting, does(Launch), launches(0)},
+		{"restore failed with an old configuration", at(Restoring, newConfig, fruitless(4)), refused, Starting, does(Launch), launches(0)},
+		{"cannot be restored at all", at(Restoring), refused, Failed, nil, counts(1, CauseCommand)},
+		{"cannot be restored, again", at(Restoring, fruitless(1)), noStart, Backoff, []Effect{arm(testPolicy.Delay)}, startsAt(testPolicy.Delay)},
+		{"cannot be restored, once", at(Restoring), noStart, Starting, does(Launch), launches(1)},
+		{"stop while it is restored", at(Restoring), Event{Kind: AskStop}, Restoring, does(CallOff), next(ThenStop, true)},
+		{"stop taken back while it is restored", at(Restoring, then(ThenStop), asking), Event{Kind: AskStart}, Restoring, nil, next(ThenStart, false)},
+		{"restart while it is restored", at(Restoring), Event{Kind: AskRestart}, Restoring, does(CallOff), next(ThenStart, false)},
+		{"configured while it is restored", at(Restoring), Event{Kind: ConfigNew}, Restoring, nil, isRenewed},
 
 		{"crash", at(Ready, running, wasReady), crash, Stopping, does(Kill), counts(1, CauseSignal)},
 		{"refused connection", at(Ready), Event{Kind: Reported}, Suspect, does(Check), nil},
@@ -274,7 +292,7 @@ func TestNoRule(t *testing.T) {
 }
 
 var eventKinds = []EventKind{
-	Demand, AskStart, AskStop, AskRestart, ConfigNew, Found, FoundDead, Launched, LaunchFailed,
+	Demand, AskStart, AskStop, AskRestart, ConfigNew, Found, FoundDead, RestoreBegun, RestoreEnded, Launched, LaunchFailed,
 	Answered, Unanswered, Reported, Exited, Drained, Gone, NotGone, TimeUp,
 }
 

@@ -61,7 +61,7 @@ func (s *Supervisor) noteState(before Machine, e Event) {
 		s.journal(event.Backoff, fmt.Sprintf("waiting until %s before the next start", m.NextStart.UTC().Format(time.RFC3339)), map[string]any{"fruitless": m.Fruitless})
 	case Failed:
 		s.journal(event.Failed, m.reason(), map[string]any{"fruitless": m.Fruitless})
-	case Starting, Ready, Suspect: // said by the event
+	case Restoring, Starting, Ready, Suspect: // said by the event, or by who restores
 	}
 }
 

@@ -17,6 +17,7 @@ type world struct {
 	now time.Time
 
 	launch   uint64 // generation of the launch under way; 0: none
+	restore  bool   // it is restoring
 	instance uint64 // generation of the instance of which something is left; 0: none
 	unknown  uint64 // generation of an instance that creel has not found yet; 0: none
 	alive    bool   // its main process runs
@@ -110,7 +111,10 @@ func (w *world) launchEnds(t *rapid.T, canFail bool) {
 	if canFail {
 		outcome = rapid.SampledFrom([]string{"runs", "fails", "refused", "called off"}).Draw(t, "launch")
 	}
-	w.launch = 0
+	if w.restore && outcome == "runs" {
+		w.restoreTurns(t)
+	}
+	w.launch, w.restore = 0, false
 	switch {
 	case outcome == "runs" && w.unknown != 0:
 		w.instance, w.unknown, w.alive = w.unknown, 0, true
@@ -123,6 +127,16 @@ func (w *world) launchEnds(t *rapid.T, canFail bool) {
 		end := End{Generation: g, Cause: CauseLaunch, Permanent: outcome == "refused", Benign: outcome == "called off"}
 		w.send(t, Event{Kind: LaunchFailed, Generation: g, End: end})
 	}
+}
+
+// restoreTurns lets a launch begin to restore, or end it.
+func (w *world) restoreTurns(t *rapid.T) {
+	kind := RestoreBegun
+	if w.restore {
+		kind = RestoreEnded
+	}
+	w.restore = !w.restore
+	w.send(t, Event{Kind: kind, Generation: w.launch})
 }
 
 // dies ends the main process. Its report may be as late as it likes.
@@ -186,7 +200,9 @@ func (w *world) check(t *rapid.T) {
 	ends := true
 	switch m.State {
 	case Starting:
-		ends = w.launch == m.Generation && !m.Launched || m.Launched && w.pending(AwaitReady)
+		ends = w.launch == m.Generation && !m.Launched && !w.restore || m.Launched && w.pending(AwaitReady)
+	case Restoring:
+		ends = w.launch == m.Generation && !m.Launched && w.restore
 	case Suspect:
 		ends = w.pending(Check)
 	case Draining:
@@ -211,10 +227,10 @@ func (w *world) check(t *rapid.T) {
 		t.Fatalf("%s with instance %d", m.State, w.instance)
 	}
 	loop := m.Fruitless >= m.Policy.Fruitless
-	if m.Fruitless > m.Policy.Fruitless || loop && slices.Contains([]State{Starting, Ready, Suspect, Backoff}, m.State) {
+	if m.Fruitless > m.Policy.Fruitless || loop && slices.Contains([]State{Starting, Restoring, Ready, Suspect, Backoff}, m.State) {
 		t.Fatalf("%d fruitless in a row (limit %d), and yet %s", m.Fruitless, m.Policy.Fruitless, m.State)
 	}
-	stopping := m.State == Stopped || m.Then == ThenStop && (m.State == Draining || m.State == Stopping || m.State == Starting && !m.Launched)
+	stopping := m.State == Stopped || m.Then == ThenStop && (m.State == Draining || m.State == Stopping || (m.State == Starting || m.State == Restoring) && !m.Launched)
 	if m.Asked && !stopping {
 		t.Fatalf("stop was asked for, and yet %s, then %s", m.State, m.Then)
 	}
@@ -283,6 +299,7 @@ func TestMachineInAnyWorld(t *testing.T) {
 			"stray":        w.stray,
 			"launch ends":  func(t *rapid.T) { only(w.launch != 0, t); w.launchEnds(t, true) },
 			"launch works": func(t *rapid.T) { only(w.launch != 0, t); w.launchEnds(t, false) },
+			"restore":      func(t *rapid.T) { only(w.launch != 0 && w.unknown == 0, t); w.restoreTurns(t) },
 			"dies":         func(t *rapid.T) { only(w.alive, t); w.dies() },
 			"exit told": func(t *rapid.T) {
 				only(len(w.exits) > 0, t)

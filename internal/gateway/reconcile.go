@@ -34,6 +34,7 @@ func (s *Supervisor) reconcile() {
 	if u := s.machine.unavailable(); u != nil {
 		s.broker.refuse(u) // it will stay stopped, whatever is found
 	}
+	defer close(s.looked)
 	inst, err := s.find(s.ctx)
 	switch {
 	case err != nil:
@@ -88,8 +89,11 @@ func (s *Supervisor) find(ctx context.Context) (runtime.Instance, error) {
 	var refused *runtime.RecordError
 	switch {
 	case err == nil:
+		s.files.give(inst)
+		s.certain.Store(true)
 		return inst, nil
 	case errors.Is(err, runtime.ErrNoInstance):
+		s.certain.Store(true)
 		return nil, nil
 	case errors.As(err, &refused):
 		return nil, s.putAside(ctx, refused)

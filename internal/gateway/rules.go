@@ -53,6 +53,7 @@ var rules = []rule{
 	{Stopped, Found, always, Starting, (*Machine).adopt},
 	{Stopped, FoundDead, always, Stopping, (*Machine).clearFound},
 
+	{Starting, RestoreBegun, launching, Restoring, (*Machine).goOn},
 	{Starting, Launched, calledOff, Stopping, (*Machine).terminateFresh},
 	{Starting, Launched, replaced, Stopping, (*Machine).terminateFresh},
 	{Starting, Launched, always, Starting, (*Machine).awaitReady},
@@ -73,6 +74,18 @@ var rules = []rule{
 	{Starting, AskRestart, launched, Stopping, (*Machine).terminateToStart},
 	{Starting, AskRestart, always, Starting, (*Machine).callOffToStart},
 	{Starting, ConfigNew, always, Starting, (*Machine).noteRenewed},
+
+	{Restoring, RestoreEnded, always, Starting, (*Machine).goOn},
+	{Restoring, LaunchFailed, calledOff, Stopped, (*Machine).rest},
+	{Restoring, LaunchFailed, replaced, Starting, (*Machine).launch},
+	{Restoring, LaunchFailed, renewed, Starting, (*Machine).renew},
+	{Restoring, LaunchFailed, hopeless, Failed, (*Machine).giveUp},
+	{Restoring, LaunchFailed, paused, Backoff, (*Machine).pause},
+	{Restoring, LaunchFailed, always, Starting, (*Machine).relaunch},
+	{Restoring, AskStop, always, Restoring, (*Machine).callOff},
+	{Restoring, AskStart, always, Restoring, (*Machine).wantAgain},
+	{Restoring, AskRestart, always, Restoring, (*Machine).callOffToStart},
+	{Restoring, ConfigNew, always, Restoring, (*Machine).noteRenewed},
 
 	{Ready, Exited, always, Stopping, (*Machine).clearCrashed},
 	{Ready, Reported, always, Suspect, (*Machine).check},

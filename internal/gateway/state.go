@@ -11,18 +11,19 @@ type State string
 // The states. See machine.go for what leads from one to the other; docs/states.md
 // is printed from there.
 const (
-	Stopped  State = "stopped"  // no instance; nobody wants one yet, or somebody asked for none
-	Starting State = "starting" // an instance is being launched, or is not ready yet
-	Ready    State = "ready"    // requests are passed on
-	Suspect  State = "suspect"  // it refused a connection; requests wait while it is checked
-	Draining State = "draining" // requests under way may end; new ones wait
-	Stopping State = "stopping" // it was asked to end, or what it left behind is being cleared away
-	Backoff  State = "backoff"  // a pause before the next start
-	Failed   State = "failed"   // given up, until asked or configured anew
+	Stopped   State = "stopped"   // no instance; nobody wants one yet, or somebody asked for none
+	Restoring State = "restoring" // its state is being put in place; an instance is launched then
+	Starting  State = "starting"  // an instance is being launched, or is not ready yet
+	Ready     State = "ready"     // requests are passed on
+	Suspect   State = "suspect"   // it refused a connection; requests wait while it is checked
+	Draining  State = "draining"  // requests under way may end; new ones wait
+	Stopping  State = "stopping"  // it was asked to end, or what it left behind is being cleared away
+	Backoff   State = "backoff"   // a pause before the next start
+	Failed    State = "failed"    // given up, until asked or configured anew
 )
 
 // States lists all states, in the order of a gateway's life.
-var States = []State{Stopped, Starting, Ready, Suspect, Draining, Stopping, Backoff, Failed}
+var States = []State{Stopped, Restoring, Starting, Ready, Suspect, Draining, Stopping, Backoff, Failed}
 
 // EventKind is the sort of an event that the machine takes.
 type EventKind string
@@ -36,6 +37,8 @@ const (
 	ConfigNew    EventKind = "config new"    // its configuration has changed
 	Found        EventKind = "found"         // at creel's start, or before a launch: a recorded instance is running
 	FoundDead    EventKind = "found dead"    // at creel's start: a recorded instance has ended
+	RestoreBegun EventKind = "restore begun" // the launch has to put the state in place first
+	RestoreEnded EventKind = "restore ended" // it has done so, and goes on
 	Launched     EventKind = "launched"      // its command runs
 	LaunchFailed EventKind = "launch failed" // its command could not be run
 	Answered     EventKind = "answered"      // the probe of this state holds
@@ -53,7 +56,7 @@ const (
 // Those of another generation or epoch are dropped (I3).
 type Event struct {
 	Kind       EventKind
-	Generation uint64    // Found, FoundDead, Launched, LaunchFailed, Reported, Exited, Gone, NotGone
+	Generation uint64    // Found, FoundDead, RestoreBegun, RestoreEnded, Launched, LaunchFailed, Reported, Exited, Gone, NotGone
 	Epoch      uint64    // Answered, Unanswered, Drained, TimeUp
 	At         time.Time // when it happened
 	Roll       float64   // a random number in [0,1), for jitter
@@ -89,6 +92,7 @@ const (
 	CauseLaunch        Cause = "launch_failed"  // creel could not set it up
 	CauseNotReady      Cause = "not_ready"      // it was not ready in time, and creel killed it
 	CauseUnresponsive  Cause = "unresponsive"   // it refused connections for too long, and creel killed it
+	CauseRestore       Cause = "restore_failed" // its state could not be put in place, and it is not started without
 	CauseAsked         Cause = "asked"          // it ended because it was asked to
 	CauseCreelAway     Cause = "creel_away"     // it ended while no creel watched
 )

@@ -94,6 +94,8 @@ func (m *Machine) reason() string {
 			return "being launched" + last
 		}
 		return "running, but not ready yet" + last
+	case Restoring:
+		return "its state is being put in place" + last
 	case Ready:
 		return "ready"
 	case Suspect:

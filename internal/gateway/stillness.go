@@ -5,7 +5,7 @@ import "sync/atomic"
 // Stillness is the proof that no instance of the gateway runs, and that none is
 // started as long as it holds. Whatever puts other files in the place of a
 // gateway's state asks for one (I4), and nothing but a Supervisor makes one: it
-// hands it to State.Prepare, between the end of one instance and the start of
+// hands it to Keeper.Prepare, between the end of one instance and the start of
 // the next.
 type Stillness struct{ holds *atomic.Bool }
 

@@ -19,6 +19,17 @@ var inState = map[State]func(r *rig){
 		r.run()
 		r.ask(r.Stop)
 	},
+	Restoring: func(r *rig) {
+		r.Supervisor.opts.Keeper = &keeper{prepare: func(ctx context.Context, _ Stillness, p Preparation) error {
+			if p.Generation > 1 {
+				return nil
+			}
+			p.Restoring()
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}
+		r.run()
+	},
 	Starting: func(r *rig) {
 		r.rt.made = func(i *fakeInstance) { i.ready.set(i.record.Generation > 1) }
 		r.run()

@@ -24,6 +24,8 @@ type Options struct {
 	Prober Prober
 	// Explain says in words how an instance ended; nil: Explain of this package.
 	Explain func(exit runtime.Exit, log []string) End
+	// Keeper looks after the files that instances work on; nil: nobody does.
+	Keeper Keeper
 	// Tail gives the last lines of the instance's output, redacted; may be nil.
 	Tail func() []string
 
@@ -78,6 +80,9 @@ type Supervisor struct {
 	status atomic.Pointer[Status]
 	watch  watchers
 
+	looked  chan struct{} // closed when the first look is over
+	certain atomic.Bool   // a look has succeeded: an instance that is not known of does not run
+	files   *files
 	wanted  chan struct{} // capacity 1: a request waits for a stopped gateway
 	turn    chan struct{} // holds a value while one of Start, Stop and Restart is at work
 	closing atomic.Bool   // Close was called: nobody starts the gateway any more
@@ -127,7 +132,7 @@ func New(o Options) *Supervisor {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &Supervisor{
 		opts: o, log: o.Logger, inbox: make(chan message), ctx: ctx, cancel: cancel, done: make(chan struct{}),
-		wanted: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		looked: make(chan struct{}), files: newFiles(), wanted: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		machine: Machine{Policy: o.Policy, State: Stopped, Since: time.Now()},
 	}
 	s.intent, s.intentTrouble = openIntent(o.IntentPath)
@@ -236,6 +241,9 @@ func (s *Supervisor) decide(m message) bool {
 		s.hold(m.inst, m.Kind == Found)
 	}
 	s.note(before, m.Event)
+	if s.machine.State == Ready && before.State != Ready && s.opts.Keeper != nil {
+		s.opts.Keeper.Ready(s.machine.Generation)
+	}
 	for _, e := range effects {
 		s.do(e)
 	}

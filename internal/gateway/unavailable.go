@@ -17,6 +17,7 @@ const (
 	CodeCrashLoop     Code = "crash_loop"              // it ends again and again
 	CodeConfigRefused Code = "config_refused"          // it refuses its own configuration
 	CodePortTaken     Code = "port_taken"              // a stranger holds its port
+	CodeRestoreFailed Code = "restore_failed"          // its state could not be put in place
 	CodeHoldTimeout   Code = "hold_timeout"            // it was not ready within the request's hold time
 	CodeHoldQueueFull Code = "hold_queue_full"         // too many requests wait already
 	CodeShuttingDown  Code = "creel_stopping"          // creel itself ends
@@ -65,7 +66,7 @@ func (m *Machine) unavailable() *Unavailable {
 		return m.failure()
 	case m.State == Stopped && m.Asked:
 		return &Unavailable{Code: CodeStopped, Message: "the gateway is stopped", Hint: "Start it with `creel start`.", RetryAfter: 30 * time.Second}
-	case (m.State == Draining || m.State == Stopping) && m.Then == ThenStop && m.Asked:
+	case (m.State == Restoring || m.State == Draining || m.State == Stopping) && m.Then == ThenStop && m.Asked:
 		return &Unavailable{Code: CodeStopping, Message: "the gateway is being stopped", Hint: "Start it again with `creel start`.", RetryAfter: 10 * time.Second}
 	}
 	return nil
@@ -79,6 +80,8 @@ func (m *Machine) failure() *Unavailable {
 		u.Code, u.Message = CodeConfigRefused, "the gateway refuses its configuration"
 	case end.Cause == CausePortTaken:
 		u.Code, u.Message = CodePortTaken, "another program holds the gateway's port"
+	case end.Cause == CauseRestore:
+		u.Code, u.Message = CodeRestoreFailed, "the gateway's state could not be put in place, and it is not started without it"
 	case !end.Permanent && end.Cause != CauseCommand && end.Cause != CauseLaunch:
 		u.Code, u.Message = CodeCrashLoop, fmt.Sprintf("the gateway ended %d times running before it had answered a request", m.Fruitless)
 	}

@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"creel/internal/runtime"
+)
+
+// Keeper looks after the files that instances of the gateway work on.
+type Keeper interface {
+	// Prepare makes the state fit for the next instance: it finishes or takes
+	// back a restore that was cut short, carries out one that was asked for, and
+	// fills a state that is missing. It is called before each launch, and nothing
+	// is launched if it fails. still holds until it returns.
+	Prepare(ctx context.Context, still Stillness, p Preparation) error
+	// Ready tells that an instance is ready. It must not block.
+	Ready(generation uint64)
+}
+
+// Preparation is what Prepare is told.
+type Preparation struct {
+	Generation uint64 // of the instance that is to be launched
+	Last       End    // how the one before ended; Generation 0: not known
+	// Restoring says that it will take its time: the gateway's state is then
+	// Restoring. It may be called again.
+	Restoring func()
+}
+
+// RestoreError is an error of Prepare for which the gateway is not started. Its
+// Permanent says that trying again cannot help.
+func RestoreError(err error, hint string, permanent bool) error {
+	return &PlanError{Cause: CauseRestore, Hint: hint, Permanent: permanent, Err: err}
+}
+
+// files is whose turn it is with the gateway's files: a launch, which may replace
+// them or begin to write to them, or somebody who needs them not to change.
+type files struct {
+	turn chan struct{} // holds a value while it is somebody's
+
+	mu   sync.Mutex
+	inst runtime.Instance // may write to them; nil: none
+}
+
+func newFiles() *files { return &files{turn: make(chan struct{}, 1)} }
+
+// take waits for the turn. release gives it back.
+func (f *files) take(ctx context.Context) (release func(), err error) {
+	select {
+	case f.turn <- struct{}{}:
+		return func() { <-f.turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// give makes inst the one that may write.
+func (f *files) give(inst runtime.Instance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inst = inst
+}
+
+// forget says that nothing is left of inst.
+func (f *files) forget(inst runtime.Instance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inst == inst {
+		f.inst = nil
+	}
+}
+
+func (f *files) writer() runtime.Instance {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inst
+}
+
+// Still calls do while the files of the gateway do not change by its doing: its
+// instance is frozen, or none runs and none is launched until do has returned.
+// It returns how long the instance was frozen; 0: none ran.
+//
+// When ctx ends the instance is thawed at once, whether or not do has returned:
+// what do has seen until then is then no instant, and Still returns the cause.
+// Errors of do are returned as they are.
+func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) error) (frozen time.Duration, err error) {
+	select {
+	case <-s.looked: // until then an instance may run that nobody knows of
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	release, err := s.files.take(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	inst, err := s.writer(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if inst == nil {
+		return 0, do(ctx)
+	}
+	return s.freeze(ctx, inst, do)
+}
+
+// writer is the instance that may write to the files. While it could not be told
+// whether one runs, it looks again.
+func (s *Supervisor) writer(ctx context.Context) (runtime.Instance, error) {
+	if inst := s.files.writer(); inst != nil || s.certain.Load() {
+		return inst, nil
+	}
+	return s.find(ctx)
+}
+
+// freeze calls do while inst is frozen.
+func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(ctx context.Context) error) (frozen time.Duration, err error) {
+	begun := time.Now()
+	if err := inst.Freeze(ctx); err != nil {
+		return 0, fmt.Errorf("cannot hold the gateway still: %w", err)
+	}
+	var once sync.Once
+	var thawErr error
+	thaw := func() {
+		once.Do(func() {
+			thawErr = inst.Thaw()
+			frozen = time.Since(begun)
+		})
+	}
+	stop := context.AfterFunc(ctx, thaw)
+	defer func() { // in a panic of do too
+		stop()
+		thaw() // waits for the one that stop came too late for
+		if thawErr != nil {
+			s.log.Error("the gateway cannot be thawed", "generation", inst.Record().Generation, "error", thawErr)
+			err = errors.Join(err, fmt.Errorf("cannot let the gateway go on: %w", thawErr))
+		}
+	}()
+	if err := do(ctx); err != nil {
+		return 0, err
+	}
+	// The order matters: if ctx ends from here on, all of do lies before it.
+	return 0, context.Cause(ctx)
+}

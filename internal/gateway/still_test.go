@@ -1,0 +1,258 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// keeper is a Keeper whose Prepare is the test's.
+type keeper struct {
+	prepare func(ctx context.Context, still Stillness, p Preparation) error
+	ready   []uint64
+}
+
+func (k *keeper) Prepare(ctx context.Context, still Stillness, p Preparation) error {
+	if k.prepare == nil {
+		return nil
+	}
+	return k.prepare(ctx, still, p)
+}
+
+func (k *keeper) Ready(g uint64) { k.ready = append(k.ready, g) }
+
+func keptBy(k *keeper) func(*Options) { return func(o *Options) { o.Keeper = k } }
+
+// during calls Still in a goroutine; do runs until release is called.
+func (r *rig) during(ctx context.Context) (release func(), result func() (time.Duration, error)) {
+	type outcome struct {
+		d   time.Duration
+		err error
+	}
+	stop, done := make(chan struct{}), make(chan outcome, 1)
+	go func() {
+		d, err := r.Still(ctx, func(context.Context) error { <-stop; return nil })
+		done <- outcome{d, err}
+	}()
+	synctest.Wait()
+	return func() { close(stop); synctest.Wait() }, func() (time.Duration, error) { o := <-done; return o.d, o.err }
+}
+
+func TestStillFreezes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		release, result := r.during(t.Context())
+		if !r.rt.now().frozen.Load() {
+			t.Error("not frozen")
+		}
+		pass(20 * time.Millisecond)
+		release()
+		if d, err := result(); err != nil || d != 20*time.Millisecond {
+			t.Errorf("frozen for %v, %v", d, err)
+		}
+		if r.rt.now().frozen.Load() {
+			t.Error("not thawed")
+		}
+		r.wants(Ready, 1)
+	})
+}
+
+// TestStillEndsWithItsContext: whatever do hangs on, the gateway goes on.
+func TestStillEndsWithItsContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		release, result := r.during(ctx)
+		pass(time.Second)
+		if r.rt.now().frozen.Load() {
+			t.Error("still frozen after the deadline")
+		}
+		release()
+		if _, err := result(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v: what was seen is no instant", err)
+		}
+	})
+}
+
+func TestStillThawsAfterAPanic(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = r.Still(t.Context(), func(context.Context) error { panic("oops") })
+		}()
+		if r.rt.now().frozen.Load() {
+			t.Error("still frozen")
+		}
+		if _, err := r.Still(t.Context(), func(context.Context) error { return nil }); err != nil {
+			t.Errorf("the turn was not given back: %v", err)
+		}
+	})
+}
+
+// TestStillKeepsFromStarting: without an instance the files stay as they are
+// because none is launched.
+func TestStillKeepsFromStarting(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, onDemand).run()
+		release, result := r.during(t.Context())
+		r.ask(r.Start)
+		r.wants(Starting)
+		if n := len(r.rt.starts()); n != 0 {
+			t.Fatalf("%d instances were started", n)
+		}
+		release()
+		if d, err := result(); err != nil || d != 0 {
+			t.Errorf("got %v, %v", d, err)
+		}
+		r.wants(Ready, 1)
+	})
+}
+
+// TestCrashWhileStill: the successor of an instance that dies while it is frozen
+// waits for the end of the cut.
+func TestCrashWhileStill(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		release, result := r.during(t.Context())
+		r.rt.now().crash()
+		r.wants(Starting, 1)
+		release()
+		if _, err := result(); err != nil {
+			t.Error(err)
+		}
+		r.wants(Ready, 1, 2)
+	})
+}
+
+// TestStillBeforeTheFirstLook: an instance of an earlier creel may run.
+func TestStillBeforeTheFirstLook(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := newRig(t).run()
+		r := first.again(onDemand)
+		release, result := r.during(t.Context())
+		if r.rt.now().frozen.Load() {
+			t.Error("frozen before the first look")
+		}
+		r.run()
+		if !r.rt.now().frozen.Load() {
+			t.Error("the instance that was found is not frozen")
+		}
+		release()
+		if _, err := result(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestStillAfterALookThatFailed: it looks again, and fails rather than take a
+// gateway that may run for one that does not.
+func TestStillAfterALookThatFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := newRig(t).run()
+		r := first.again(onDemand)
+		broken := errors.New("I/O error")
+		r.rt.change(func(h *hooks) { h.onFind = func() error { return broken } })
+		r.run()
+		if _, err := r.Still(t.Context(), func(context.Context) error { return nil }); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+		r.rt.change(func(h *hooks) { h.onFind = nil })
+		_, err := r.Still(t.Context(), func(context.Context) error {
+			if !r.rt.now().frozen.Load() {
+				t.Error("not frozen")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPrepare: nothing runs and nothing is started before the state is in place;
+// the state of the gateway says so; the proof is good for that time alone.
+func TestPrepare(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		placed := newGate(false)
+		var kept Stillness
+		k := &keeper{prepare: func(ctx context.Context, still Stillness, p Preparation) error {
+			kept = still
+			if p.Generation != 1 || !still.Holds() {
+				t.Errorf("generation %d, holds: %v", p.Generation, still.Holds())
+			}
+			p.Restoring()
+			p.Restoring()
+			return placed.wait(ctx, nil)
+		}}
+		r := newRig(t, keptBy(k)).run()
+		r.wants(Restoring)
+		release, result := r.during(t.Context())
+		placed.set(true)
+		r.wants(Starting) // the cut is taken before the launch
+		if kept.Holds() {
+			t.Error("the proof outlives Prepare")
+		}
+		release()
+		if _, err := result(); err != nil {
+			t.Error(err)
+		}
+		r.wants(Ready, 1)
+		if len(k.ready) != 1 || k.ready[0] != 1 {
+			t.Errorf("told of %v", k.ready)
+		}
+	})
+}
+
+// TestPrepareFails: the gateway is not started, and says why. How the instance
+// before has ended is told.
+func TestPrepareFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var fails atomic.Bool
+		var last End
+		k := &keeper{prepare: func(_ context.Context, _ Stillness, p Preparation) error {
+			last = p.Last
+			if !fails.Load() {
+				return nil
+			}
+			p.Restoring()
+			return RestoreError(errors.New("the store does not answer"), "do this", true)
+		}}
+		r := newRig(t, keptBy(k)).run()
+		fails.Store(true)
+		r.rt.now().crash()
+		r.wants(Failed, 1)
+		if last.Generation != 1 || last.Cause != CauseSignal {
+			t.Errorf("told of %+v", last)
+		}
+		u := r.refusal(time.Second)
+		if u.Code != CodeRestoreFailed || u.Hint != "do this" {
+			t.Errorf("refused with %+v", u)
+		}
+		fails.Store(false)
+		r.ask(r.Start)
+		r.wants(Ready, 1, 3)
+	})
+}
+
+// TestPrepareCalledOff: a stop ends a restore that can be ended.
+func TestPrepareCalledOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := &keeper{prepare: func(ctx context.Context, _ Stillness, p Preparation) error {
+			p.Restoring()
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}
+		r := newRig(t, keptBy(k)).run()
+		r.wants(Restoring)
+		r.ask(r.Stop)
+		r.wants(Stopped)
+		if n := r.rt.starts(); len(n) != 0 {
+			t.Errorf("started %v", n)
+		}
+	})
+}
