@@ -1,0 +1,147 @@
+package snapshot
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"creel/internal/snapshot/store"
+	"creel/internal/snapshot/tree"
+)
+
+// record is what must be known of a state though neither creel nor the gateway
+// runs: where it comes from. It is written whole, by rename.
+type record struct {
+	Version int `json:"version"`
+	// Lineage of the state; empty: nobody has said yet where it comes from, and
+	// nothing is saved on its own account.
+	Lineage string `json:"lineage,omitempty"`
+	// Began says how the lineage came to this machine: "fresh", "found" (the
+	// state was there before creel looked after it) or "restored".
+	Began string `json:"began,omitempty"`
+	// Parent is the snapshot that the state grew from.
+	Parent store.ID `json:"parent,omitempty"`
+	// Last is the last snapshot of this state, and what it counted.
+	Last   store.ID    `json:"last,omitempty"`
+	LastAt time.Time   `json:"last_at,omitzero"`
+	Totals tree.Totals `json:"totals,omitzero"`
+	// App and Config are of the last instance that was launched.
+	App    string `json:"app_version,omitempty"`
+	Config string `json:"config_hash,omitempty"`
+	// Wish is a restore that was asked for and has not come to its end.
+	Wish *wish `json:"wish,omitempty"`
+	// Trial is the generation that has yet to get ready on a restored state; 0:
+	// none.
+	Trial uint64 `json:"trial,omitempty"`
+	// Put is the snapshot that the trial is about.
+	Put store.ID `json:"put,omitempty"`
+}
+
+// wish is a restore that a person asked for.
+type wish struct {
+	ID      store.ID  `json:"id,omitempty"` // empty: the newest
+	Fresh   bool      `json:"fresh,omitempty"`
+	OrFresh bool      `json:"or_fresh,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+const recordVersion = 1
+
+// recordFile keeps a record. Its methods may be called from any goroutine.
+type recordFile struct {
+	path string
+
+	mu  sync.Mutex
+	now record // as on disk
+}
+
+// RecordError says that the file which tells where a state comes from cannot be
+// used. The gateway is not started then: what creel does with its state next
+// would be a guess.
+type RecordError struct {
+	Path string
+	Err  error
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("cannot tell where the gateway's state comes from: %s: %v", e.Path, e.Err)
+}
+
+func (e *RecordError) Unwrap() error { return e.Err }
+
+// openRecord reads the record of a gateway's folder. None is an empty one.
+func openRecord(dir string) (*recordFile, error) {
+	f := &recordFile{path: filepath.Join(dir, "state.json")}
+	b, err := os.ReadFile(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return f, nil
+	case err == nil:
+		f.now, err = parseRecord(b)
+	}
+	if err != nil {
+		return nil, &RecordError{f.path, err}
+	}
+	return f, nil
+}
+
+func parseRecord(b []byte) (record, error) {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return record{}, err
+	}
+	switch {
+	case r.Version > recordVersion:
+		return record{}, fmt.Errorf("it was written by a newer creel (version %d)", r.Version)
+	case r.Version < 1:
+		return record{}, errors.New("it names no version")
+	}
+	return r, nil
+}
+
+func (f *recordFile) get() record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now
+}
+
+// change changes the record, on disk first.
+func (f *recordFile) change(change func(*record)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.now
+	change(&next)
+	next.Version = recordVersion
+	b, err := json.MarshalIndent(next, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(f.path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(f.path))); err != nil {
+		return fmt.Errorf("cannot record where the gateway's state comes from: %w", err)
+	}
+	f.now = next
+	return nil
+}
+
+// newLineage is a name for a state that begins afresh.
+func newLineage() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // crypto/rand never fails (Go 1.24)
+	return hex.EncodeToString(b[:])
+}
+
+// newID names a snapshot whose cut was at t.
+func newID(t time.Time) store.ID {
+	var b [2]byte
+	_, _ = rand.Read(b[:])
+	return store.ID(t.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:]))
+}
