@@ -12,7 +12,9 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // Kind is the sort of an entry.
@@ -56,6 +58,9 @@ type Entry struct {
 	Key string
 }
 
+// ModeBits are the bits of an fs.FileMode that Entry.Mode may have.
+const ModeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+
 // Tree is a set of entries.
 //
 // Its methods may be called from any goroutine, and end early, with the cause,
@@ -93,4 +98,12 @@ func (t *Totals) Add(e Entry) {
 type Skipped struct {
 	Path   string `json:"path"`   // as in Entry; quoted with strconv.Quote if it is no UTF-8
 	Reason string `json:"reason"` // "socket", "device", "unreadable: …", "vanished"
+}
+
+// quoted is a path as people and JSON can have it.
+func quoted(path string) string {
+	if utf8.ValidString(path) {
+		return path
+	}
+	return strconv.Quote(path)
 }
