@@ -1,0 +1,135 @@
+package snapshot
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"creel/internal/snapshot/capture"
+	"creel/internal/snapshot/store"
+)
+
+// Doing is what a Keeper is at, as far as it has got.
+type Doing struct {
+	What  string    `json:"what"`  // "snapshot", "restore", "verify", "prune"
+	Stage string    `json:"stage"` // in words: "copying", "saving", "checking", …
+	Since time.Time `json:"since"`
+	Files int64     `json:"files"` // done, in this stage
+	Bytes int64     `json:"bytes"`
+	// Of are how many there are in this stage; 0: not known.
+	OfFiles int64 `json:"of_files,omitempty"`
+	OfBytes int64 `json:"of_bytes,omitempty"`
+}
+
+// doing is a Doing under way. It is the Progress of all that is called.
+type doing struct {
+	mu  sync.Mutex
+	now Doing
+}
+
+var (
+	_ capture.Progress = (*doing)(nil)
+	_ store.Progress   = (*doing)(nil)
+)
+
+// Total implements Progress.
+func (d *doing) Total(files, bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now.OfFiles, d.now.OfBytes = files, bytes
+}
+
+// Done implements Progress.
+func (d *doing) Done(files, bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now.Files += files
+	d.now.Bytes += bytes
+}
+
+// stage begins the next stage.
+func (d *doing) stage(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = Doing{What: d.now.What, Stage: name, Since: d.now.Since}
+}
+
+func (d *doing) get() Doing {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now
+}
+
+// begin says that something is being done that may take its time.
+func (k *Keeper) begin(what, stage string) (d *doing, done func()) {
+	d = &doing{now: Doing{What: what, Stage: stage, Since: time.Now()}}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.doing = append(k.doing, d)
+	return d, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.doing = slices.DeleteFunc(k.doing, func(x *doing) bool { return x == d })
+	}
+}
+
+// The kinds of trouble.
+const (
+	troubleSave    = "save"
+	troubleOverdue = "overdue"
+	troubleShrunk  = "shrunk"
+	troubleRestore = "restore"
+	troublePrune   = "prune"
+)
+
+// set says what keeps the Keeper from its work, or should be looked at.
+func (k *Keeper) set(kind, message string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.trouble[kind] = message
+}
+
+func (k *Keeper) clear(kind string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.trouble, kind)
+}
+
+// Status is what is known of a state's safety.
+type Status struct {
+	Where    string    `json:"store"`
+	Lineage  string    `json:"lineage,omitempty"` // empty: the state is not in place
+	Began    string    `json:"began,omitempty"`   // "fresh", "found" or "restored"
+	Last     store.ID  `json:"last,omitempty"`    // newest snapshot of this state
+	LastAt   time.Time `json:"last_at,omitzero"`
+	Files    int64     `json:"files"` // in it
+	Bytes    int64     `json:"bytes"`
+	Unsaved  time.Time `json:"unsaved_since,omitzero"` // of the first change that no snapshot has; zero: none known
+	Parent   store.ID  `json:"parent,omitempty"`
+	Trial    store.ID  `json:"trial,omitempty"` // restored, and not proved by a ready instance yet
+	Doing    []Doing   `json:"doing,omitempty"`
+	Troubles []string  `json:"trouble,omitempty"`
+}
+
+// Status gives the present status.
+func (k *Keeper) Status() Status {
+	r := k.record.get()
+	st := Status{
+		Where: k.opts.Where, Lineage: r.Lineage, Began: r.Began, Last: r.Last, LastAt: r.LastAt,
+		Files: r.Totals.Files, Bytes: r.Totals.Bytes, Parent: r.Parent,
+	}
+	if r.Trial != 0 {
+		st.Trial = r.Put
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	st.Unsaved = k.changes.first
+	for _, d := range k.doing {
+		st.Doing = append(st.Doing, d.get())
+	}
+	for _, kind := range slices.Sorted(maps.Keys(k.trouble)) {
+		st.Troubles = append(st.Troubles, k.trouble[kind])
+	}
+	return st
+}
