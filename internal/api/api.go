@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
 )
@@ -58,6 +59,11 @@ type Options struct {
 	// Upgrade replaces creel by the program that is on disk now, and returns once
 	// that is in charge; may be nil.
 	Upgrade func(ctx context.Context) error
+	// Reload has creel read its configuration again; may be nil. Errors that it
+	// tells apart: *config.Problems, and those with a method RefusedConfig.
+	Reload func(ctx context.Context) (Reload, error)
+	// Pending lists what was read by a reload and does not count yet; may be nil.
+	Pending func() []config.Change
 	Logger  *slog.Logger
 }
 
@@ -89,6 +95,8 @@ func (a *API) Control() http.Handler {
 	mux.HandleFunc("POST "+controlPrefix+"stop", a.act(Gateway.Stop, stopped))
 	mux.HandleFunc("GET "+controlPrefix+"place", a.place)
 	mux.HandleFunc("POST "+controlPrefix+"upgrade", a.upgrade)
+	mux.HandleFunc("POST "+controlPrefix+"reload", a.reload)
+	mux.HandleFunc("GET "+Prefix+"status", a.status) // who may open this door is the owner
 	mux.Handle("GET "+Prefix+"metrics", a.opts.Metrics)
 	mux.HandleFunc("/", notFound)
 	return own(mux)

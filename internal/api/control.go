@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"creel/internal/config"
 	"creel/internal/gateway"
 	"creel/internal/logfile"
 	"creel/internal/problem"
@@ -22,6 +23,8 @@ type Status struct {
 	Held    int      `json:"held"`
 	Creel   Creel    `json:"creel"`
 	Trouble []string `json:"trouble,omitempty"` // what keeps creel from doing all of its work
+	// PendingChanges were read by a reload and do not count yet.
+	PendingChanges []config.Change `json:"pending_changes,omitempty"`
 }
 
 // Creel is creel itself.
@@ -44,6 +47,9 @@ func (a *API) fullStatus() Status {
 	}}
 	if a.opts.Link != nil {
 		full.Creel.Link = a.opts.Link()
+	}
+	if a.opts.Pending != nil {
+		full.PendingChanges = a.opts.Pending()
 	}
 	if err := a.opts.Journal.Health(); err != nil {
 		full.Trouble = append(full.Trouble, "the journal: "+err.Error())

@@ -12,8 +12,22 @@ import (
 	"creel/internal/api"
 )
 
-// call asks the daemon for something. The caller closes the body.
+// call asks the daemon for something that is to succeed. The caller closes the
+// body.
 func (e *env) call(method, what string) (io.ReadCloser, error) {
+	resp, err := e.send(method, what)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		return nil, problemOf(resp)
+	}
+	return resp.Body, nil
+}
+
+// send asks the daemon for something. The caller closes the answer's body.
+func (e *env) send(method, what string) (*http.Response, error) {
 	dir, err := e.folder()
 	if err != nil {
 		return nil, err
@@ -30,11 +44,7 @@ func (e *env) call(method, what string) (io.ReadCloser, error) {
 		}
 		return nil, fmt.Errorf("cannot talk to creel: %w", err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		defer resp.Body.Close()
-		return nil, problemOf(resp)
-	}
-	return resp.Body, nil
+	return resp, nil
 }
 
 // problemOf makes an error of a problem document.

@@ -115,16 +115,30 @@ func (e *env) run(s *settings) error {
 }
 
 func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ []string) error {
-	cfg, _, err := config.Load(config.LoadOptions{Path: s.configFile, Environ: environ, Flags: s.values})
+	load := func() (*config.Config, error) {
+		cfg, _, err := config.Load(config.LoadOptions{Path: s.configFile, Environ: environ, Flags: s.values})
+		return cfg, err
+	}
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
-	logger, err := telemetry.NewLogger(e.stderr, cfg.Log.Level, cfg.Log.Format)
-	if err != nil {
+	level := &telemetry.Level{}
+	logger, err := telemetry.NewLogger(e.stderr, level, cfg.Log.Format)
+	if err := errors.Join(err, level.Set(cfg.Log.Level)); err != nil {
 		return usageError{err}
 	}
 	if err := e.checkCommand(cfg); err != nil {
 		return err
+	}
+	reload := func() (*config.Config, error) {
+		cfg, err := load()
+		if err == nil {
+			if err := e.checkCommand(cfg); err != nil {
+				return nil, &daemon.RefusedError{Key: "gateway.command", Why: err.Error()}
+			}
+		}
+		return cfg, err
 	}
 	for _, w := range cfg.Warnings() {
 		logger.Warn(w.Message, "key", w.Key)
@@ -133,7 +147,7 @@ func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ 
 	defer console.end()
 	return daemon.Run(e.ctx, daemon.Options{
 		Config: cfg, Args: os.Args[1:], Environ: environ, Version: Version(), Logger: logger, Hurry: e.hurry,
-		Predecessor: predecessor, Upgrade: upgrades(),
+		Predecessor: predecessor, Upgrade: upgrades(), Reload: reload, SetLogLevel: level.MustSet,
 		OnState: console.state, OnInstall: console.install,
 	})
 }

@@ -56,6 +56,9 @@ func (e *env) printStatus(st *api.Status) error {
 	for _, t := range st.Trouble {
 		row("trouble", "%s", t)
 	}
+	for _, c := range st.PendingChanges {
+		row("pending", "%s: %s, %s", c.Key, fromTo(c), remedy(c.Needs))
+	}
 	row("creel", "%s, pid %d, up %s", st.Creel.Version, st.Creel.PID, ago(st.Creel.StartedAt))
 	row("link", "%s", st.Creel.Link)
 	return w.Flush()

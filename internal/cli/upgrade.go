@@ -14,8 +14,11 @@ func newUpgrade(e *env) *cobra.Command {
 		Long: `Starts the creel that is on disk now, with the configuration as it is now, and
 hands over to it: the listener, the requests that wait, the gateway. No connection
 is refused and the gateway runs on. Connections that are open stay with the old
-creel until they end, for a minute at the most; WebSockets are closed with 1012
-then.
+creel until they end, for upgrade.drain (ten minutes) at the most; then WebSockets
+are closed with 1012 and streams are cut, so that no client takes a part for the
+whole. SIGUSR2 does the same, and so does SIGHUP where creel has no terminal.
+
+To have a changed configuration read alone, ` + "`creel reload`" + ` does with less.
 
 If the new creel cannot take over, the old one carries on and this says why.`,
 		Args: cobra.NoArgs,

@@ -61,17 +61,25 @@ type Config struct {
 	Proxy Proxy `yaml:"proxy" json:"proxy"`
 	// TLS is what clients are shown; without it creel speaks HTTP in the clear.
 	TLS TLS `yaml:"tls" json:"tls"`
+	// Upgrade says how one creel makes way for the next.
+	Upgrade Upgrade `yaml:"upgrade" json:"upgrade"`
 	// Log is creel's own log, on standard error.
 	Log Log `yaml:"log" json:"log"`
+}
+
+// Upgrade is how one creel makes way for the next, without a refused connection.
+type Upgrade struct {
+	// Drain is how long connections that are open may stay with the creel that was replaced: streams to their end, WebSockets until they are closed with 1012.
+	Drain time.Duration `yaml:"drain" json:"drain" needs:"live"`
 }
 
 // TLS is the certificate of the listener. With it, clients may speak HTTP/2 and
 // HTTP/1.1 over TLS, and nothing in the clear.
 type TLS struct {
-	// Cert is a file with the certificate and those that lead to its root, in PEM form.
-	Cert string `yaml:"cert" json:"cert" kind:"path" needs:"creel restart"`
+	// Cert is a file with the certificate and those that lead to its root, in PEM form. A renewed file of the same name is read by a reload.
+	Cert string `yaml:"cert" json:"cert" kind:"path" needs:"creel upgrade"`
 	// Key is a file with the certificate's private key, in PEM form.
-	Key string `yaml:"key" json:"key" kind:"path" needs:"creel restart"`
+	Key string `yaml:"key" json:"key" kind:"path" needs:"creel upgrade"`
 }
 
 // Gateway is one stateful, single-instance app.
@@ -79,7 +87,7 @@ type Gateway struct {
 	// Name names the gateway in status, metrics and records: a-z, 0-9 and inner "-", at most 40 characters.
 	Name string `yaml:"name" json:"name" needs:"creel restart"`
 	// Preset fills in what is known of an app: "openclaw", or empty for any HTTP server.
-	Preset string `yaml:"preset" json:"preset" enum:",openclaw" needs:"gateway restart"`
+	Preset string `yaml:"preset" json:"preset" enum:",openclaw" needs:"creel restart"`
 	// Version is the version of the app that the preset installs.
 	Version string `yaml:"version" json:"version" needs:"gateway restart"`
 	// Command is the program and its arguments. $PORT and ${PORT} in arguments stand for the port.
@@ -176,7 +184,7 @@ type Proxy struct {
 	// ForwardedHeaders says what the gateway is told of its clients: "set" (creel's own X-Forwarded-* and Forwarded) or "strip" (none).
 	ForwardedHeaders string `yaml:"forwarded_headers" json:"forwarded_headers" enum:"set,strip" needs:"live"`
 	// MaxHeaderBytes is the largest head of a request: request line and headers.
-	MaxHeaderBytes int `yaml:"max_header_bytes" json:"max_header_bytes" kind:"bytes" needs:"creel restart"`
+	MaxHeaderBytes int `yaml:"max_header_bytes" json:"max_header_bytes" kind:"bytes" needs:"creel upgrade"`
 }
 
 // Hold bounds the requests that wait for a gateway which starts or restarts.
@@ -213,13 +221,13 @@ type IdempotentRoute struct {
 // says what 0 means.
 type Timeouts struct {
 	// RequestHeader is the longest that a request's head may take to arrive.
-	RequestHeader time.Duration `yaml:"request_header" json:"request_header" needs:"creel restart"`
+	RequestHeader time.Duration `yaml:"request_header" json:"request_header" needs:"creel upgrade"`
 	// BodyIdle is the longest pause between two pieces of a request body.
 	BodyIdle time.Duration `yaml:"body_idle" json:"body_idle" needs:"live"`
 	// WriteIdle is the longest that a client may leave written bytes untaken.
 	WriteIdle time.Duration `yaml:"write_idle" json:"write_idle" needs:"live"`
 	// Idle is the longest that a connection is kept open between two requests.
-	Idle time.Duration `yaml:"idle" json:"idle" needs:"creel restart"`
+	Idle time.Duration `yaml:"idle" json:"idle" needs:"creel upgrade"`
 	// Response is the longest time from the last byte of the request to the first of the answer; 0: no bound.
 	Response time.Duration `yaml:"response" json:"response" needs:"live"`
 }
@@ -229,5 +237,5 @@ type Log struct {
 	// Level is the least that is logged: debug, info, warn or error.
 	Level string `yaml:"level" json:"level" enum:"debug,info,warn,error" needs:"live"`
 	// Format is text, for people, or json, for log collectors.
-	Format string `yaml:"format" json:"format" enum:"text,json" needs:"creel restart"`
+	Format string `yaml:"format" json:"format" enum:"text,json" needs:"creel upgrade"`
 }

@@ -117,6 +117,18 @@ func formatJSON(v any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// Keep gives new with the values of old for all keys whose changes need one of
+// those things: what it comes to as long as they have not happened.
+func Keep(new, old *Config, needs ...Needs) *Config {
+	kept := *new
+	for _, k := range ordered() {
+		if slices.Contains(needs, k.Needs) {
+			k.set(&kept, k.value(old))
+		}
+	}
+	return &kept
+}
+
 // Hash identifies what an instance runs with: all that needs a gateway restart
 // when it changes, and nothing else. Two gateways have the same hash exactly if
 // Diff finds no change between them with NeedsGatewayRestart.

@@ -34,7 +34,8 @@ type Needs string
 const (
 	NeedsNothing        Needs = "live"            // it counts as soon as it is loaded
 	NeedsGatewayRestart Needs = "gateway restart" // the instance runs with the old value until it is restarted
-	NeedsCreelRestart   Needs = "creel restart"   // creel itself works with the old value until it is restarted
+	NeedsCreelUpgrade   Needs = "creel upgrade"   // creel itself works with the old value until it is replaced, which no request notices
+	NeedsCreelRestart   Needs = "creel restart"   // creel works with the old value until it, and the gateway with it, was stopped and started again
 )
 
 // envPrefix begins the name of every environment variable that is creel's.

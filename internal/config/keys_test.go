@@ -12,7 +12,7 @@ func TestKeys(t *testing.T) {
 	variables := map[string]string{}
 	for _, k := range Keys() {
 		value := k.Kind != KindSection && !strings.Contains(k.Path, "[")
-		if value != slices.Contains([]Needs{NeedsNothing, NeedsGatewayRestart, NeedsCreelRestart}, k.Needs) {
+		if value != slices.Contains([]Needs{NeedsNothing, NeedsGatewayRestart, NeedsCreelUpgrade, NeedsCreelRestart}, k.Needs) {
 			t.Errorf("%s needs %q", k.Path, k.Needs)
 		}
 		if value != (k.Env != "") {

@@ -106,6 +106,7 @@ func (v *validator) texts() {
 func (v *validator) durations() {
 	zeroMeans := map[string]bool{
 		"gateway.stop.drain":           true,
+		"upgrade.drain":                true,
 		"gateway.stop.grace":           true,
 		"gateway.restart.retry_failed": true,
 		"proxy.replay.crash_window":    true,

@@ -19,7 +19,7 @@ import (
 // app is what is special to the program that creel keeps alive.
 type app interface {
 	// plan prepares an instance and says what to run.
-	plan(ctx context.Context, generation uint64) (runtime.Spec, error)
+	plan(ctx context.Context, g config.Gateway, generation uint64) (runtime.Spec, error)
 	// explain says in words how an instance ended.
 	explain(exit runtime.Exit, log []string) gateway.End
 	// attribute tells whether the app is told of a client at that address; nil:
@@ -33,24 +33,23 @@ type app interface {
 
 // command is any HTTP server, started by a command line.
 type command struct {
-	cfg     config.Gateway
 	environ []string
 	port    port
 }
 
-func (c *command) plan(_ context.Context, generation uint64) (runtime.Spec, error) {
-	port, err := c.port.choose()
+func (c *command) plan(_ context.Context, g config.Gateway, generation uint64) (runtime.Spec, error) {
+	port, err := c.port.choose(g.Port)
 	if err != nil {
 		return runtime.Spec{}, err
 	}
-	argv := make([]string, len(c.cfg.Command))
-	for i, arg := range c.cfg.Command {
+	argv := make([]string, len(g.Command))
+	for i, arg := range g.Command {
 		argv[i] = expandPort(arg, port)
 	}
 	return runtime.Spec{
-		Gateway: c.cfg.Name, Generation: generation, Command: argv, Dir: c.cfg.Dir, Port: port,
-		Env: instanceEnv(c.environ, c.cfg.Env, port, generation), ConfigHash: config.Hash(c.cfg),
-		Limits: limitsOf(c.cfg.Limits),
+		Gateway: g.Name, Generation: generation, Command: argv, Dir: g.Dir, Port: port,
+		Env: instanceEnv(c.environ, g.Env, port, generation), ConfigHash: config.Hash(g),
+		Limits: limitsOf(g.Limits),
 	}, nil
 }
 
@@ -111,14 +110,12 @@ func instanceEnv(environ []string, extra map[string]string, port int, generation
 
 // port is the port that instances listen on: a fixed one, or one that is chosen
 // anew if it turns out to be taken.
-type port struct {
-	fixed  int
-	chosen int
-}
+type port struct{ chosen int }
 
-func (p *port) choose() (int, error) {
-	if p.fixed != 0 {
-		return p.fixed, nil
+// choose gives the port of the next instance; fixed is 0 where none is.
+func (p *port) choose(fixed int) (int, error) {
+	if fixed != 0 {
+		return fixed, nil
 	}
 	if p.chosen != 0 && free(p.chosen) {
 		return p.chosen, nil

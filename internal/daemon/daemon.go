@@ -13,7 +13,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -51,6 +50,11 @@ type Options struct {
 	// Upgrade asks, with each value, for the upgrade to the program that is on
 	// disk now; nil: never.
 	Upgrade <-chan os.Signal
+	// Reload reads the configuration again, from where Config came from; nil: it
+	// cannot be read again. Its error is a *config.Problems or *RefusedError.
+	Reload func() (*config.Config, error)
+	// SetLogLevel changes what Logger lets pass; may be nil.
+	SetLogLevel func(level string)
 	// OnState is called with every new state of the gateway, from one goroutine.
 	OnState func(st gateway.Status, link string)
 	// OnInstall is called while a preset installs its app.
@@ -76,31 +80,41 @@ const (
 
 // daemon is a creel that runs.
 type daemon struct {
-	opts     Options
-	cfg      *config.Config
-	log      *slog.Logger
-	started  time.Time
-	lock     *lock
-	listener net.Listener
-	addr     string // where clients connect
-	app      app
-	metrics  *telemetry.Metrics
-	engine   *engine // owned by serve
-	leases   *leases // what the proxy asks for leases
-	journal  journal // the present engine's
-	proxy    *proxy.Proxy
-	public   *http.Server
-	census   census
-	leaving  atomic.Bool // a successor is in charge: connections are to come to an end
-	upgrades chan upgradeRequest
-	dropping sync.WaitGroup // engines whose last control connections are being ended
+	opts        Options
+	now         atomic.Pointer[config.Config] // see cfg
+	read        atomic.Pointer[config.Config] // as the last reload has read it; nil: there was none
+	planned     atomic.Pointer[planned]       // what the last instance was planned with
+	log         *slog.Logger
+	started     time.Time
+	lock        *lock
+	listener    net.Listener
+	addr        string // where clients connect
+	app         app
+	metrics     *telemetry.Metrics
+	engine      *engine                // owned by serve
+	engineNow   atomic.Pointer[engine] // the same, for all others
+	leases      *leases                // what the proxy asks for leases
+	journal     journal                // the present engine's
+	proxy       *proxy.Proxy
+	public      *http.Server
+	census      census
+	leaving     atomic.Bool // a successor is in charge: connections are to come to an end
+	upgrades    chan upgradeRequest
+	reloads     chan reloadRequest
+	left        chan struct{} // closed when serve takes no more requests of these sorts
+	certificate certificate
+	dropping    sync.WaitGroup // engines whose last control connections are being ended
 }
 
 // Run runs a creel until ctx ends, and stops its gateway then, or until a
 // successor has taken over. Errors that a caller may want to tell apart:
 // *InUseError, *DataDirError, *AddressError, *openclaw.InstallError (see plan).
 func Run(ctx context.Context, o Options) (err error) {
-	d := &daemon{opts: o, cfg: o.Config, log: o.Logger, started: time.Now(), leases: newLeases(), upgrades: make(chan upgradeRequest)}
+	d := &daemon{
+		opts: o, log: o.Logger, started: time.Now(), leases: newLeases(),
+		upgrades: make(chan upgradeRequest), reloads: make(chan reloadRequest), left: make(chan struct{}),
+	}
+	d.now.Store(o.Config)
 	defer func() {
 		if err != nil && o.Predecessor != nil {
 			o.Predecessor.Failed(err) // of no effect once this creel is in charge
@@ -126,30 +140,18 @@ func Run(ctx context.Context, o Options) (err error) {
 	return d.serve(ctx)
 }
 
-// checkTLS says at once, not with the first client, that a certificate cannot be
-// used.
-func checkTLS(t config.TLS) error {
-	if t.Cert == "" {
-		return nil
-	}
-	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-		return &CertificateError{Cert: t.Cert, Err: err}
-	}
-	return nil
-}
-
 // open takes the lock and the listener, from the predecessor if there is one.
 func (d *daemon) open(ctx context.Context) (err error) {
-	if err := checkTLS(d.cfg.TLS); err != nil {
+	if err := d.certificate.load(d.cfg().TLS); err != nil { // said at once, not with the first client
 		return err
 	}
 	if d.opts.Predecessor != nil {
 		return d.inherit(ctx)
 	}
-	if d.lock, err = lockDataDir(d.cfg.DataDir); err != nil {
+	if d.lock, err = lockDataDir(d.cfg().DataDir); err != nil {
 		return err
 	}
-	if d.listener, err = listen(d.cfg.Listen); err != nil {
+	if d.listener, err = listen(d.cfg().Listen); err != nil {
 		return errors.Join(err, d.lock.close())
 	}
 	return nil
@@ -171,27 +173,28 @@ func (d *daemon) assemble() (err error) {
 	}
 	d.install(d.engine)
 	d.proxy, err = proxy.New(proxy.Options{
-		Name: d.cfg.Gateway.Name, Gateway: d.leases, Config: d.cfg.Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
-		Waiting: d.waiting, BodyDir: d.cfg.DataDir, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
+		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
+		Waiting: d.waiting, BodyDir: d.cfg().DataDir, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
 	})
 	if err != nil {
 		return errors.Join(err, d.engine.release())
 	}
-	d.public = proxy.Server(d.cfg.Proxy, d.front(), d.log)
+	d.public = proxy.Server(d.cfg().Proxy, d.front(), d.log)
 	d.public.ConnState = d.census.connState
+	d.public.TLSConfig = d.certificate.config()
 	return nil
 }
 
 func (d *daemon) newApp() (app, error) {
-	if d.cfg.Gateway.Preset == config.PresetOpenClaw {
-		return newOpenClaw(d.cfg, d.addr, d.secure, d.opts.Environ, d.opts.OnInstall)
+	if d.cfg().Gateway.Preset == config.PresetOpenClaw {
+		return newOpenClaw(d.cfg().DataDir, d.addr, d.secure, d.opts.Environ, d.opts.OnInstall)
 	}
-	return &command{cfg: d.cfg.Gateway, environ: d.opts.Environ, port: port{fixed: d.cfg.Gateway.Port}}, nil
+	return &command{environ: d.opts.Environ}, nil
 }
 
 // secure makes an address begin with https where creel speaks TLS.
 func (d *daemon) secure(address string) string {
-	if rest, ok := strings.CutPrefix(address, "http://"); ok && d.cfg.TLS.Cert != "" {
+	if rest, ok := strings.CutPrefix(address, "http://"); ok && d.cfg().TLS.Cert != "" {
 		return "https://" + rest
 	}
 	return address
@@ -202,6 +205,7 @@ func (d *daemon) link() string { return d.secure(d.app.link(d.addr)) }
 
 // install makes an engine the one that requests are served by.
 func (d *daemon) install(e *engine) {
+	d.engineNow.Store(e)
 	d.journal.present.Store(e.journal)
 	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway}, e.api.Public())
 }

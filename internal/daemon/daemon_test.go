@@ -51,7 +51,7 @@ func TestInstanceEnv(t *testing.T) {
 
 func TestPortStaysWhileItIsFree(t *testing.T) {
 	var p port
-	first, err := p.choose()
+	first, err := p.choose(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,18 +59,17 @@ func TestPortStaysWhileItIsFree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := p.choose()
+	second, err := p.choose(0)
 	if err != nil || second == first {
 		t.Errorf("a taken port was chosen again: %d (%v)", second, err)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if third, err := p.choose(); err != nil || third != second {
+	if third, err := p.choose(0); err != nil || third != second {
 		t.Errorf("the port changed from %d to %d without need (%v)", second, third, err)
 	}
-	fixed := port{fixed: first}
-	if got, err := fixed.choose(); got != first || err != nil {
+	if got, err := p.choose(first); got != first || err != nil {
 		t.Errorf("a fixed port became %d (%v)", got, err)
 	}
 }

@@ -26,6 +26,7 @@ type engine struct {
 	journal *event.Journal
 	runtime *process.Runtime
 	gateway *gateway.Supervisor
+	prober  *prober
 	socket  net.Listener
 	control *http.Server
 	api     *api.API
@@ -43,46 +44,56 @@ func (d *daemon) newEngine() (_ *engine, err error) {
 			err = errors.Join(err, e.release())
 		}
 	}()
-	if e.socket, err = api.ListenControl(d.cfg.DataDir); err != nil {
+	if e.socket, err = api.ListenControl(d.cfg().DataDir); err != nil {
 		return nil, err
 	}
-	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg.DataDir, "journal"), Logger: d.log, Metrics: d.metrics})
+	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg().DataDir, "journal"), Logger: d.log, Metrics: d.metrics})
 	if err != nil {
 		return nil, err
 	}
-	dir := gatewayDir(d.cfg)
-	if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg.DataDir, Logger: d.log}); err != nil {
-		return nil, &DataDirError{d.cfg.DataDir, err}
+	dir := gatewayDir(d.cfg())
+	if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg().DataDir, Logger: d.log}); err != nil {
+		return nil, &DataDirError{d.cfg().DataDir, err}
 	}
-	prober, err := newProber(d.cfg.Gateway, process.LogPath(dir))
+	conditions, err := newConditions(d.cfg().Gateway)
 	if err != nil {
 		return nil, err
 	}
-	e.gateway = gateway.New(e.options(prober, dir))
+	e.prober = &prober{logPath: process.LogPath(dir), conditions: conditions}
+	e.gateway = gateway.New(e.options(dir))
 	e.api = api.New(api.Options{
 		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: process.LogPath(dir), Version: d.opts.Version,
-		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Logger: d.log,
+		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending, Logger: d.log,
 	})
 	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
 }
 
-func (e *engine) options(prober *prober, dir string) gateway.Options {
-	d, g := e.d, e.d.cfg.Gateway
+func (e *engine) options(dir string) gateway.Options {
+	d := e.d
+	set := settingsOf(d.cfg())
 	return gateway.Options{
-		Name: g.Name, Runtime: e.runtime, Prober: prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
+		Name: d.cfg().Gateway.Name, Runtime: e.runtime, Prober: e.prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
 		Plan: func(ctx context.Context, generation uint64) (runtime.Spec, error) {
 			spec, err := e.plan(ctx, generation)
-			prober.launching(spec)
+			e.prober.launching(spec)
 			return spec, err
 		},
+		Policy: set.Policy, ReadyTimeout: set.ReadyTimeout, AliveTimeout: set.AliveTimeout, HoldRequests: set.HoldRequests, OnDemand: set.OnDemand,
+		IntentPath: filepath.Join(dir, "intent.json"), Journal: e.journal, Recorder: d.metrics, Logger: d.log,
+	}
+}
+
+// settingsOf is what a configuration says to the supervisor.
+func settingsOf(cfg *config.Config) gateway.Settings {
+	g := &cfg.Gateway
+	return gateway.Settings{
 		Policy: gateway.Policy{
 			Drain: g.Stop.Drain, Grace: g.Stop.Grace, SilentGrace: silentGrace, Stable: stableAfter, KillRetry: killRetry,
 			Delay: g.Restart.Delay, MaxDelay: g.Restart.MaxDelay, Fruitless: g.Restart.Fruitless, RetryFailed: g.Restart.RetryFailed,
 		},
-		ReadyTimeout: g.Ready.Timeout, AliveTimeout: g.Alive.Timeout, HoldRequests: d.cfg.Proxy.Hold.Requests,
-		OnDemand: g.Start == config.StartOnDemand, IntentPath: filepath.Join(dir, "intent.json"),
-		Journal: e.journal, Recorder: d.metrics, Logger: d.log,
+		ReadyTimeout: g.Ready.Timeout, AliveTimeout: g.Alive.Timeout, HoldRequests: cfg.Proxy.Hold.Requests,
+		OnDemand: g.Start == config.StartOnDemand,
 	}
 }
 

@@ -25,18 +25,6 @@ func (e *AddressError) Error() string {
 
 func (e *AddressError) Unwrap() error { return e.Err }
 
-// CertificateError says that the certificate of the configuration cannot be used.
-type CertificateError struct {
-	Cert string
-	Err  error
-}
-
-func (e *CertificateError) Error() string {
-	return fmt.Sprintf("cannot use the certificate %s: %v; correct tls.cert and tls.key", e.Cert, e.Err)
-}
-
-func (e *CertificateError) Unwrap() error { return e.Err }
-
 // listen gives the socket that clients connect to: the one that a service
 // manager has opened for creel (socket activation, sd_listen_fds(3)), whatever
 // its address, else one on addr.

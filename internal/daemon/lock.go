@@ -38,10 +38,10 @@ func (e *DataDirError) Error() string {
 
 func (e *DataDirError) Unwrap() error { return e.Err }
 
-// lockFile is held, by flock(2), for as long as a creel uses the folder: at most
+// lockName is the file that is held, by flock(2), for as long as a creel uses the folder: at most
 // one supervisor per data folder (I1). It is never removed, since a lock on a
 // removed file locks nobody out.
-const lockFile = "creel.lock"
+const lockName = "creel.lock"
 
 // lock is the lock on a data folder. It belongs to the open file, which a creel
 // hands to its successor: there is no moment at which nobody has it.
@@ -53,7 +53,7 @@ func lockDataDir(dir string) (*lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &DataDirError{dir, err}
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, &DataDirError{dir, err}
 	}

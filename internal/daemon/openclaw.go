@@ -16,37 +16,34 @@ import (
 
 // openClaw is the OpenClaw gateway, installed and configured by creel.
 type openClaw struct {
-	cfg       config.Gateway
-	listen    string
-	secure    func(string) string
-	environ   []string
-	layout    openclaw.Layout
-	installer *openclaw.Installer
-	port      port
-	token     atomic.Value // telemetry.Secret, once configured
+	listen   string
+	secure   func(string) string
+	environ  []string
+	layout   openclaw.Layout
+	progress func(openclaw.Progress)
+	port     port
+	token    atomic.Value // telemetry.Secret, once configured
 }
 
 // newOpenClaw makes the preset's app; listen is where clients connect, secure
 // makes an address that of a listener with TLS if need be.
-func newOpenClaw(cfg *config.Config, listen string, secure func(string) string, environ []string, progress func(openclaw.Progress)) (*openClaw, error) {
-	layout, err := openclaw.LayoutIn(cfg.DataDir)
+func newOpenClaw(dataDir, listen string, secure func(string) string, environ []string, progress func(openclaw.Progress)) (*openClaw, error) {
+	layout, err := openclaw.LayoutIn(dataDir)
 	if err != nil {
 		return nil, err
 	}
-	return &openClaw{
-		cfg: cfg.Gateway, listen: listen, secure: secure, environ: environ, layout: layout, port: port{fixed: cfg.Gateway.Port},
-		installer: &openclaw.Installer{Layout: layout, Version: cfg.Gateway.Version, Environ: environ, Progress: progress},
-	}, nil
+	return &openClaw{listen: listen, secure: secure, environ: environ, layout: layout, progress: progress}, nil
 }
 
 // plan installs what is not installed, puts the keys that creel owns into the
 // configuration, and says what to run.
-func (o *openClaw) plan(ctx context.Context, generation uint64) (runtime.Spec, error) {
-	installation, err := o.installer.Install(ctx)
+func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64) (runtime.Spec, error) {
+	installer := openclaw.Installer{Layout: o.layout, Version: g.Version, Environ: o.environ, Progress: o.progress}
+	installation, err := installer.Install(ctx)
 	if err != nil {
 		return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseLaunch, Hint: "See the message; then `creel restart`.", Err: err}
 	}
-	port, err := o.port.choose()
+	port, err := o.port.choose(g.Port)
 	if err != nil {
 		return runtime.Spec{}, err
 	}
@@ -68,13 +65,13 @@ func (o *openClaw) plan(ctx context.Context, generation uint64) (runtime.Spec, e
 	if err := o.keepToken(configured.Token); err != nil {
 		return runtime.Spec{}, err
 	}
-	call, err := openclaw.Command(o.layout, installation, port, o.environ, o.cfg.Env)
+	call, err := openclaw.Command(o.layout, installation, port, o.environ, g.Env)
 	if err != nil {
 		return runtime.Spec{}, err
 	}
 	return runtime.Spec{
-		Gateway: o.cfg.Name, Generation: generation, Command: call.Argv, Dir: call.Dir, Env: call.Env, Port: port,
-		ConfigHash: config.Hash(o.cfg), Limits: limitsOf(o.cfg.Limits),
+		Gateway: g.Name, Generation: generation, Command: call.Argv, Dir: call.Dir, Env: call.Env, Port: port,
+		ConfigHash: config.Hash(g), Limits: limitsOf(g.Limits),
 	}, nil
 }
 

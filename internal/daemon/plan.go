@@ -4,25 +4,34 @@ import (
 	"context"
 	"errors"
 
+	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/openclaw"
 	"creel/internal/runtime"
 )
 
-// plan is the app's plan. If the app cannot be installed, and no instance has
+// planned is the configuration that an instance was planned with.
+type planned struct {
+	generation uint64
+	gateway    config.Gateway
+}
+
+// plan is the app's plan, by the configuration as it is now. If the app cannot be installed, and no instance has
 // ended before under this creel, that ends creel: whoever has typed `creel up`
 // waits for it, what is missing is theirs to mend, and trying again every few
 // minutes would only hide that. Later on a gateway that was up once is tried
 // again as the policy allows.
 func (e *engine) plan(ctx context.Context, generation uint64) (runtime.Spec, error) {
-	spec, err := e.d.app.plan(ctx, generation)
+	g := e.d.cfg().Gateway
+	spec, err := e.d.app.plan(ctx, g, generation)
+	e.d.planned.Store(&planned{generation, g})
 	var install *openclaw.InstallError
 	if !errors.As(err, &install) || e.gateway.Status().LastEnd != nil {
 		return spec, err
 	}
 	e.journal.Record(event.Event{
-		Kind: event.StartFailed, Gateway: e.d.cfg.Gateway.Name, Generation: generation,
+		Kind: event.StartFailed, Gateway: e.d.cfg().Gateway.Name, Generation: generation,
 		Message: install.Error(), Cause: string(gateway.CauseLaunch),
 	})
 	e.giveUp(install)

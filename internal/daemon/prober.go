@@ -13,17 +13,23 @@ import (
 // prober asks an instance whether it is ready, by the conditions of the
 // configuration.
 type prober struct {
-	ready, alive probe.Probe
-	pace         probe.Pace
-	dir, logPath string
+	logPath string
 
 	mu         sync.Mutex
+	conditions *conditions
 	generation uint64   // the instance that was launched last
 	env        []string // its environment
 	logOffset  int64    // where its output begins
 }
 
-func newProber(g config.Gateway, logPath string) (*prober, error) {
+// conditions are what a configuration says of being ready and being alive.
+type conditions struct {
+	ready, alive probe.Probe
+	pace         probe.Pace
+	dir          string
+}
+
+func newConditions(g config.Gateway) (*conditions, error) {
 	ready, err := probe.FromConfig(g.Ready)
 	if err != nil {
 		return nil, err
@@ -32,11 +38,24 @@ func newProber(g config.Gateway, logPath string) (*prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &prober{ready: ready, alive: alive, dir: g.Dir, logPath: logPath}
+	c := &conditions{ready: ready, alive: alive, dir: g.Dir}
 	if g.Preset == config.PresetOpenClaw {
-		p.pace = probe.SlowBoot
+		c.pace = probe.SlowBoot
 	}
-	return p, nil
+	return c, nil
+}
+
+// set has probes that begin from now on ask for other conditions.
+func (p *prober) set(c *conditions) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conditions = c
+}
+
+func (p *prober) present() *conditions {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conditions
 }
 
 // launching takes note of an instance that is about to be launched.
@@ -49,24 +68,26 @@ func (p *prober) launching(spec runtime.Spec) {
 	}
 }
 
-// target describes an instance. Of one that an earlier creel launched, all of
+// target gives the conditions, and describes an instance. Of one that an earlier creel launched, all of
 // the output is looked at: where it begins is not known.
-func (p *prober) target(inst runtime.Instance) probe.Target {
+func (p *prober) target(inst runtime.Instance) (*conditions, probe.Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := probe.Target{Addr: inst.Addr(), Dir: p.dir, LogPath: p.logPath, Done: inst.Done()}
+	t := probe.Target{Addr: inst.Addr(), Dir: p.conditions.dir, LogPath: p.logPath, Done: inst.Done()}
 	if inst.Record().Generation == p.generation {
 		t.Env, t.LogOffset = p.env, p.logOffset
 	}
-	return t
+	return p.conditions, t
 }
 
 // Ready waits until the instance is ready.
 func (p *prober) Ready(ctx context.Context, inst runtime.Instance) error {
-	return probe.Wait(ctx, p.ready, p.target(inst), p.pace)
+	c, target := p.target(inst)
+	return probe.Wait(ctx, c.ready, target, c.pace)
 }
 
 // Alive asks once whether the instance lives.
 func (p *prober) Alive(ctx context.Context, inst runtime.Instance) error {
-	return p.alive.Check(ctx, p.target(inst))
+	c, target := p.target(inst)
+	return c.alive.Check(ctx, target)
 }

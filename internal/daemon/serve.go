@@ -26,9 +26,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer d.dropping.Wait()
-	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
+	defer d.endRequests()
+	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
 	d.engine.run(stop)
-	serving.Go(func() { serveOn(d.public, d.listener, d.cfg.TLS, stop) })
+	serving.Go(func() { serveOn(d.public, d.listener, d.cfg().TLS, stop) })
 	if d.opts.Predecessor != nil {
 		d.settle(ctx, d.engine)
 	}
@@ -37,6 +38,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		var request upgradeRequest
 		select {
 		case <-ctx.Done():
+			d.endRequests()
 			err := d.shutdown()
 			if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 				return errors.Join(cause, err)
@@ -44,6 +46,9 @@ func (d *daemon) serve(ctx context.Context) error {
 			return err
 		case <-d.opts.Upgrade:
 		case request = <-d.upgrades:
+		case r := <-d.reloads:
+			r.answer(d.reload(ctx))
+			continue
 		}
 		err := d.upgrade(stop)
 		if request.done != nil {
@@ -51,6 +56,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
+			d.endRequests()
 			return errors.Join(d.drain(), d.endControl())
 		case errors.Is(err, errNoEngine):
 			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"))
@@ -62,7 +68,7 @@ func (d *daemon) serve(ctx context.Context) error {
 func serveOn(s *http.Server, l net.Listener, t config.TLS, stop func(error)) {
 	serve := s.Serve
 	if t.Cert != "" {
-		serve = func(l net.Listener) error { return s.ServeTLS(l, t.Cert, t.Key) }
+		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") } // see certificate
 	}
 	if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		stop(fmt.Errorf("cannot serve on %s: %w", l.Addr(), err))
@@ -99,8 +105,8 @@ func (d *daemon) notify(state string) {
 // shutdown stops the gateway in good order, and then all that was served.
 func (d *daemon) shutdown() error {
 	d.notify(systemd.SdNotifyStopping)
-	d.journal.Record(event.Event{Kind: event.CreelStopped, Gateway: d.cfg.Gateway.Name, Message: "creel stops"})
-	limit := d.cfg.Gateway.Stop.Drain + d.cfg.Gateway.Stop.Grace + shutdownTime
+	d.journal.Record(event.Event{Kind: event.CreelStopped, Gateway: d.cfg().Gateway.Name, Message: "creel stops"})
+	limit := d.cfg().Gateway.Stop.Drain + d.cfg().Gateway.Stop.Grace + shutdownTime
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	ended := make(chan struct{})

@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/handover"
+	"creel/internal/runtime/process"
 )
 
 // An upgrade goes like this; the successor is the program that is on disk now.
@@ -45,9 +47,6 @@ const (
 	// over to be ready, before it says that it is in charge all the same: a
 	// gateway that was not ready before the upgrade need not be ready after it.
 	settleTime = 20 * time.Second
-	// drainTime is how long connections may stay with the old creel. It costs
-	// nothing but its memory.
-	drainTime = time.Minute
 )
 
 // The names of the files that are handed over.
@@ -67,17 +66,8 @@ type upgradeRequest struct{ done chan error }
 // with the reason why it is not.
 func (d *daemon) askUpgrade(ctx context.Context) error {
 	r := upgradeRequest{make(chan error, 1)}
-	select {
-	case d.upgrades <- r:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	select {
-	case err := <-r.done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	err, asked := ask(ctx, d, d.upgrades, r, r.done)
+	return errors.Join(err, asked)
 }
 
 // upgrade hands over to a successor. After an error this creel is in charge as
@@ -90,7 +80,7 @@ func (d *daemon) upgrade(stop func(error)) error {
 	if err != nil {
 		err = fmt.Errorf("cannot upgrade: %w", err)
 		d.log.Error("the upgrade has failed; this creel carries on", "error", err)
-		d.journal.Record(event.Event{Kind: event.UpgradeFailed, Gateway: d.cfg.Gateway.Name, Message: err.Error() + "; this creel carries on"})
+		d.journal.Record(event.Event{Kind: event.UpgradeFailed, Gateway: d.cfg().Gateway.Name, Message: err.Error() + "; this creel carries on"})
 	}
 	return err
 }
@@ -122,7 +112,7 @@ var errNoEngine = errors.New("this creel cannot take the gateway back")
 // handOver lets go of the engine for the successor to take over, or takes the
 // gateway back.
 func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
-	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
+	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
 	if err := d.engine.leave(); err != nil {
 		d.log.Warn("something was left over in handing over", "error", err)
 	}
@@ -159,12 +149,13 @@ func (e *engine) drop() {
 }
 
 // drain serves the connections that this creel still has, until the last has
-// ended or drainTime is over.
+// ended or upgrade.drain is over. Then WebSockets
+// are told to reconnect, and what is still under way is cut.
 func (d *daemon) drain() error {
 	d.leaving.Store(true)
-	d.leases.set(&remote{d.cfg.DataDir}, nil, d.successorPages())
+	d.leases.set(&remote{d.cfg().DataDir}, nil, d.successorPages())
 	err := d.listener.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)
 	defer cancel()
 	go func() { // ends with drain
 		select {
@@ -197,6 +188,9 @@ func (d *daemon) inherit(ctx context.Context) error {
 	if lockFile == nil || socket == nil {
 		return fmt.Errorf("cannot take over: the other creel has handed over no lock or no listener")
 	}
+	if err := d.checkSame(lockFile); err != nil {
+		return errors.Join(err, socket.Close())
+	}
 	l, err := net.FileListener(socket)
 	if err = errors.Join(err, socket.Close()); err != nil {
 		return fmt.Errorf("cannot take over the listener: %w", err)
@@ -208,6 +202,31 @@ func (d *daemon) inherit(ctx context.Context) error {
 	}
 	d.lock, d.listener = &lock{lockFile}, l
 	return d.lock.sign()
+}
+
+// checkSame refuses, before anything is let go of, to take over under a
+// configuration that means another data folder or another gateway: the running
+// one would be left to itself.
+func (d *daemon) checkSame(lockFile *os.File) error {
+	path := filepath.Join(d.cfg().DataDir, lockName)
+	theirs, err := lockFile.Stat()
+	if err != nil {
+		return fmt.Errorf("cannot look at the lock of the other creel: %w", err)
+	}
+	ours, err := os.Stat(path)
+	if err != nil || !os.SameFile(ours, theirs) {
+		return fmt.Errorf("data_dir is now %s, which is not the folder of the creel that is running; stop creel and start it again, or take that change back", d.cfg().DataDir)
+	}
+	others, err := filepath.Glob(filepath.Join(d.cfg().DataDir, "gateways", "*", process.RecordName))
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		if name := filepath.Base(filepath.Dir(other)); name != d.cfg().Gateway.Name {
+			return fmt.Errorf("gateway.name is now %s, but %s is running; stop creel and start it again, or take that change back", d.cfg().Gateway.Name, name)
+		}
+	}
+	return nil
 }
 
 // settle tells the predecessor that this creel is in charge, once the gateway is

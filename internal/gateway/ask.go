@@ -28,7 +28,7 @@ func (s *Supervisor) Restart(ctx context.Context) error {
 // ConfigChanged says that the gateway's configuration is another: a failed
 // gateway is given a new chance.
 func (s *Supervisor) ConfigChanged(ctx context.Context) error {
-	_, err := s.send(ctx, ConfigNew)
+	_, err := s.send(ctx, message{Event: Event{Kind: ConfigNew}})
 	return err
 }
 
@@ -47,7 +47,7 @@ func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) erro
 	if kept != nil && !stopped {
 		return kept
 	}
-	if _, err := s.send(ctx, kind); err != nil {
+	if _, err := s.send(ctx, message{Event: Event{Kind: kind}}); err != nil {
 		return err
 	}
 	if kept != nil {
@@ -56,11 +56,12 @@ func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) erro
 	return nil
 }
 
-// send hands an event to run and waits until it has been dealt with.
-func (s *Supervisor) send(ctx context.Context, kind EventKind) (bool, error) {
+// send hands a message to run and waits until it has been dealt with.
+func (s *Supervisor) send(ctx context.Context, m message) (bool, error) {
 	taken := make(chan bool, 1)
+	m.taken = taken
 	select {
-	case s.inbox <- message{Event: Event{Kind: kind}, taken: taken}:
+	case s.inbox <- m:
 		return <-taken, nil // run deals with it at once, and never blocks
 	case <-s.done:
 		return false, errClosed

@@ -166,6 +166,13 @@ func (b *broker) shutLocked(u *Unavailable) {
 	}
 }
 
+// bound changes how many may wait. Those who do already stay.
+func (b *broker) bound(limit int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = limit
+}
+
 // pump grants what can be granted: the first suspect alone if there is one,
 // else all that wait. b.mu is held.
 func (b *broker) pump() {

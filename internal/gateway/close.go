@@ -14,7 +14,7 @@ import (
 // next creel starts the gateway as configured. After Leave it does nothing.
 func (s *Supervisor) Close(ctx context.Context) error {
 	s.closing.Store(true)
-	_, err := s.send(ctx, AskStop)
+	_, err := s.send(ctx, message{Event: Event{Kind: AskStop}})
 	if err == nil {
 		_, err = s.WaitFor(ctx, func(st Status) bool { return st.State == Stopped })
 	}

@@ -229,8 +229,9 @@ func (e *notReadyError) Unwrap() error { return e.last }
 // awaitReady waits for a fresh or adopted instance. An adopted one that has had
 // its time to start already gets as long as a suspect gets.
 func (s *Supervisor) awaitReady(ctx context.Context, inst runtime.Instance) error {
+	set := s.live.Load()
 	age := max(0, time.Since(inst.Record().StartedAt)) // the clock may have been set back since
-	limit := max(s.opts.ReadyTimeout-age, s.opts.AliveTimeout)
+	limit := max(set.ReadyTimeout-age, set.AliveTimeout)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := s.opts.Prober.Ready(ctx, inst); err != nil {
@@ -243,17 +244,18 @@ func (s *Supervisor) awaitReady(ctx context.Context, inst runtime.Instance) erro
 // shows that it lives, as a gateway does that restarts within its process, gets
 // the time of a start.
 func (s *Supervisor) check(ctx context.Context, inst runtime.Instance) error {
-	err := s.readyWithin(ctx, s.opts.AliveTimeout, inst)
+	set := s.live.Load()
+	err := s.readyWithin(ctx, set.AliveTimeout, inst)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	alive, cancel := context.WithTimeout(ctx, s.opts.AliveTimeout)
+	alive, cancel := context.WithTimeout(ctx, set.AliveTimeout)
 	defer cancel()
 	if s.opts.Prober.Alive(alive, inst) != nil {
-		return fmt.Errorf("it did not answer for %v: %w", s.opts.AliveTimeout, err)
+		return fmt.Errorf("it did not answer for %v: %w", set.AliveTimeout, err)
 	}
-	if err := s.readyWithin(ctx, s.opts.ReadyTimeout, inst); err != nil {
-		return fmt.Errorf("it lived, but was not ready again within %v: %w", s.opts.ReadyTimeout, err)
+	if err := s.readyWithin(ctx, set.ReadyTimeout, inst); err != nil {
+		return fmt.Errorf("it lived, but was not ready again within %v: %w", set.ReadyTimeout, err)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (s *Supervisor) reconcile() {
 	case inst != nil:
 		s.found(inst)
 	}
-	if !s.opts.OnDemand && !s.machine.Asked {
+	if !s.live.Load().OnDemand && !s.machine.Asked {
 		s.take(message{Event: Event{Kind: AskStart}})
 	}
 	s.tell()

@@ -17,9 +17,10 @@ type Status struct {
 	PID        int       `json:"pid,omitempty"`     // main process; 0: none runs
 	Addr       string    `json:"address,omitempty"` // where it serves
 	StartedAt  time.Time `json:"started_at,omitzero"`
-	Adopted    bool      `json:"adopted,omitempty"` // taken over from an earlier creel
-	Restarts   uint64    `json:"restarts"`          // instances that ended by themselves since creel started
-	Fruitless  int       `json:"fruitless"`         // in a row
+	Adopted    bool      `json:"adopted,omitempty"`     // taken over from an earlier creel
+	ConfigHash string    `json:"config_hash,omitempty"` // of the configuration that it runs with
+	Restarts   uint64    `json:"restarts"`              // instances that ended by themselves since creel started
+	Fruitless  int       `json:"fruitless"`             // in a row
 	NextStart  time.Time `json:"next_start,omitzero"`
 	LastEnd    *End      `json:"last_end,omitempty"`
 	StopAsked  bool      `json:"stop_asked,omitempty"`
@@ -68,7 +69,7 @@ func (s *Supervisor) publish() {
 	}
 	if inst := s.running(); inst != nil {
 		r := inst.Record()
-		st.PID, st.Addr, st.StartedAt = r.PID, inst.Addr(), r.StartedAt
+		st.PID, st.Addr, st.StartedAt, st.ConfigHash = r.PID, inst.Addr(), r.StartedAt, r.ConfigHash
 	}
 	st.Reason = m.reason()
 	s.status.Store(st)

@@ -78,6 +78,7 @@ type Supervisor struct {
 	done   chan struct{}  // run has ended
 	ran    atomic.Bool    // Run was called, or never will be
 	status atomic.Pointer[Status]
+	live   atomic.Pointer[Settings]
 	watch  watchers
 
 	looked  chan struct{} // closed when the first look is over
@@ -107,8 +108,10 @@ type Supervisor struct {
 // message is an event with what the pure machine need not know.
 type message struct {
 	Event
-	inst  runtime.Instance // Launched, Found, FoundDead
-	taken chan<- bool      // gets whether the event was of consequence; may be nil
+	inst runtime.Instance // Launched, Found, FoundDead
+	// settings, if not nil, are to be taken in place of an event.
+	settings *Settings
+	taken    chan<- bool // gets whether the event was of consequence; may be nil
 }
 
 // New makes a supervisor, and reads what was asked of the gateway before. Run
@@ -135,6 +138,7 @@ func New(o Options) *Supervisor {
 		looked: make(chan struct{}), files: newFiles(), wanted: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		machine: Machine{Policy: o.Policy, State: Stopped, Since: time.Now()},
 	}
+	s.live.Store(o.settings())
 	s.intent, s.intentTrouble = openIntent(o.IntentPath)
 	s.broker = &broker{
 		limit:  o.HoldRequests,
@@ -200,6 +204,11 @@ func (s *Supervisor) Run() {
 
 // take lets the machine decide and does what it says.
 func (s *Supervisor) take(m message) {
+	if m.settings != nil {
+		s.configure(m.settings)
+		m.taken <- true
+		return
+	}
 	ok := s.decide(m)
 	if ok {
 		s.tell()

@@ -92,7 +92,7 @@ func mayBeDead(err error) bool {
 
 // ended waits, no longer than the crash window, for the instance to end.
 func (x *passage) ended(l *gateway.Lease) bool {
-	t := time.NewTimer(x.proxy.opts.Config.Replay.CrashWindow)
+	t := time.NewTimer(x.set.Replay.CrashWindow)
 	defer t.Stop()
 	select {
 	case <-l.Ended():
@@ -107,7 +107,7 @@ func (x *passage) ended(l *gateway.Lease) bool {
 // whether it was the instance's last breath. If so, and the request may be sent
 // again, nobody needs to have seen it.
 func (x *passage) heldBack(l *gateway.Lease, resp *http.Response) *failure {
-	if resp.StatusCode/100 != 5 || x.proxy.opts.Config.Replay.CrashWindow <= 0 || x.decide(replay.AllWritten) != replay.Repeat {
+	if resp.StatusCode/100 != 5 || x.set.Replay.CrashWindow <= 0 || x.decide(replay.AllWritten) != replay.Repeat {
 		return nil
 	}
 	if !x.ended(l) || !l.Crashed() {

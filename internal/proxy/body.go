@@ -16,13 +16,16 @@ var errNotKept = errors.New("the request's body was not kept, so it cannot be se
 
 // budget bounds the bytes of bodies that are kept for all requests together.
 type budget struct {
-	limit int64
+	limit int64 // read and written atomically
 	used  atomic.Int64
 	note  func(delta int64) // for metrics; may be nil
 }
 
+// bound changes the limit. What is kept beyond a lower one stays.
+func (b *budget) bound(limit int64) { atomic.StoreInt64(&b.limit, limit) }
+
 func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit {
+	if b.used.Add(n) > atomic.LoadInt64(&b.limit) {
 		b.used.Add(-n)
 		return false
 	}

@@ -151,7 +151,7 @@ type clientWriter struct {
 }
 
 func (x *passage) clientWriter() clientWriter {
-	return clientWriter{x: x, idle: x.proxy.opts.Config.Timeouts.WriteIdle, perPipe: x.req.ProtoMajor >= 2}
+	return clientWriter{x: x, idle: x.set.Timeouts.WriteIdle, perPipe: x.req.ProtoMajor >= 2}
 }
 
 // write writes a piece, and hands it to the client at once if flush is set.

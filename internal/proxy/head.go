@@ -96,7 +96,7 @@ func (x *passage) WriteHead(bw *bufio.Writer) {
 	bw.WriteString(" HTTP/1.1\r\nHost: ")
 	bw.WriteString(r.Host)
 	bw.WriteString("\r\n")
-	who := x.proxy.forwarding.about(r)
+	who := x.set.forwarding.about(r)
 	named := connectionOptions(r.Header)
 	for key, values := range r.Header {
 		switch {

@@ -23,6 +23,7 @@ const (
 // passage is one request's way through the proxy.
 type passage struct {
 	proxy    *Proxy
+	set      *settings
 	w        http.ResponseWriter
 	req      *http.Request
 	ctl      *http.ResponseController
@@ -55,10 +56,11 @@ type failure struct {
 }
 
 func newPassage(p *Proxy, w http.ResponseWriter, r *http.Request) *passage {
-	x := &passage{proxy: p, w: w, req: r, ctl: http.NewResponseController(w)}
-	x.rule = replay.Request{Method: r.Method, Keyed: p.keyed(r)}
-	x.until = time.Now().Add(p.opts.Config.Hold.Time)
-	x.out = upstream.Request{Method: r.Method, Client: x, Length: r.ContentLength, AnswerWithin: p.opts.Config.Timeouts.Response, Sending: &x.sending}
+	set := p.present.Load()
+	x := &passage{proxy: p, set: set, w: w, req: r, ctl: http.NewResponseController(w)}
+	x.rule = replay.Request{Method: r.Method, Keyed: set.keyed(r)}
+	x.until = time.Now().Add(set.Hold.Time)
+	x.out = upstream.Request{Method: r.Method, Client: x, Length: r.ContentLength, AnswerWithin: set.Timeouts.Response, Sending: &x.sending}
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		x.upgrade = upgradeOf(r)
 		return x
@@ -66,10 +68,9 @@ func newPassage(p *Proxy, w http.ResponseWriter, r *http.Request) *passage {
 	// An upgrade behind a body is not offered to the gateway: whether the bytes
 	// that follow were the body's or the new protocol's would be open.
 	x.trailers = announced(r.Trailer)
-	x.body = &clientBody{x: x, idle: p.opts.Config.Timeouts.BodyIdle}
+	x.body = &clientBody{x: x, idle: set.Timeouts.BodyIdle}
 	if x.rule.Idempotent() {
-		c := p.opts.Config.Replay
-		x.kept = newKeptBody(x.body, c.BodyMemory, c.BodyMax, &p.budget, p.opts.BodyDir)
+		x.kept = newKeptBody(x.body, set.Replay.BodyMemory, set.Replay.BodyMax, &p.budget, p.opts.BodyDir)
 	} else {
 		x.out.Body = x.body // once a byte of it is out, the request is not sent again
 	}
@@ -83,11 +84,11 @@ func newPassage(p *Proxy, w http.ResponseWriter, r *http.Request) *passage {
 
 // keyed tells whether a request carries an idempotency key at a route where the
 // gateway is known to honour it.
-func (p *Proxy) keyed(r *http.Request) bool {
+func (s *settings) keyed(r *http.Request) bool {
 	if r.Method != http.MethodPost && r.Method != http.MethodPatch {
 		return false
 	}
-	for _, route := range p.routes {
+	for _, route := range s.Replay.IdempotentRoutes {
 		prefix, wild := strings.CutSuffix(route.Path, "*")
 		if r.URL.Path == route.Path || wild && strings.HasPrefix(r.URL.Path, prefix) {
 			if r.Header.Get(route.Header) != "" {
@@ -121,7 +122,7 @@ func (x *passage) run() {
 }
 
 func (x *passage) admitted() bool {
-	admit, f := x.proxy.opts.Admit, &x.proxy.forwarding
+	admit, f := x.proxy.opts.Admit, &x.set.forwarding
 	return admit == nil || admit(f.client(x.req), f.claimed(x.req))
 }
 

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"creel/internal/config"
@@ -90,21 +91,23 @@ type Options struct {
 // Proxy is an http.Handler, to be served by a Server of this package. Close must
 // be called once that has been shut down.
 type Proxy struct {
-	opts       Options
-	log        *slog.Logger
+	opts    Options
+	log     *slog.Logger
+	present atomic.Pointer[settings]
+	budget  budget
+	pools   pools
+	tunnels tunnels
+}
+
+// settings are what a configuration comes to. A request keeps to its end those
+// that it came under.
+type settings struct {
+	config.Proxy
 	forwarding forwarding
-	budget     budget
-	pools      pools
-	tunnels    tunnels
-	routes     []config.IdempotentRoute
 }
 
 // New makes a proxy. The error says which trusted address cannot be read.
 func New(o Options) (*Proxy, error) {
-	trusted, err := parsePrefixes(o.Config.TrustedProxies)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use proxy.trusted_proxies: %w", err)
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -114,14 +117,34 @@ func New(o Options) (*Proxy, error) {
 	if o.Journal == nil {
 		o.Journal = nobody{}
 	}
-	p := &Proxy{opts: o, log: o.Logger, routes: o.Config.Replay.IdempotentRoutes}
-	p.forwarding = forwarding{trusted: trusted, attribute: o.Attribute}
-	if o.Config.ForwardedHeaders == "strip" {
-		p.forwarding.attribute = func(netip.Addr) bool { return false }
+	p := &Proxy{opts: o, log: o.Logger}
+	p.budget.note = o.Recorder.KeptBytes
+	apply, err := p.Configure(o.Config)
+	if err != nil {
+		return nil, err
 	}
-	p.budget = budget{limit: o.Config.Replay.Budget, note: o.Recorder.KeptBytes}
+	apply()
 	p.tunnels.init(o.Recorder)
 	return p, nil
+}
+
+// Configure checks a configuration and gives what makes requests that come from
+// then on obey it; those under way keep to theirs. The error says which trusted
+// address cannot be read. What is the Server's stays as it is: MaxHeaderBytes,
+// Timeouts.RequestHeader and Timeouts.Idle.
+func (p *Proxy) Configure(c config.Proxy) (apply func(), err error) {
+	trusted, err := parsePrefixes(c.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use proxy.trusted_proxies: %w", err)
+	}
+	set := &settings{Proxy: c, forwarding: forwarding{trusted: trusted, attribute: p.opts.Attribute}}
+	if c.ForwardedHeaders == config.ForwardedStrip {
+		set.forwarding.attribute = func(netip.Addr) bool { return false }
+	}
+	return func() {
+		p.budget.bound(c.Replay.Budget)
+		p.present.Store(set)
+	}, nil
 }
 
 // ServeHTTP passes a request on. It implements http.Handler.

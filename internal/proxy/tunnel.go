@@ -60,9 +60,9 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 		x.proxy.opts.Recorder.Request(Canceled)
 		return nil
 	}
-	idle := x.proxy.opts.Config.Timeouts.WriteIdle
+	idle := x.set.Timeouts.WriteIdle
 	t := &tunnel{
-		owner: &x.proxy.tunnels, ended: l.Ended(), window: x.proxy.opts.Config.Replay.CrashWindow,
+		owner: &x.proxy.tunnels, ended: l.Ended(), window: x.set.Replay.CrashWindow,
 		webSocket: strings.EqualFold(agreed, "websocket"), over: make(chan struct{}),
 		client: side{conn: client, writeIdle: idle}, gateway: side{conn: server, masks: true, writeIdle: idle},
 	}

@@ -391,7 +391,7 @@ func TestIdempotencyKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set(tt.field, "k")
-		if got := w.proxy.keyed(r); got != tt.want {
+		if got := w.proxy.present.Load().keyed(r); got != tt.want {
 			t.Errorf("%s %s with %s: %t, want %t", tt.method, tt.path, tt.field, got, tt.want)
 		}
 	}

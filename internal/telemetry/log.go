@@ -38,28 +38,40 @@ const (
 	FormatJSON = "json"
 )
 
+// Level is the least that a logger lets pass, which may change while it logs.
+// The zero Level is info.
+type Level struct{ now slog.LevelVar }
+
+// Level implements slog.Leveler.
+func (l *Level) Level() slog.Level { return l.now.Level() }
+
+// Set changes the level to debug, info, warn or error; empty means info.
+func (l *Level) Set(word string) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "": slog.LevelInfo, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[word]
+	if !ok {
+		return fmt.Errorf("cannot log at level %q: use debug, info, warn or error", word)
+	}
+	l.now.Set(level)
+	return nil
+}
+
+// MustSet is Set for a word that was checked before, as those of a Config are.
+func (l *Level) MustSet(word string) {
+	if err := l.Set(word); err != nil {
+		panic(err)
+	}
+}
+
 // NewLogger returns creel's logger: one line per record on w, secrets removed.
-// level is debug, info, warn or error, and empty means info. format is text or
-// json, and empty means text. Text is coloured if w is a terminal and the
-// environment does not object (NO_COLOR, see no-color.org, or TERM=dumb).
-func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+// format is text or json, and empty means text. Text is coloured if w is a
+// terminal and the environment does not object (NO_COLOR, see no-color.org, or
+// TERM=dumb).
+func NewLogger(w io.Writer, level slog.Leveler, format string) (*slog.Logger, error) {
 	return newLogger(w, level, format, wantsColour(w))
 }
 
-func newLogger(w io.Writer, level, format string, colour bool) (*slog.Logger, error) {
-	var least slog.Level
-	switch level {
-	case "debug":
-		least = slog.LevelDebug
-	case "", "info":
-		least = slog.LevelInfo
-	case "warn":
-		least = slog.LevelWarn
-	case "error":
-		least = slog.LevelError
-	default:
-		return nil, fmt.Errorf("cannot log at level %q: use debug, info, warn or error", level)
-	}
+func newLogger(w io.Writer, least slog.Leveler, format string, colour bool) (*slog.Logger, error) {
 	var h slog.Handler
 	switch format {
 	case FormatJSON:

@@ -44,7 +44,11 @@ func testLogger(t *testing.T, out *bytes.Buffer, level, format string) *slog.Log
 	if colour {
 		format = FormatText
 	}
-	log, err := newLogger(out, level, format, colour)
+	var least Level
+	if err := least.Set(level); err != nil {
+		t.Fatal(err)
+	}
+	log, err := newLogger(out, &least, format, colour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +94,10 @@ func TestLoggerLevels(t *testing.T) {
 }
 
 func TestLoggerRefusesWhatItDoesNotKnow(t *testing.T) {
-	if _, err := NewLogger(os.Stderr, "loud", "text"); err == nil || !strings.Contains(err.Error(), "warn") {
+	if err := new(Level).Set("loud"); err == nil || !strings.Contains(err.Error(), "warn") {
 		t.Errorf("level: %v", err)
 	}
-	if _, err := NewLogger(os.Stderr, "info", "xml"); err == nil || !strings.Contains(err.Error(), "json") {
+	if _, err := NewLogger(os.Stderr, &Level{}, "xml"); err == nil || !strings.Contains(err.Error(), "json") {
 		t.Errorf("format: %v", err)
 	}
 }

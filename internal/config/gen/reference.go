@@ -78,8 +78,9 @@ Service (` + "`CREEL_SERVICE_HOST`, `CREEL_PORT_8080_TCP`" + ` and the like) are
 
 ## Keys
 
-"Change" says what a new value needs before it counts: nothing ("live"), a restart of the
-gateway, or a restart of creel.
+"Change" says what a new value needs before it counts after "creel reload": nothing
+("live"), the gateway's next start ("creel restart" asks for one), "creel upgrade", which no
+request notices, or creel to be stopped and started again, and the gateway with it.
 `
 
 const presetsIntroduction = `

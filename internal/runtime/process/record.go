@@ -16,9 +16,11 @@ import (
 
 const (
 	recordVersion = 1
-	recordName    = "instance.json"
 	recordMax     = 1 << 20 // bytes; a record takes about 500
 )
+
+// RecordName is the name of the record in a gateway's folder.
+const RecordName = "instance.json"
 
 // recordFile is the file that holds the record of the one instance of a
 // gateway. A record is there from before the command runs until nothing of the

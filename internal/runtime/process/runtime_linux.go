@@ -69,7 +69,7 @@ func New(o Options) (*Runtime, error) {
 	}
 	return &Runtime{
 		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot,
-		record:    recordFile{path: filepath.Join(o.Dir, recordName), host: host, dataDir: o.DataDir},
+		record:    recordFile{path: filepath.Join(o.Dir, RecordName), host: host, dataDir: o.DataDir},
 		rotator:   newRotator(LogPath(o.Dir), o.LogMaxBytes, o.LogKeep, o.Logger),
 		instances: make(map[*instance]bool),
 	}, nil
