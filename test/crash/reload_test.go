@@ -16,44 +16,45 @@ import (
 	"creel/internal/config"
 	"creel/internal/gateway"
 	"creel/test/crashgw"
+	"creel/test/harness"
 )
 
 // configure writes the configuration file: the usual one, with texts replaced.
 func (c *creel) configure(pairs ...string) {
-	c.t.Helper()
-	text := strings.NewReplacer(pairs...).Replace(settings)
-	if text == settings && len(pairs) > 0 {
-		c.t.Fatalf("%q changes nothing", pairs)
+	c.T.Helper()
+	text := strings.NewReplacer(pairs...).Replace(harness.Settings)
+	if text == harness.Settings && len(pairs) > 0 {
+		c.T.Fatalf("%q changes nothing", pairs)
 	}
-	if err := os.WriteFile(c.config(), []byte(text), 0o600); err != nil {
-		c.t.Fatal(err)
+	if err := os.WriteFile(c.ConfigPath(), []byte(text), 0o600); err != nil {
+		c.T.Fatal(err)
 	}
 }
 
 // command runs a command of creel on the data folder.
 func (c *creel) command(args ...string) (stdout, stderr string, code int) {
-	c.t.Helper()
+	c.T.Helper()
 	self, err := os.Executable()
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
-	cmd := exec.Command(self, append([]string{asCreel, "--data-dir", c.dataDir()}, args...)...)
+	cmd := exec.Command(self, append([]string{harness.AsCreel, "--data-dir", c.DataDir()}, args...)...)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return out.String(), log.String(), cmd.ProcessState.ExitCode()
 }
 
 // reload reads the configuration again by the command, which must succeed.
 func (c *creel) reload() api.Reload {
-	c.t.Helper()
+	c.T.Helper()
 	out, log, code := c.command("reload", "--json")
 	var r api.Reload
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {
-		c.t.Fatalf("creel reload exits with %d: %s %s (%v)", code, out, log, err)
+		c.T.Fatalf("creel reload exits with %d: %s %s (%v)", code, out, log, err)
 	}
 	return r
 }
@@ -71,7 +72,7 @@ func keys(changes []config.Change) string {
 // is creel's own waits for an upgrade. Flags go on winning over the file.
 func TestReload(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
+	before := c.WaitFor("ready", ready)
 	c.configure("gateway:\n", "listen: 127.0.0.1:1\ngateway:\n  env: {SECRET: hunter2}\n",
 		"proxy:\n", "log: {level: error}\nproxy:\n  max_header_bytes: 32KiB\n  timeouts: {response: 150ms}\n", "drain: 2s", "drain: 1s")
 	r := c.reload()
@@ -82,13 +83,13 @@ func TestReload(t *testing.T) {
 	if got := keys(r.Waiting); got != "gateway.env.SECRET (gateway restart), proxy.max_header_bytes (creel upgrade)" {
 		t.Errorf("waiting: %s", got)
 	}
-	if strings.Contains(c.events(), "hunter2") || !strings.Contains(c.events(), `"kind":"config_changed"`) {
-		t.Errorf("the journal: %s", c.events())
+	if strings.Contains(c.Events(), "hunter2") || !strings.Contains(c.Events(), `"kind":"config_changed"`) {
+		t.Errorf("the journal: %s", c.Events())
 	}
-	if body := c.get("/hang?for=10s"); !strings.Contains(body, "response_timeout") {
+	if body := c.Get("/hang?for=10s"); !strings.Contains(body, "response_timeout") {
 		t.Errorf("the new bound on answers does not hold: %s", body)
 	}
-	st := c.waitFor("ready", ready)
+	st := c.WaitFor("ready", ready)
 	if st.PID != before.PID || keys(st.PendingChanges) != keys(r.Waiting) {
 		t.Errorf("pid %d, was %d; pending: %s", st.PID, before.PID, keys(st.PendingChanges))
 	}
@@ -96,20 +97,20 @@ func TestReload(t *testing.T) {
 		t.Errorf("creel status: %s", out)
 	}
 	// The next start, whatever its reason, has the new configuration.
-	c.crash()
-	st = c.waitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation > before.Generation })
+	c.Crash()
+	st = c.WaitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation > before.Generation })
 	if got := keys(st.PendingChanges); got != "proxy.max_header_bytes (creel upgrade)" || st.ConfigHash == before.ConfigHash {
 		t.Errorf("pending after the restart: %s; hash %s, was %s", got, st.ConfigHash, before.ConfigHash)
 	}
-	if strings.Contains(c.output.String(), "killed by SIGKILL") {
-		t.Errorf("a warning is logged at level error:\n%s", c.output)
+	if strings.Contains(c.Output.String(), "killed by SIGKILL") {
+		t.Errorf("a warning is logged at level error:\n%s", c.Output)
 	}
-	if env := c.get("/env"); !strings.Contains(env, "hunter2") {
+	if env := c.Get("/env"); !strings.Contains(env, "hunter2") {
 		t.Errorf("the gateway's environment: %s", env)
 	}
 	// And the next creel has all of it.
-	c.post("upgrade")
-	after := c.waitFor("the successor", ready)
+	c.Post("upgrade")
+	after := c.WaitFor("the successor", ready)
 	if after.PID != st.PID || len(after.PendingChanges) != 0 || after.ConfigHash != st.ConfigHash {
 		t.Errorf("after the upgrade: pid %d, was %d; pending: %s", after.PID, st.PID, keys(after.PendingChanges))
 	}
@@ -129,7 +130,7 @@ func TestReloadOfNothing(t *testing.T) {
 // in it; all that is wrong is said with its place, and the exit code is 2.
 func TestReloadOfNonsense(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
+	before := c.WaitFor("ready", ready)
 	c.configure("proxy:\n", "nonsense: 1\nproxy:\n  hold: {time: 0s}\n  timeouts: {response: 150ms}\n")
 	out, log, code := c.command("reload")
 	if code != 2 || out != "" || !strings.Contains(log, "creel.yaml:8:1: nonsense") || !strings.Contains(log, "creel.yaml:10:16: proxy.hold.time") || !strings.Contains(log, "nothing was changed") {
@@ -138,7 +139,7 @@ func TestReloadOfNonsense(t *testing.T) {
 	if out, _, code := c.command("reload", "--json"); code != 2 || !strings.Contains(out, `"line": 8`) {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	if body := c.get("/item?id=slow&delay=400ms"); !strings.Contains(body, `"slow"`) {
+	if body := c.Get("/item?id=slow&delay=400ms"); !strings.Contains(body, `"slow"`) {
 		t.Errorf("a part of it counts: %s", body)
 	}
 	// A file that is valid and meant for another creel is refused as a whole.
@@ -146,16 +147,16 @@ func TestReloadOfNonsense(t *testing.T) {
 	if _, log, code := c.command("reload"); code != 2 || !strings.Contains(log, "gateway.preset") {
 		t.Errorf("exit code %d: %s", code, log)
 	}
-	if body := c.get("/item?id=slow2&delay=400ms"); !strings.Contains(body, `"slow2"`) {
+	if body := c.Get("/item?id=slow2&delay=400ms"); !strings.Contains(body, `"slow2"`) {
 		t.Errorf("a part of it counts: %s", body)
 	}
-	if err := os.Remove(c.config()); err != nil {
+	if err := os.Remove(c.ConfigPath()); err != nil {
 		t.Fatal(err)
 	}
 	if _, log, code := c.command("reload"); code != 2 || !strings.Contains(log, "creel.yaml") {
 		t.Errorf("without a file: exit code %d: %s", code, log)
 	}
-	if st := c.waitFor("ready", ready); st.PID != before.PID || len(st.PendingChanges) != 0 {
+	if st := c.WaitFor("ready", ready); st.PID != before.PID || len(st.PendingChanges) != 0 {
 		t.Errorf("the status is %+v", st)
 	}
 }
@@ -165,13 +166,13 @@ func TestReloadOfNonsense(t *testing.T) {
 func TestReloadWhileStarting(t *testing.T) {
 	c := prepare(t, crashgw.Options{})
 	c.configure("path: /readyz", "path: '/status?code=500'")
-	c.launch()
-	before := c.waitFor("the process", func(st api.Status) bool { return st.State == gateway.Starting && st.PID != 0 })
+	c.Launch()
+	before := c.WaitFor("the process", func(st api.Status) bool { return st.State == gateway.Starting && st.PID != 0 })
 	c.configure()
 	if r := c.reload(); keys(r.Applied) != "gateway.ready.path (live)" {
 		t.Errorf("applied: %s", keys(r.Applied))
 	}
-	if st := c.waitFor("ready", ready); st.PID != before.PID {
+	if st := c.WaitFor("ready", ready); st.PID != before.PID {
 		t.Errorf("the gateway was pid %d and is pid %d", before.PID, st.PID)
 	}
 }
@@ -181,11 +182,11 @@ func TestReloadWhileStarting(t *testing.T) {
 func TestReloadMendsAFailedGateway(t *testing.T) {
 	c := prepare(t, crashgw.Options{})
 	c.configure("gateway:\n", "gateway:\n  dir: /nowhere-at-all\n")
-	c.launch()
-	c.waitFor("the gateway to be given up", func(st api.Status) bool { return st.State == gateway.Failed })
+	c.Launch()
+	c.WaitFor("the gateway to be given up", func(st api.Status) bool { return st.State == gateway.Failed })
 	c.configure()
 	c.reload()
-	c.waitFor("ready", ready)
+	c.WaitFor("ready", ready)
 }
 
 // TestReloadsAtOnce: reloads that come together are done one after the other,
@@ -210,7 +211,7 @@ func TestReloadsAtOnce(t *testing.T) {
 	if r := c.reload(); len(r.Applied)+len(r.Waiting) != 0 {
 		t.Errorf("a second reload of the same file changes %s", keys(r.Applied))
 	}
-	c.waitFor("ready", ready)
+	c.WaitFor("ready", ready)
 }
 
 // TestReloadWhileUpgrading: a reload that meets an upgrade either comes before it
@@ -218,7 +219,7 @@ func TestReloadsAtOnce(t *testing.T) {
 // case the new one has it.
 func TestReloadWhileUpgrading(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	before := c.waitFor("ready", ready)
+	before := c.WaitFor("ready", ready)
 	c.configure("proxy:\n", "proxy:\n  timeouts: {response: 150ms}\n")
 	upgraded := make(chan int, 1)
 	go func() { upgraded <- c.postCode("upgrade") }()
@@ -235,11 +236,11 @@ func TestReloadWhileUpgrading(t *testing.T) {
 		}
 	}
 	t.Logf("answers to reloads meanwhile: %v", codes)
-	st := c.waitFor("the successor", func(st api.Status) bool { return st.OK && st.Creel.PID != before.Creel.PID })
+	st := c.WaitFor("the successor", func(st api.Status) bool { return st.OK && st.Creel.PID != before.Creel.PID })
 	if st.PID != before.PID {
 		t.Errorf("the gateway was pid %d and is pid %d", before.PID, st.PID)
 	}
-	if body := c.get("/hang?for=10s"); !strings.Contains(body, "response_timeout") {
+	if body := c.Get("/hang?for=10s"); !strings.Contains(body, "response_timeout") {
 		t.Errorf("the successor has not read the configuration: %s", body)
 	}
 	c.endSuccessor(st)
@@ -248,8 +249,8 @@ func TestReloadWhileUpgrading(t *testing.T) {
 // postCode asks the control socket for something and gives the answer's status;
 // 0: nobody was there in this moment.
 func (c *creel) postCode(what string) int {
-	client := api.Client(c.dataDir())
-	client.Timeout = patience
+	client := api.Client(c.DataDir())
+	client.Timeout = harness.Patience
 	resp, err := client.Post(api.ControlURL(what), "", nil)
 	if err != nil {
 		return 0
@@ -261,10 +262,10 @@ func (c *creel) postCode(what string) int {
 
 // endSuccessor stops a creel that is no child of this process.
 func (c *creel) endSuccessor(st api.Status) {
-	c.t.Helper()
+	c.T.Helper()
 	if p, err := os.FindProcess(st.Creel.PID); err != nil || p.Signal(os.Interrupt) != nil {
-		c.t.Fatalf("cannot end creel %d", st.Creel.PID)
+		c.T.Fatalf("cannot end creel %d", st.Creel.PID)
 	}
-	c.awaitEnd(st.Creel.PID)
-	c.awaitEnd(c.cmd.Process.Pid)
+	c.AwaitEnd(st.Creel.PID)
+	c.AwaitEnd(c.Cmd.Process.Pid)
 }

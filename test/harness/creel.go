@@ -28,8 +28,8 @@ import (
 	"creel/test/crashgw"
 )
 
-// asCreel as first argument makes a test binary a creel.
-const asCreel = "creel-under-test"
+// AsCreel as first argument makes a test binary a creel.
+const AsCreel = "creel-under-test"
 
 // Patience bounds every wait for something that is bound to happen.
 const Patience = 60 * time.Second
@@ -39,7 +39,7 @@ const Patience = 60 * time.Second
 func RunIfAsked() {
 	process.RunLauncher()
 	crashgw.RunIfAsked()
-	if len(os.Args) > 1 && os.Args[1] == asCreel {
+	if len(os.Args) > 1 && os.Args[1] == AsCreel {
 		os.Exit(cli.Main(os.Args[2:], os.Environ(), os.Stdout, os.Stderr))
 	}
 }
@@ -88,7 +88,7 @@ func Prepare(t *testing.T, o crashgw.Options) *Creel {
 	if err := os.WriteFile(c.ConfigPath(), []byte(Settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.Args = append([]string{asCreel, "run", "--config", c.ConfigPath(), "--data-dir", c.DataDir(), "--listen", c.Addr, "--"}, crashgw.Command(o)...)
+	c.Args = append([]string{AsCreel, "run", "--config", c.ConfigPath(), "--data-dir", c.DataDir(), "--listen", c.Addr, "--"}, crashgw.Command(o)...)
 	t.Cleanup(c.end)
 	return c
 }
