@@ -42,8 +42,25 @@ type record struct {
 	// Trial is the generation that has yet to get ready on a restored state; 0:
 	// none.
 	Trial uint64 `json:"trial,omitempty"`
-	// Put is the snapshot that the trial is about.
+	// Put is the snapshot that the trial is about; empty: a fresh start.
 	Put store.ID `json:"put,omitempty"`
+	// Earlier is the record of the state that was set aside for the trial.
+	Earlier *record `json:"earlier,omitempty"`
+}
+
+// earlier is r as it is to be had again after a trial that has failed.
+func (r record) earlier() *record {
+	if r.Earlier != nil { // a second restore, before the first was proved
+		return r.Earlier
+	}
+	r.Wish, r.Trial, r.Put = nil, 0, ""
+	return &r
+}
+
+// proved is r after a trial that has succeeded.
+func (r record) proved() record {
+	r.Wish, r.Trial, r.Put, r.Earlier = nil, 0, "", nil
+	return r
 }
 
 // wish is a restore that a person asked for.

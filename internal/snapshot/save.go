@@ -74,7 +74,6 @@ func (k *Keeper) create(ctx context.Context, r Request, c *capture.Capturer, sti
 func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.Capturer, still capture.Still) (s store.Snapshot, stage string, err error) {
 	doing, done := k.begin("snapshot", "copying")
 	defer done()
-	seen := k.mark()
 	cut, err := c.Capture(ctx, still, doing)
 	if err != nil {
 		return s, stageCapture, err
@@ -99,7 +98,7 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	}); err != nil {
 		return s, stageSave, err
 	}
-	k.unchangedSince(seen)
+	k.forgetChanges()
 	doing.stage("checking")
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
 		return s, stageCheck, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))

@@ -1,0 +1,364 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"cmp"
+	"slices"
+	"time"
+
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/snapshot/store"
+)
+
+// Prepare implements gateway.Keeper: it makes the state fit for the next
+// instance, in this order:
+//
+//  1. A restore that was cut short is finished or taken back.
+//  2. A restored state on which an instance has failed is replaced by the old one.
+//  3. A restore that a person asked for is carried out. If it fails, the old state
+//     is as it was, and the gateway starts on it.
+//  4. A state that is missing is filled from the newest good snapshot. If that
+//     fails, Prepare does, and the gateway is not started.
+//  5. The state that another version of the app has left is saved.
+func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+	if err := k.recover(ctx, still); err != nil {
+		return gateway.RestoreError(err, "See docs/snapshots.md, \"When a restore was cut short\".", true)
+	}
+	if err := k.judge(ctx, still, p); err != nil {
+		return gateway.RestoreError(err, "The restored state and the old one are both there; see `creel snapshot status`.", true)
+	}
+	if err := k.fulfil(ctx, still, p); err != nil {
+		return err
+	}
+	if err := k.fill(ctx, still, p); err != nil {
+		return err
+	}
+	return k.beforeUpgrade(ctx, still, p)
+}
+
+// recover finishes or takes back a restore that was cut short.
+func (k *Keeper) recover(ctx context.Context, still gateway.Stillness) error {
+	message, err := k.restore.recover(ctx, still)
+	if err != nil {
+		return err
+	}
+	if message != "" {
+		k.event(event.RestoreRecovered, message, nil)
+	}
+	return nil
+}
+
+// blameless are causes of an end that say nothing about the state: the instance
+// has not been able to show what it makes of it.
+var blameless = []gateway.Cause{
+	gateway.CauseAsked, gateway.CausePortTaken, gateway.CauseCommand, gateway.CauseLimits, gateway.CauseLaunch, gateway.CauseCreelAway, gateway.CauseRestore,
+}
+
+// judge puts the old state back if the instance that was to prove the restored
+// one has failed.
+func (k *Keeper) judge(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+	r := k.record.get()
+	if r.Trial == 0 {
+		return nil
+	}
+	if p.Last.Generation != r.Trial || slices.Contains(blameless, p.Last.Cause) {
+		return k.record.change(func(n *record) { n.Trial = p.Generation })
+	}
+	p.Restoring()
+	if err := k.restore.undo(ctx, still); err != nil {
+		return fmt.Errorf("cannot put the old state back: %w", err)
+	}
+	why := fmt.Errorf("the gateway did not get ready on the state of snapshot %s (%s); the old state is back", r.Put, p.Last.Message)
+	if err := k.record.change(func(n *record) { *n = *r.earlier() }); err != nil {
+		return err
+	}
+	k.opts.Recorder.RestoreFailed()
+	k.event(event.RestoreUndone, why.Error(), map[string]any{"snapshot": r.Put})
+	k.set(troubleRestore, why.Error())
+	k.answer(why)
+	return nil
+}
+
+// fulfil carries out the restore that a person asked for.
+func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+	w := k.record.get().Wish
+	if w == nil {
+		return nil
+	}
+	err := k.carryOut(ctx, still, p, w)
+	if ctx.Err() != nil {
+		return err // it was called off, and is still wished for
+	}
+	if err == nil {
+		return nil
+	}
+	k.opts.Recorder.RestoreFailed()
+	k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the old state is as it was", err), nil)
+	k.set(troubleRestore, "the last restore has failed: "+err.Error())
+	if change := k.record.change(func(r *record) { r.Wish = nil }); change != nil {
+		return gateway.RestoreError(errors.Join(err, change), "Make room in creel's data folder.", false)
+	}
+	k.answer(err)
+	return nil // on the old state; if that is missing, fill says so
+}
+
+func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gateway.Preparation, w *wish) error {
+	p.Restoring()
+	if w.Fresh {
+		return k.startFresh(ctx, still, p, "a fresh start was asked for")
+	}
+	s, err := k.choose(ctx, w.ID)
+	if err == nil {
+		err = k.put(ctx, still, p, s, true)
+	}
+	if err != nil && w.OrFresh && ctx.Err() == nil {
+		return k.startFresh(ctx, still, p, fmt.Sprintf("a fresh start was asked for in case that the restore fails, and it did: %v", err))
+	}
+	return err
+}
+
+// fill restores a state that is missing.
+func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+	empty, err := k.restore.empty(ctx)
+	if err != nil {
+		return gateway.RestoreError(err, "Let creel read the gateway's state folders.", false)
+	}
+	r := k.record.get()
+	switch {
+	case !empty && r.Lineage != "":
+		return nil
+	case !empty:
+		return k.begins(began.found)
+	case k.opts.NoRestore, r.Trial != 0: // what was restored may be empty
+		if r.Lineage == "" {
+			return k.begins(began.fresh)
+		}
+		return nil
+	}
+	s, err := k.choose(ctx, "")
+	switch {
+	case errors.Is(err, errNone) && r.Lineage == "":
+		return k.begins(began.fresh)
+	case errors.Is(err, errNone) && r.Last == "":
+		return nil // it has begun, and nothing of it was saved yet
+	case errors.Is(err, errNone):
+		err = fmt.Errorf("%w, though %s was taken of it at %s", err, r.Last, r.LastAt.Format(time.RFC3339))
+	case err == nil:
+		p.Restoring()
+		err = k.put(ctx, still, p, s, false)
+	}
+	if err == nil {
+		return nil
+	}
+	k.opts.Recorder.RestoreFailed()
+	k.event(event.RestoreFailed, fmt.Sprintf("the gateway's state is missing and cannot be restored: %v; it is not started without", err), nil)
+	k.set(troubleRestore, "the gateway's state is missing and cannot be restored: "+err.Error())
+	return gateway.RestoreError(fmt.Errorf("its state is missing and cannot be restored: %w", err), k.wayOut(ctx, err), permanent(err))
+}
+
+// permanent tells whether trying again cannot help.
+func permanent(err error) bool {
+	var access *store.AccessError
+	var damaged *store.DamagedError
+	return errors.As(err, &access) || errors.As(err, &damaged)
+}
+
+// wayOut says what a person can do about a state that cannot be restored.
+func (k *Keeper) wayOut(ctx context.Context, err error) string {
+	var damaged *store.DamagedError
+	if errors.As(err, &damaged) {
+		if older, e := k.olderThan(ctx, damaged.ID); e == nil {
+			return fmt.Sprintf("`creel snapshot restore %s` restores the one before it; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails.", older.ID)
+		}
+	}
+	return "Mend the cause, then `creel start`; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails."
+}
+
+// put restores a snapshot. onTrial: a person asked for it, and the old state is
+// put back if no instance gets ready on it.
+func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial bool) error {
+	doing, done := k.begin("restore", "reading the snapshot")
+	defer done()
+	started := time.Now()
+	k.event(event.RestoreBegun, fmt.Sprintf("restoring snapshot %s of %s (%d files with %d bytes)", s.ID, s.Time.Format(time.RFC3339), s.Totals.Files, s.Totals.Bytes), map[string]any{"snapshot": s.ID})
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return err
+	}
+	files, err := st.Open(ctx, s.ID)
+	if err != nil {
+		return err
+	}
+	err = k.restore.apply(ctx, still, files, doing)
+	if err = errors.Join(err, files.Close()); err != nil {
+		var damaged *store.DamagedError
+		if errors.As(err, &damaged) {
+			err = errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
+		}
+		return err
+	}
+	trial := uint64(0)
+	if onTrial {
+		trial = p.Generation
+	} else if err := k.restore.confirm(ctx); err != nil {
+		return err
+	}
+	err = k.record.change(func(r *record) {
+		*r = record{
+			Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals,
+			App: s.AppVersion, Wish: r.Wish, Trial: trial, Put: s.ID, Earlier: r.earlier(),
+		}
+		if !onTrial {
+			r.Wish, r.Earlier = nil, nil
+		}
+	})
+	if err != nil {
+		return err
+	}
+	k.forgetChanges()
+	k.opts.Recorder.Restored(time.Since(started))
+	k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
+	if !onTrial {
+		k.clear(troubleRestore)
+	}
+	return nil
+}
+
+// startFresh sets the present state aside and begins a lineage of its own.
+func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, why string) error {
+	empty, err := k.restore.empty(ctx)
+	if err != nil {
+		return err
+	}
+	if !empty {
+		if err := k.restore.clear(ctx, still); err != nil {
+			return err
+		}
+	}
+	trial := uint64(0)
+	if !empty {
+		trial = p.Generation
+	}
+	if err := k.record.change(func(r *record) {
+		*r = record{Lineage: newLineage(), Began: began.fresh, Wish: r.Wish, Trial: trial, Earlier: r.earlier()}
+		if trial == 0 {
+			r.Wish, r.Earlier = nil, nil
+		}
+	}); err != nil {
+		return err
+	}
+	k.forgetChanges()
+	k.clear(troubleRestore)
+	k.event(event.FreshStart, why, nil)
+	if trial == 0 {
+		k.answer(nil)
+	}
+	return nil
+}
+
+// begins notes where a state comes from that nothing is known of.
+func (k *Keeper) begins(how string) error {
+	lineage := newLineage()
+	if err := k.record.change(func(r *record) { r.Lineage, r.Began = lineage, how }); err != nil {
+		return gateway.RestoreError(err, "Make room in creel's data folder.", false)
+	}
+	if how == began.fresh {
+		k.event(event.FreshStart, "there is neither a state nor a snapshot of one", map[string]any{"lineage": lineage})
+	}
+	return nil
+}
+
+// beforeUpgrade saves the state that another version of the app has left.
+func (k *Keeper) beforeUpgrade(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+	app, config := k.opts.App()
+	r := k.record.get()
+	if app == r.App && config == r.Config {
+		return nil
+	}
+	other := app != r.App && r.App != ""
+	if other || r.Config != "" { // else nothing has run on this state under creel
+		if err := k.saveStill(ctx, still, other); err != nil {
+			if other {
+				return &gateway.PlanError{
+					Cause: gateway.CauseLaunch, Hint: "Mend the cause, then `creel start`; or set snapshots.mode to off.",
+					Err: fmt.Errorf("the state of version %s could not be saved before version %s starts on it: %w", r.App, app, err),
+				}
+			}
+			k.log.Warn("the state could not be saved before the gateway starts with another configuration", "error", err)
+		}
+	}
+	return k.record.change(func(n *record) { n.App, n.Config = app, config })
+}
+
+// saveStill takes a snapshot while nothing runs, with a capturer of its own: the
+// usual one may be waiting for that very stillness to end.
+//
+// Only another version is worth waiting for.
+func (k *Keeper) saveStill(ctx context.Context, still gateway.Stillness, wait bool) error {
+	if !wait {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, beforeRestartTime)
+		defer cancel()
+	}
+	c, err := k.capturer("copies-before-upgrade")
+	if err != nil {
+		return err
+	}
+	_, err = k.create(ctx, Request{Reason: store.BeforeUpgrade}, c, func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
+		if !still.Holds() {
+			return 0, errors.New("the gateway does not stand still any more")
+		}
+		return 0, do(ctx)
+	})
+	return errors.Join(err, c.Close(), removeAll(filepath.Join(k.opts.Dir, "copies-before-upgrade")))
+}
+
+// beforeRestartTime bounds the snapshot before a start with another
+// configuration, which can be taken back.
+const beforeRestartTime = 30 * time.Second
+
+// errNone says that the store has no snapshot to choose.
+var errNone = errors.New("the store has no good snapshot of this gateway")
+
+// choose finds a snapshot by its id, of which a beginning that no other has is
+// enough; "": the newest good one, of the present lineage if there is one.
+func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	all, err := k.List(ctx)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	if id != "" {
+		return find(all, id)
+	}
+	lineage := k.record.get().Lineage
+	for _, s := range slices.Backward(all) {
+		if (lineage == "" || s.Lineage == lineage) && good(s) && s.Totals.Files > 0 {
+			return s, nil
+		}
+	}
+	for _, s := range all {
+		if (lineage == "" || s.Lineage == lineage) && s.Totals.Files > 0 {
+			return store.Snapshot{}, fmt.Errorf("none of its snapshots is good; the newest is %s (%s)", all[len(all)-1].ID, cmp.Or(all[len(all)-1].Damaged, all[len(all)-1].Shrunk))
+		}
+	}
+	return store.Snapshot{}, errNone
+}
+
+// olderThan is the newest good snapshot before id.
+func (k *Keeper) olderThan(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	all, err := k.List(ctx)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	i := slices.IndexFunc(all, func(s store.Snapshot) bool { return s.ID == id })
+	for _, s := range slices.Backward(all[:max(i, 0)]) {
+		if good(s) {
+			return s, nil
+		}
+	}
+	return store.Snapshot{}, errNone
+}
