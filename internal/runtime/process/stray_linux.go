@@ -33,11 +33,43 @@ func (r *Runtime) Strays(ctx context.Context, gateway string) ([]runtime.Stray, 
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("cannot look for strays: %w", err)
 	}
-	rec, recordErr := r.record.read()
+	rec, err := r.record.read()
 	var refused *runtime.RecordError
-	if recordErr != nil && !errors.Is(recordErr, runtime.ErrNoInstance) && !errors.As(recordErr, &refused) {
-		return nil, recordErr
+	if err != nil && !errors.Is(err, runtime.ErrNoInstance) && !errors.As(err, &refused) {
+		return nil, err
 	}
+	strays, err := r.strays(gateway, rec, err != nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for strays: %w", err)
+	}
+	return strays, nil
+}
+
+// EndStrays ends all that runs in the gateway's name while no instance is
+// recorded, and returns what that was. Start does it as well, if it is left to do.
+// While an instance is recorded it returns ErrRecorded.
+func (r *Runtime) EndStrays(ctx context.Context, gateway string) ([]runtime.Stray, error) {
+	recorded, err := r.record.exists()
+	if err == nil && recorded {
+		err = fmt.Errorf("%w in %s", ErrRecorded, r.record.path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot end strays: %w", err)
+	}
+	// The look through all processes is made once: see sweep.
+	strays, err := r.strays(gateway, runtime.Record{}, !r.swept)
+	if err == nil {
+		err = r.clearBases(ctx, gateway)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot end strays: %w", err)
+	}
+	return strays, nil
+}
+
+// strays lists what is in the gateway's cgroups, less those of rec, and with
+// writers what writes to its log.
+func (r *Runtime) strays(gateway string, rec runtime.Record, writers bool) ([]runtime.Stray, error) {
 	var strays []runtime.Stray
 	add := func(p process, where string) {
 		same := func(s runtime.Stray) bool { return s.PID == p.PID && s.StartTime == p.StartTime }
@@ -47,24 +79,24 @@ func (r *Runtime) Strays(ctx context.Context, gateway string) ([]runtime.Stray, 
 	}
 	for _, base := range r.bases(gateway) {
 		err := base.forEach(func(dir string) error {
-			if recordErr == nil && isRecorded(rec, dir) {
+			if isRecorded(rec, dir) {
 				return nil
 			}
-			own, listErr := cgroup{path: dir}.ownProcesses()
+			own, err := cgroup{path: dir}.ownProcesses()
 			for _, p := range own {
 				add(p, dir)
 			}
-			return listErr
+			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("cannot look for strays: %w", err)
+			return nil, err
 		}
 	}
-	if recordErr == nil {
+	if !writers {
 		return strays, nil
 	}
-	writers, err := r.writers()()
-	for _, p := range writers {
+	found, err := r.writers()()
+	for _, p := range found {
 		add(p, LogPath(r.opts.Dir))
 	}
 	return strays, err

@@ -53,6 +53,9 @@ func TestStrays(t *testing.T) {
 					t.Errorf("stray %+v", s)
 				}
 			}
+			if _, err := again.EndStrays(t.Context(), "contract"); !errors.Is(err, ErrRecorded) {
+				t.Errorf("ending strays beside a recorded instance: %v", err)
+			}
 			mustKill(t, mustFind(t, again))
 			runtimetest.Ask(t, stray.Addr()) // it lives
 			spec = roleSpec(freePort(t), "app", "serve")
@@ -110,9 +113,10 @@ func TestSweep(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := testRuntime(t, dir, parent)
-			spec := roleSpec(freePort(t), "app", "serve")
-			spec.Generation = 2
-			mustStart(t, r, spec)
+			ended, err := r.EndStrays(t.Context(), "contract")
+			if err != nil || len(ended) != 2 {
+				t.Errorf("ended %+v, %v", ended, err)
+			}
 			awaitDone(t, left)
 			if stat, err := readStat(orphan); err == nil && !stat.ended() {
 				t.Errorf("the orphan is in state %c", stat.state)
