@@ -12,8 +12,10 @@
 //     between closes the control socket, and the launcher ends without having
 //     run anything.
 //   - There is one instance at a time (I1). Start refuses while a record
-//     exists, ends what an unrecorded predecessor left in the gateway's cgroup,
-//     and refuses a port that somebody listens on.
+//     exists, ends what an unrecorded predecessor left in the gateway's cgroup or
+//     that writes to the gateway's log, and refuses a port that somebody listens
+//     on. In a data folder that was moved while its instance runs, Find returns an
+//     error, so that nothing is started.
 //   - A process is never taken for another. A record names pid, start time and
 //     boot; Find pins the process by a pidfd before it compares the start time,
 //     and every signal is sent through a pidfd.
