@@ -5,7 +5,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
+	"strconv"
 	"testing"
+	"time"
 
 	"creel/internal/runtime"
 	"creel/internal/runtime/runtimetest"
@@ -49,6 +52,64 @@ func TestCreelDiesWhileStarting(t *testing.T) {
 				mustKill(t, next)
 				requireNoCgroup(t, parent, dir)
 			})
+		}
+	}
+}
+
+// TestCreelDiesAnyTime kills creels at any moment of a start, from outside. Where
+// no record is left the command has not run, and nothing is left that will run it.
+func TestCreelDiesAnyTime(t *testing.T) {
+	const rounds = 12
+	for _, parent := range parents(t) {
+		t.Run(parent.Mode, func(t *testing.T) {
+			unrecorded := 0
+			for round := range rounds {
+				dir := t.TempDir()
+				trace := filepath.Join(dir, "trace")
+				creel := roleCommand(t, "creel", dir, parent.Path, strconv.Itoa(freePort(t)), "none", "touch", trace)
+				creel.Env = append(creel.Env, "GORACE=atexit_sleep_ms=0")
+				if err := creel.Start(); err != nil {
+					t.Fatal(err)
+				}
+				// Its log is opened right before the fork; the kills are spread
+				// over what follows.
+				awaitFile(t, LogPath(filepath.Join(dir, "gateways", "contract")))
+				for range round * 20 {
+					goruntime.Gosched()
+				}
+				_ = creel.Process.Kill() // it may have come to its end by itself
+				_ = creel.Wait()
+
+				r := testRuntime(t, dir, parent)
+				i, err := r.Find(t.Context())
+				if errors.Is(err, runtime.ErrNoInstance) {
+					unrecorded++
+					awaitNone(t, trace)
+					if _, err := os.Stat(trace); err == nil {
+						t.Fatal("the command has run, and there is no record of it")
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				awaitDone(t, i)
+				mustKill(t, i)
+			}
+			t.Logf("%d of %d creels died before they had a record", unrecorded, rounds)
+		})
+	}
+}
+
+// awaitFile waits, without a pause, until there is a file.
+func awaitFile(t *testing.T, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(testTimeout); ; {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("there is no file %s", path)
 		}
 	}
 }

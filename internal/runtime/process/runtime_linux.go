@@ -25,6 +25,7 @@ type Runtime struct {
 	record  recordFile
 	bootID  string
 	rotator *rotator
+	tiny    string // path of the tiny launcher; empty: there is none
 
 	swept bool // nothing that writes to the log is left from before this Runtime
 
@@ -70,8 +71,12 @@ func New(o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	tiny, err := tinyProgram()
+	if err != nil {
+		o.Logger.Info("gateways are started by creel's whole program, which takes longer", "reason", err)
+	}
 	return &Runtime{
-		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot,
+		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny,
 		record:    recordFile{path: filepath.Join(o.Dir, RecordName), host: host, dataDir: o.DataDir},
 		rotator:   newRotator(LogPath(o.Dir), o.LogMaxBytes, o.LogKeep, o.Logger),
 		instances: make(map[*instance]bool),
