@@ -30,7 +30,7 @@ type fakeRuntime struct {
 	hooks
 	strays   []runtime.Stray // run beside the recorded instance
 	aside    bool            // SetAside was called
-	asideErr error // what SetAside returns
+	asideErr error           // what SetAside returns
 }
 
 // hooks are what a test wants to be otherwise. They are changed by change once

@@ -17,7 +17,9 @@ import (
 
 	"github.com/coder/websocket"
 
+	"creel/internal/api"
 	"creel/test/crashgw"
+	"creel/test/harness"
 )
 
 // conversation is a WebSocket on which messages are echoed until ctx ends.
@@ -28,9 +30,9 @@ type conversation struct {
 
 func (c *creel) converse(ctx context.Context, n int) *conversation {
 	v := &conversation{ended: make(chan error, 1)}
-	conn, resp, err := websocket.Dial(ctx, "ws://"+c.addr+"/ws", nil)
+	conn, resp, err := websocket.Dial(ctx, "ws://"+c.Addr+"/ws", nil)
 	if err != nil {
-		c.t.Fatalf("WebSocket %d: %v (%+v)", n, err, resp)
+		c.T.Fatalf("WebSocket %d: %v (%+v)", n, err, resp)
 	}
 	go func() {
 		defer conn.CloseNow()
@@ -54,7 +56,7 @@ func (c *creel) converse(ctx context.Context, n int) *conversation {
 				return
 			}
 			v.echoes.Add(1)
-			pause(c.t, 2*time.Millisecond)
+			harness.Pause(c.T, 2*time.Millisecond)
 		}
 	}()
 	return v
@@ -63,13 +65,13 @@ func (c *creel) converse(ctx context.Context, n int) *conversation {
 // listener reads an event stream until it ends, and gives how it ended.
 func (c *creel) listenTo(ctx context.Context, events *atomic.Int64) <-chan error {
 	ended := make(chan error, 1)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url("/sse?n=1000000&every=5ms"), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL("/sse?n=1000000&every=5ms"), nil)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	go func() {
 		defer resp.Body.Close()
@@ -97,7 +99,7 @@ func (c *creel) listenTo(ctx context.Context, events *atomic.Int64) <-chan error
 func TestStreamsOutliveUpgrades(t *testing.T) {
 	const upgrades, each = 5, 6
 	c := start(t, crashgw.Options{})
-	first := c.waitFor("ready", ready)
+	first := c.WaitFor("ready", ready)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var sockets []*conversation
@@ -112,19 +114,19 @@ func TestStreamsOutliveUpgrades(t *testing.T) {
 	}
 	add()
 	for range upgrades {
-		c.post("upgrade")
+		c.Post("upgrade")
 		last := creels[len(creels)-1]
-		st := c.waitFor("the successor", func(st statusT) bool { return st.OK && st.Creel.PID != last })
+		st := c.WaitFor("the successor", func(st api.Status) bool { return st.OK && st.Creel.PID != last })
 		creels = append(creels, st.Creel.PID)
 		add()
 		for n, s := range sockets { // all of them still talk
 			seen := s.echoes.Load()
-			poll(t, fmt.Sprintf("WebSocket %d to go on", n), func() bool { return s.echoes.Load() > seen+3 || len(s.ended) > 0 }, c.output.String)
+			harness.Poll(t, fmt.Sprintf("WebSocket %d to go on", n), func() bool { return s.echoes.Load() > seen+3 || len(s.ended) > 0 }, c.Output.String)
 		}
 		before := events.Load()
-		poll(t, "the streams to go on", func() bool { return events.Load() > before+3*int64(len(streams)) }, c.output.String)
+		harness.Poll(t, "the streams to go on", func() bool { return events.Load() > before+3*int64(len(streams)) }, c.Output.String)
 	}
-	if st := c.waitFor("ready", ready); st.PID != first.PID {
+	if st := c.WaitFor("ready", ready); st.PID != first.PID {
 		t.Errorf("the gateway was pid %d and is pid %d", first.PID, st.PID)
 	}
 	stop()
@@ -139,9 +141,9 @@ func TestStreamsOutliveUpgrades(t *testing.T) {
 		}
 	}
 	for _, pid := range creels[:len(creels)-1] {
-		c.awaitEnd(pid) // each ends with its last connection, not at the deadline
+		c.AwaitEnd(pid) // each ends with its last connection, not at the deadline
 	}
-	c.endSuccessor(c.waitFor("ready", ready))
+	c.endSuccessor(c.WaitFor("ready", ready))
 }
 
 // TestDrainDeadline: at the end of upgrade.drain WebSockets are told to
@@ -149,7 +151,7 @@ func TestStreamsOutliveUpgrades(t *testing.T) {
 // not even one whose answer's end is the connection's.
 func TestDrainDeadline(t *testing.T) {
 	c := start(t, crashgw.Options{})
-	first := c.waitFor("ready", ready)
+	first := c.WaitFor("ready", ready)
 	c.configure("gateway:\n", "upgrade: {drain: 500ms}\ngateway:\n")
 	c.reload()
 	ctx, stop := context.WithCancel(t.Context())
@@ -161,7 +163,7 @@ func TestDrainDeadline(t *testing.T) {
 		sockets = append(sockets, c.converse(ctx, n))
 		streams = append(streams, c.listenTo(ctx, &events))
 	}
-	old, err := net.Dial("tcp", c.addr)
+	old, err := net.Dial("tcp", c.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +176,9 @@ func TestDrainDeadline(t *testing.T) {
 		_, err := io.Copy(io.Discard, old)
 		oldEnd <- err
 	}()
-	poll(t, "the streams", func() bool { return events.Load() > 20 }, c.output.String)
-	c.post("upgrade")
-	st := c.waitFor("the successor", func(st statusT) bool { return st.OK && st.Creel.PID != first.Creel.PID })
+	harness.Poll(t, "the streams", func() bool { return events.Load() > 20 }, c.Output.String)
+	c.Post("upgrade")
+	st := c.WaitFor("the successor", func(st api.Status) bool { return st.OK && st.Creel.PID != first.Creel.PID })
 	var under sync.WaitGroup
 	for n := range sockets {
 		under.Go(func() {
@@ -194,7 +196,7 @@ func TestDrainDeadline(t *testing.T) {
 	if err := <-oldEnd; !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("an answer without a length ended with %v, want a reset", err)
 	}
-	c.awaitEnd(first.Creel.PID)
+	c.AwaitEnd(first.Creel.PID)
 	if st.PID != first.PID {
 		t.Errorf("the gateway was pid %d and is pid %d", first.PID, st.PID)
 	}
