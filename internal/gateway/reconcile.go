@@ -32,8 +32,7 @@ func (s *Supervisor) reconcile() {
 		s.log.Warn("starting as configured", "error", s.intentTrouble)
 		s.opts.Journal.Record(event.Event{Kind: event.RecordRefused, Gateway: s.opts.Name, Message: s.intentTrouble.Error()})
 	}
-	kept := s.intent.get()
-	s.machine.Generation, s.machine.Begun, s.machine.Asked = kept.Generation, kept.Generation, kept.Stopped
+	s.recall() // a Stop may have come since New
 	if u := s.machine.unavailable(); u != nil {
 		s.broker.refuse(u) // it will stay stopped, whatever is found
 	}
@@ -53,6 +52,12 @@ func (s *Supervisor) reconcile() {
 		s.take(message{Event: Event{Kind: AskStart}})
 	}
 	s.tell()
+}
+
+// recall tells the machine what the intent keeps.
+func (s *Supervisor) recall() {
+	kept := s.intent.get()
+	s.machine.Generation, s.machine.Begun, s.machine.Asked = kept.Generation, kept.Generation, kept.Stopped
 }
 
 // found takes over an instance, or clears away what is left of it.

@@ -141,6 +141,7 @@ func New(o Options) *Supervisor {
 	}
 	s.live.Store(o.settings())
 	s.intent, s.intentTrouble = openIntent(o.IntentPath)
+	s.recall() // before the first look too the status says what was asked for
 	s.broker = &broker{
 		limit:  o.HoldRequests,
 		report: func(g uint64) { s.post(message{Event: Event{Kind: Reported, Generation: g}}) },
