@@ -54,6 +54,9 @@ func (a *API) fullStatus() Status {
 	if err := a.opts.Journal.Health(); err != nil {
 		full.Trouble = append(full.Trouble, "the journal: "+err.Error())
 	}
+	for _, p := range st.Strays {
+		full.Trouble = append(full.Trouble, fmt.Sprintf("pid %d runs in the gateway's name beside the recorded instance: %s (%s)", p.PID, p.Command, p.Where))
+	}
 	return full
 }
 

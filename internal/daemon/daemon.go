@@ -74,6 +74,8 @@ const (
 	// shutdownTime bounds the end of what is left when the gateway has stopped:
 	// answers on their way to slow clients.
 	shutdownTime = 5 * time.Second
+	// cutTime bounds the end of requests that are cut after that.
+	cutTime = 2 * time.Second
 	// tailLines is how many of the gateway's last lines go with a crash.
 	tailLines = 20
 )
@@ -97,6 +99,7 @@ type daemon struct {
 	journal     journal                // the present engine's
 	proxy       *proxy.Proxy
 	public      *http.Server
+	cutRequests context.CancelCauseFunc // ends what is under way for clients
 	census      census
 	leaving     atomic.Bool // a successor is in charge: connections are to come to an end
 	upgrades    chan upgradeRequest
@@ -181,6 +184,7 @@ func (d *daemon) assemble() (err error) {
 	}
 	d.public = proxy.Server(d.cfg().Proxy, d.front(), d.log)
 	d.public.ConnState = d.census.connState
+	d.public.BaseContext = d.baseContext()
 	d.public.TLSConfig = d.certificate.config()
 	return nil
 }

@@ -126,13 +126,34 @@ func (d *daemon) shutdown() error {
 // goingAway is the close code of WebSockets whose server ends (RFC 6455 §7.4.1).
 const goingAway = 1001
 
-// closeFront ends what is served to clients.
+// baseContext is what requests of clients are under; cutRequests ends it.
+func (d *daemon) baseContext() func(net.Listener) context.Context {
+	ctx, cut := context.WithCancelCause(context.Background())
+	d.cutRequests = cut
+	return func(net.Listener) context.Context { return ctx }
+}
+
+var errCut = errors.New("creel has no more time for this request")
+
+// closeFront ends what is served to clients: WebSockets with a close frame, what
+// ends soon in good order, and the rest in a way that no client can take for the
+// end of a whole answer.
 func (d *daemon) closeFront(code int, reason string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
-	err := d.proxy.CloseTunnels(ctx, code, reason)
-	if d.public.Shutdown(ctx) != nil {
-		err = errors.Join(err, d.public.Close()) // clients that do not take their answers
+	tunnels := make(chan error, 1)
+	go func() { tunnels <- d.proxy.CloseTunnels(ctx, code, reason) }()
+	late := d.public.Shutdown(ctx)
+	err := <-tunnels
+	if late != nil {
+		// Closing connections under their requests would end an answer without
+		// a length like a whole one; the requests themselves reset them.
+		d.cutRequests(errCut)
+		ctx, cancel := context.WithTimeout(context.Background(), cutTime)
+		defer cancel()
+		if d.public.Shutdown(ctx) != nil {
+			err = errors.Join(err, d.public.Close()) // clients that do not take their answers
+		}
 	}
 	d.proxy.Close()
 	return err

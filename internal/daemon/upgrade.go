@@ -153,6 +153,7 @@ func (e *engine) drop() {
 // are told to reconnect, and what is still under way is cut.
 func (d *daemon) drain() error {
 	d.leaving.Store(true)
+	d.proxy.Leave()
 	d.leases.set(&remote{d.cfg().DataDir}, nil, d.successorPages())
 	err := d.listener.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)

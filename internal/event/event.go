@@ -27,6 +27,9 @@ const (
 	Upgraded       Kind = "upgraded"       // another creel has taken over
 	UpgradeFailed  Kind = "upgrade_failed" // it could not; this one carries on
 	ConfigChanged  Kind = "config_changed"
+	Frozen         Kind = "frozen"          // it is held still, for a snapshot
+	Thawed         Kind = "thawed"          // it goes on
+	Stray          Kind = "stray"           // processes run in its name beside the recorded instance
 	RecordRefused  Kind = "record_refused"  // an instance record could not be trusted
 	JournalTrouble Kind = "journal_trouble" // events were lost, or a damaged file was set aside
 )

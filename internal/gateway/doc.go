@@ -42,6 +42,16 @@
 //   - The death or the upgrade of creel does not end the gateway (I6). Leave lets
 //     it run; the next Supervisor takes it over, clears away what has died
 //     meanwhile, and has the numbers go on (reconcile.go).
+//   - Of two candidates the recorded one is kept (stray.go). What runs in the
+//     gateway's name beside it, as after an older copy of the data folder was put
+//     in place, is told in the journal and in the status, and left alone for as
+//     long as the recorded one is of use: creel does not guess which of them holds
+//     the state that matters. Once the recorded one is gone, by whatever way, the
+//     strays are ended before anything relies on nothing running: before the state
+//     is put in place, and before the next launch. So there are never more than
+//     the two that were found, and never two of which creel has started one (I1).
+//     A launch whose strays cannot be ended fails.
+//   - What an earlier creel has frozen is thawed as soon as it is found.
 //   - A person's stop lasts: over a restart of creel, and even if creel died in
 //     the midst of it. An instance that is found running though it was to stop is
 //     ended, not adopted: the person may have begun to rely on its being stopped,

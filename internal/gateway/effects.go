@@ -123,6 +123,9 @@ func (s *Supervisor) prepare(ctx context.Context, generation uint64, last End) (
 	if err != nil || inst != nil {
 		return inst, err
 	}
+	if err := s.endStrays(ctx, generation); err != nil {
+		return nil, err
+	}
 	// Before anything runs the number is on disk: no later creel uses it again.
 	// Whether the gateway is to stay stopped is not this task's to say: a Stop
 	// may have come since the launch began.

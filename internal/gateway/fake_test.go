@@ -28,8 +28,9 @@ type fakeRuntime struct {
 	started  []uint64
 	times    []time.Time // of all starts, those that failed too
 	hooks
-	aside    bool  // SetAside was called
-	asideErr error // what SetAside returns
+	strays   []runtime.Stray // run beside the recorded instance
+	aside    bool            // SetAside was called
+	asideErr error           // what SetAside returns
 }
 
 // hooks are what a test wants to be otherwise. They are changed by change once
@@ -52,7 +53,10 @@ func (r *fakeRuntime) present() hooks {
 	return r.hooks
 }
 
-var _ asider = (*fakeRuntime)(nil)
+var (
+	_ asider  = (*fakeRuntime)(nil)
+	_ strayer = (*fakeRuntime)(nil)
+)
 
 func (r *fakeRuntime) alone() func() {
 	if r.busy.Swap(true) {
@@ -78,6 +82,9 @@ func (r *fakeRuntime) Start(ctx context.Context, spec runtime.Spec) (runtime.Ins
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.strays) > 0 {
+		r.t.Errorf("I1: instance %d is started while %v run", spec.Generation, r.strays)
+	}
 	if r.recorded != nil {
 		r.t.Errorf("I1: instance %d is started while %d is there", spec.Generation, r.recorded.record.Generation)
 	}
@@ -108,6 +115,24 @@ func (r *fakeRuntime) SetAside(context.Context) (string, error) {
 	}
 	r.onFind = nil
 	return "/data/record.json.aside", nil
+}
+
+func (r *fakeRuntime) Strays(context.Context, string) ([]runtime.Stray, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.strays), nil
+}
+
+func (r *fakeRuntime) EndStrays(context.Context, string) ([]runtime.Stray, error) {
+	defer r.alone()()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.recorded != nil {
+		return nil, errors.New("an instance is recorded")
+	}
+	ended := r.strays
+	r.strays = nil
+	return ended, nil
 }
 
 // now is the instance that is there; nil: none.

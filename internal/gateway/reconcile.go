@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"creel/internal/event"
@@ -19,8 +20,10 @@ type asider interface {
 }
 
 // reconcile finds out what an earlier creel has left: an instance that runs is
-// taken over, or ended if a person's stop was under way; one that has ended is
-// cleared away; a record that cannot be trusted is put aside and said so.
+// taken over, or ended if a person's stop was under way; one that does not answer
+// is replaced; one that is frozen is thawed first; one that has ended is cleared
+// away; a record that cannot be trusted is put aside and said so; what runs in the
+// gateway's name beside the recorded instance is told, and left alone (stray.go).
 //
 // Requests may wait already. They must not start anything before it is known
 // whether something runs (I1), so the gate stays shut until the end of it.
@@ -29,8 +32,7 @@ func (s *Supervisor) reconcile() {
 		s.log.Warn("starting as configured", "error", s.intentTrouble)
 		s.opts.Journal.Record(event.Event{Kind: event.RecordRefused, Gateway: s.opts.Name, Message: s.intentTrouble.Error()})
 	}
-	kept := s.intent.get()
-	s.machine.Generation, s.machine.Begun, s.machine.Asked = kept.Generation, kept.Generation, kept.Stopped
+	s.recall() // a Stop may have come since New
 	if u := s.machine.unavailable(); u != nil {
 		s.broker.refuse(u) // it will stay stopped, whatever is found
 	}
@@ -40,13 +42,22 @@ func (s *Supervisor) reconcile() {
 	case err != nil:
 		// No launch goes ahead before a look has succeeded, see start.
 		s.log.Error("cannot tell yet whether the gateway runs", "gateway", s.opts.Name, "error", err)
-	case inst != nil:
-		s.found(inst)
+	default:
+		s.lookForStrays(inst)
+		if inst != nil {
+			s.found(inst)
+		}
 	}
 	if !s.live.Load().OnDemand && !s.machine.Asked {
 		s.take(message{Event: Event{Kind: AskStart}})
 	}
 	s.tell()
+}
+
+// recall tells the machine what the intent keeps.
+func (s *Supervisor) recall() {
+	kept := s.intent.get()
+	s.machine.Generation, s.machine.Begun, s.machine.Asked = kept.Generation, kept.Generation, kept.Stopped
 }
 
 // found takes over an instance, or clears away what is left of it.
@@ -58,6 +69,26 @@ func (s *Supervisor) found(inst runtime.Instance) {
 		end = s.unwatchedEnd(generation, inst.Exit())
 	}
 	s.take(message{Event: Event{Kind: kind, Generation: generation, End: end}, inst: inst})
+}
+
+// thawFound lets an instance go on that an earlier creel has frozen and did not
+// live to thaw: nobody else does. One that cannot be thawed stays silent, and is
+// replaced for that.
+func (s *Supervisor) thawFound(inst runtime.Instance) {
+	frozen, err := inst.Frozen()
+	if err == nil && !frozen {
+		return
+	}
+	if err == nil {
+		err = inst.Thaw()
+	}
+	e := event.Event{Kind: event.Thawed, Generation: inst.Record().Generation, Message: "it was found frozen, by a snapshot that was cut short, and goes on"}
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+		e.Message = "it may be frozen, by a snapshot that was cut short, and cannot be thawed: " + err.Error()
+	}
+	s.record(level, e)
 }
 
 // unwatchedEnd is the end of an instance that died while no creel was watching.
@@ -91,6 +122,7 @@ func (s *Supervisor) find(ctx context.Context) (runtime.Instance, error) {
 	case err == nil:
 		s.files.give(inst)
 		s.certain.Store(true)
+		s.thawFound(inst)
 		return inst, nil
 	case errors.Is(err, runtime.ErrNoInstance):
 		s.certain.Store(true)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"creel/internal/runtime"
 )
 
 // Status is what is known of a gateway at one moment.
@@ -24,6 +26,8 @@ type Status struct {
 	NextStart  time.Time `json:"next_start,omitzero"`
 	LastEnd    *End      `json:"last_end,omitempty"`
 	StopAsked  bool      `json:"stop_asked,omitempty"`
+	// Strays run in the gateway's name beside the instance that is recorded.
+	Strays []runtime.Stray `json:"strays,omitempty"`
 	// UsualStart is how long the last start took; 0: not known yet.
 	UsualStart time.Duration `json:"usual_start_ns,omitempty"`
 }
@@ -32,7 +36,14 @@ type Status struct {
 func (st Status) Ready() bool { return st.State == Ready }
 
 // Status gives the present status.
-func (s *Supervisor) Status() Status { return *s.status.Load() }
+func (s *Supervisor) Status() Status {
+	st := *s.status.Load()
+	if s.strayed.Load() { // they may be gone by now
+		st.Strays = s.strays(context.Background())
+		s.strayed.Store(len(st.Strays) > 0)
+	}
+	return st
+}
 
 // Held is how many requests wait.
 func (s *Supervisor) Held() int { return s.broker.held() }

@@ -82,6 +82,7 @@ type Supervisor struct {
 	watch  watchers
 
 	looked  chan struct{} // closed when the first look is over
+	strayed atomic.Bool   // something ran in the gateway's name beside the recorded instance
 	certain atomic.Bool   // a look has succeeded: an instance that is not known of does not run
 	files   *files
 	wanted  chan struct{} // capacity 1: a request waits for a stopped gateway
@@ -140,6 +141,7 @@ func New(o Options) *Supervisor {
 	}
 	s.live.Store(o.settings())
 	s.intent, s.intentTrouble = openIntent(o.IntentPath)
+	s.recall() // before the first look too the status says what was asked for
 	s.broker = &broker{
 		limit:  o.HoldRequests,
 		report: func(g uint64) { s.post(message{Event: Event{Kind: Reported, Generation: g}}) },

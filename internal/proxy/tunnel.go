@@ -47,8 +47,12 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 		x.problem(problemLeaving, "no more connections are upgraded", func(d *problem.Document) { d.RetryAfter = 2 * time.Second })
 		return nil
 	}
+	// The tunnel counts before the server ceases to count the connection: at no
+	// moment there is none of the two.
+	x.proxy.opts.Recorder.WebSockets(1)
 	client, clientBuf, err := x.ctl.Hijack()
 	if err != nil {
+		x.proxy.opts.Recorder.WebSockets(-1)
 		ex.End(false)
 		x.problem(problemUpgrade, "this connection cannot be upgraded: "+err.Error(), nil)
 		return nil
@@ -56,6 +60,7 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 	server, serverBuf, ok := ex.Hijack()
 	if !ok { // the client left in this moment
 		_ = client.Close()
+		x.proxy.opts.Recorder.WebSockets(-1)
 		ex.End(false)
 		x.proxy.opts.Recorder.Request(Canceled)
 		return nil
@@ -126,6 +131,7 @@ func (t *tunnel) run(head, fromClient, fromGateway []byte) {
 	t.gateway.heard.Store(now)
 	if !t.owner.add(t) {
 		t.shut()
+		t.owner.recorder.WebSockets(-1)
 		return
 	}
 	if err := t.client.relay(head, false); err != nil {
@@ -194,6 +200,9 @@ func (t *tunnel) endOf(s *side) {
 
 // gatewayEnd finds out why the gateway's side ended without a close frame.
 func (t *tunnel) gatewayEnd() (code uint16, reason string) {
+	if t.owner.leaving.Load() {
+		return closeServiceRestart, "the gateway is gone, and creel was replaced; reconnect"
+	}
 	wait := time.NewTimer(t.window)
 	defer wait.Stop()
 	select {

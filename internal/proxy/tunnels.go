@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // tunnels are all that are open.
 type tunnels struct {
 	recorder Recorder
+	leaving  atomic.Bool // see Proxy.Leave
 	mu       sync.Mutex
 	open     map[*tunnel]struct{}
 	closed   bool
@@ -33,7 +35,6 @@ func (ts *tunnels) add(t *tunnel) bool {
 		return false
 	}
 	ts.open[t] = struct{}{}
-	ts.recorder.WebSockets(1)
 	return true
 }
 

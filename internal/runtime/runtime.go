@@ -97,6 +97,17 @@ func (e *EndedError) Error() string {
 	return fmt.Sprintf("gateway %s, generation %d, has ended", e.Gateway, e.Generation)
 }
 
+// Stray is a process that runs in the gateway's name, but not as part of the
+// instance that is recorded: what a start that was cut short has left, or an
+// instance of which the record was lost, say since an older copy of the data
+// folder was put in its place.
+type Stray struct {
+	PID       int    `json:"pid"`
+	StartTime uint64 `json:"-"` // as in Record
+	Command   string `json:"command"`
+	Where     string `json:"where"` // by what it is known, such as its cgroup
+}
+
 // Spec is what to run.
 type Spec struct {
 	Gateway    string   // name of the gateway, [a-z0-9-]{1,40}

@@ -34,6 +34,7 @@ func init() { // not a plain initialiser: serveLedger and others lead back here
 		"/log":          {(*call).serveLog, whole},
 		"/item":         {(*call).serveItem, whole},
 		"/ledger":       {(*call).serveLedger, whole},
+		"/state":        {(*call).serveState, whole},
 		"/hang":         {(*call).serveHang, fixed},
 		"/hang-all":     {(*call).serveHangAll, fixed},
 		"/refuse":       {(*call).serveRefuse, fixed},

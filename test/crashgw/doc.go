@@ -61,6 +61,10 @@
 //	                            FILE holds a number K: only the first K processes do so.
 //	                            Each takes one off the number. Implies the switch above
 //	--ledger FILE               record what /item executes
+//	--state DIR                 change the databases and files in DIR all the time, so that a
+//	                            copy that is not of one instant shows (package state, which
+//	                            the program has to import). Ready with the first transaction
+//	--state-every D             pause after each of these transactions
 //
 // Requests for /healthz and /readyz are never counted by --die-after-requests
 // and never trigger --first-request-kills. Exits: 0 in good order, 2 for wrong
@@ -113,6 +117,7 @@
 //	                  or PATCH with a known Idempotency-Key is answered with
 //	                  "duplicate":true and recorded as a repeat
 //	/ledger           the ledger as it is
+//	/state            {"done":N}, the number of the last transaction that is complete (--state)
 //	/hang?for=D       takes the request and never answers (or after D)
 //	/hang-all?for=D   answers 202, then the whole process answers nothing (for D, or for
 //	                  ever), while connections are still accepted

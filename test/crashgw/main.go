@@ -89,6 +89,9 @@ func (s *server) live(started time.Time) error {
 	if s.opts.BootDelay == 0 {
 		bootLeft = 0
 	}
+	if s.state != nil {
+		go s.changeState()
+	}
 	if !s.opts.ListenEarly {
 		wait(bootLeft)
 		bootLeft = 0

@@ -54,6 +54,9 @@ type Options struct {
 	FirstRequestKillsTimes string // path of a file that holds a number
 	Ledger                 string // path; empty: /item is refused
 
+	State      string        // path of a folder; empty: none
+	StateEvery time.Duration // pause between two transactions; 0: none
+
 	// asOrphan is set in the child that OrphanServe and OrphanHold start.
 	asOrphan Orphan
 }
@@ -76,6 +79,8 @@ func (o *Options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.FirstRequestKillsTimes, "first-request-kills-times-file", o.FirstRequestKillsTimes,
 		"file that says how many processes do so")
 	fs.StringVar(&o.Ledger, "ledger", o.Ledger, "file that records what was executed")
+	fs.StringVar(&o.State, "state", o.State, "folder of a state that changes all the time")
+	fs.DurationVar(&o.StateEvery, "state-every", o.StateEvery, "pause between two changes of the state")
 	fs.Var((*orphanValue)(&o.asOrphan), asOrphanFlag, "internal: this process is the orphan")
 }
 
@@ -133,6 +138,7 @@ func (o Options) validate() error {
 	var errs []error
 	for name, d := range map[string]time.Duration{
 		"boot-delay": o.BootDelay, "exit-after": o.ExitAfter, "slow-term": o.SlowTerm, "orphan-for": o.OrphanFor,
+		"state-every": o.StateEvery,
 	} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("cannot use --%s %v: it must not be negative", name, d))
@@ -145,6 +151,9 @@ func (o Options) validate() error {
 	}
 	if o.Port < 0 || o.Port > 65535 {
 		errs = append(errs, fmt.Errorf("cannot use --port %d: ports are 1 to 65535", o.Port))
+	}
+	if o.StateEvery > 0 && o.State == "" {
+		errs = append(errs, errors.New("cannot use --state-every without --state"))
 	}
 	if o.IgnoreSIGTERM && o.SlowTerm > 0 {
 		errs = append(errs, errors.New("cannot use --slow-term together with --ignore-sigterm: choose one"))

@@ -19,6 +19,7 @@ type server struct {
 	generation string // $CREEL_GENERATION
 	log        *log.Logger
 	ledger     *ledger // nil: none
+	state      State   // nil: none
 	port       *port
 	conns      *connTable
 	http       *http.Server
@@ -50,6 +51,16 @@ func newServer(opts Options, logger *log.Logger) (*server, error) {
 			return nil, err
 		}
 		s.ledger = l
+	}
+	if opts.State != "" && opts.asOrphan == OrphanNone {
+		if openState == nil {
+			return nil, errors.New("cannot use --state: this program does not import creel/test/crashgw/state")
+		}
+		st, err := openState(opts.State)
+		if err != nil {
+			return nil, err
+		}
+		s.state = st
 	}
 	if opts.FirstRequestKills || opts.FirstRequestKillsTimes != "" {
 		k, err := newFirstKill(opts.FirstRequestKillsTimes)

@@ -186,20 +186,9 @@ func (c cgroup) waitEmpty(ctx context.Context) error {
 func (c cgroup) pids() ([]int, error) {
 	var pids []int
 	err := c.forEach(func(dir string) error {
-		data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		if err != nil {
-			return err
-		}
-		for word := range strings.FieldsSeq(string(data)) {
-			pid, err := strconv.Atoi(word)
-			if err != nil {
-				return fmt.Errorf("cannot understand %q in cgroup.procs", word)
-			}
-			if pid > 1 { // 0: a process of another pid namespace
-				pids = append(pids, pid)
-			}
-		}
-		return nil
+		own, err := cgroup{path: dir}.ownPIDs()
+		pids = append(pids, own...)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the processes of cgroup %s: %w", c.path, err)
@@ -207,9 +196,31 @@ func (c cgroup) pids() ([]int, error) {
 	return pids, nil
 }
 
-// processes are pids, beyond doubt.
-func (c cgroup) processes() ([]process, error) {
-	pids, err := c.pids()
+// ownPIDs lists the processes in the cgroup itself.
+func (c cgroup) ownPIDs() ([]int, error) {
+	data, err := os.ReadFile(filepath.Join(c.path, "cgroup.procs"))
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for word := range strings.FieldsSeq(string(data)) {
+		pid, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, fmt.Errorf("cannot understand %q in cgroup.procs", word)
+		}
+		if pid > 1 { // 0: a process of another pid namespace
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// processes are pids, beyond doubt; ownProcesses are ownPIDs.
+func (c cgroup) processes() ([]process, error)    { return identified(c.pids) }
+func (c cgroup) ownProcesses() ([]process, error) { return identified(c.ownPIDs) }
+
+func identified(list func() ([]int, error)) ([]process, error) {
+	pids, err := list()
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +236,7 @@ func (c cgroup) processes() ([]process, error) {
 		all = append(all, process{pid, stat.startTime})
 	}
 	// A stranger that got a pid before its start time was read is not listed.
-	still, err := c.pids()
+	still, err := list()
 	return slices.DeleteFunc(all, func(p process) bool { return !slices.Contains(still, p.PID) }), err
 }
 

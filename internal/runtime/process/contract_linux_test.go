@@ -67,6 +67,7 @@ func openRuntime(t *testing.T, dir string, parent Support) *Runtime {
 	if err != nil {
 		t.Fatal(err)
 	}
+	chooseLauncher(r)
 	return r
 }
 

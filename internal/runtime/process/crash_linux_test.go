@@ -5,7 +5,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
+	"strconv"
 	"testing"
+	"time"
 
 	"creel/internal/runtime"
 	"creel/internal/runtime/runtimetest"
@@ -53,6 +56,64 @@ func TestCreelDiesWhileStarting(t *testing.T) {
 	}
 }
 
+// TestCreelDiesAnyTime kills creels at any moment of a start, from outside. Where
+// no record is left the command has not run, and nothing is left that will run it.
+func TestCreelDiesAnyTime(t *testing.T) {
+	const rounds = 12
+	for _, parent := range parents(t) {
+		t.Run(parent.Mode, func(t *testing.T) {
+			unrecorded := 0
+			for round := range rounds {
+				dir := t.TempDir()
+				trace := filepath.Join(dir, "trace")
+				creel := roleCommand(t, "creel", dir, parent.Path, strconv.Itoa(freePort(t)), "none", "touch", trace)
+				creel.Env = append(creel.Env, "GORACE=atexit_sleep_ms=0")
+				if err := creel.Start(); err != nil {
+					t.Fatal(err)
+				}
+				// Its log is opened right before the fork; the kills are spread
+				// over what follows.
+				awaitFile(t, LogPath(filepath.Join(dir, "gateways", "contract")))
+				for range round * 20 {
+					goruntime.Gosched()
+				}
+				_ = creel.Process.Kill() // it may have come to its end by itself
+				_ = creel.Wait()
+
+				r := testRuntime(t, dir, parent)
+				i, err := r.Find(t.Context())
+				if errors.Is(err, runtime.ErrNoInstance) {
+					unrecorded++
+					awaitNone(t, trace)
+					if _, err := os.Stat(trace); err == nil {
+						t.Fatal("the command has run, and there is no record of it")
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				awaitDone(t, i)
+				mustKill(t, i)
+			}
+			t.Logf("%d of %d creels died before they had a record", unrecorded, rounds)
+		})
+	}
+}
+
+// awaitFile waits, without a pause, until there is a file.
+func awaitFile(t *testing.T, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(testTimeout); ; {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("there is no file %s", path)
+		}
+	}
+}
+
 // TestCreelDies kills a creel that has started an instance. The next one takes
 // over a process that is not its child.
 func TestCreelDies(t *testing.T) {
@@ -82,8 +143,8 @@ func TestCreelDies(t *testing.T) {
 }
 
 // TestUnrecordedLeftover starts an instance after the record of one that runs
-// was set aside. Where there are cgroups the leftover is ended (I1); without
-// them it still has its port, and the start is refused.
+// was set aside. The leftover is ended (I1): it is known by its cgroup, or since
+// it writes to the gateway's log.
 func TestUnrecordedLeftover(t *testing.T) {
 	for _, parent := range parents(t) {
 		t.Run(parent.Mode, func(t *testing.T) {
@@ -95,15 +156,13 @@ func TestUnrecordedLeftover(t *testing.T) {
 			if _, err := r.SetAside(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			spec = roleSpec(freePort(t), "app", "serve") // the first one's port would tell
 			spec.Generation = 2
-			second, err := r.Start(t.Context(), spec)
-			if parent.Mode == ModeNone {
-				var taken *runtime.PortTakenError
-				if !errors.As(err, &taken) || taken.PID != first.Record().PID {
-					t.Errorf("start: %v, want port taken by pid %d", err, first.Record().PID)
-				}
-				return
+			strays, err := r.Strays(t.Context(), "contract")
+			if err != nil || len(strays) != 1 || strays[0].PID != first.Record().PID {
+				t.Errorf("strays %+v, %v", strays, err)
 			}
+			second, err := r.Start(t.Context(), spec)
 			if err != nil {
 				t.Fatalf("start: %v", err)
 			}

@@ -60,6 +60,7 @@ func creelRole(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	chooseLauncher(r)
 	die := func() {
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL) // ends this very process
 		select {}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,7 +18,7 @@ import (
 )
 
 // launch is a launcher that waits for the word to go: creel's side of it. The
-// other side is in launcher_linux.go.
+// other side is in tiny_linux.go, or in launcher_linux.go.
 type launch struct {
 	main    *pidfd
 	control *os.File // closing it before "go" ends the launcher
@@ -41,6 +42,10 @@ func (r *Runtime) launch(spec runtime.Spec, path string, g groups) (*launch, gro
 		return nil, g, errors.Join(err, ours.Close())
 	}
 	l := &launch{main: main, control: ours, command: spec.Command[0]}
+	raiseOOMScore(pid)
+	if err := limitFiles(pid, spec.Limits.OpenFiles); err != nil {
+		return nil, g, errors.Join(err, l.abort())
+	}
 	if err := g.enter(pid); err != nil {
 		return nil, g, errors.Join(err, l.abort())
 	}
@@ -59,8 +64,8 @@ func (r *Runtime) launch(spec runtime.Spec, path string, g groups) (*launch, gro
 	return l, g, nil
 }
 
-// fork starts creel's own program as a launcher. inside tells whether it is in
-// its cgroup v2 from its birth on, which is much quicker than moving it.
+// fork starts a launcher. inside tells whether it is in its cgroup v2 from its
+// birth on, which is much quicker than moving it.
 func (r *Runtime) fork(spec runtime.Spec, path string, g group, control *os.File) (pid, fd int, inside bool, err error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -72,30 +77,20 @@ func (r *Runtime) fork(spec runtime.Spec, path string, g group, control *os.File
 		return 0, -1, false, err
 	}
 	defer output.Close()
-	fd = -1
-	sys := &syscall.SysProcAttr{Setsid: true, PidFD: &fd}
-	attr := &syscall.ProcAttr{
-		Dir: spec.Dir, Env: spec.Env, Sys: sys,
-		Files: []uintptr{null.Fd(), output.Fd(), output.Fd(), control.Fd()},
-	}
-	argv := append([]string{launcherName, strconv.Itoa(spec.Limits.OpenFiles), path}, spec.Command...)
-
+	files := []uintptr{null.Fd(), output.Fd(), output.Fd(), control.Fd()}
 	if c, ok := g.(cgroup); ok && c.v2 {
 		dir, err := os.Open(c.path)
 		if err != nil {
 			return 0, -1, false, fmt.Errorf("cannot open the gateway's cgroup: %w", err)
 		}
 		defer dir.Close()
-		sys.UseCgroupFD, sys.CgroupFD = true, int(dir.Fd())
-		pid, _, err = syscall.StartProcess("/proc/self/exe", argv, attr)
-		if err == nil {
+		if pid, fd, err = r.startLauncher(spec, path, files, int(dir.Fd())); err == nil {
 			return checkForked(pid, fd, true)
 		}
 		// No clone3 (before Linux 5.7, or refused by a seccomp filter): start
 		// outside and move it in.
-		sys.UseCgroupFD = false
 	}
-	pid, _, err = syscall.StartProcess("/proc/self/exe", argv, attr)
+	pid, fd, err = r.startLauncher(spec, path, files, -1)
 	switch {
 	case err == nil:
 		return checkForked(pid, fd, false)
@@ -104,6 +99,51 @@ func (r *Runtime) fork(spec runtime.Spec, path string, g group, control *os.File
 	default: // such as arguments that are too long
 		return 0, -1, false, &runtime.CommandError{Command: spec.Command[0], Err: err}
 	}
+}
+
+// startLauncher starts the tiny launcher if it can be had, else creel's own
+// program as a launcher. dir is the cgroup that it is born into; -1: creel's.
+func (r *Runtime) startLauncher(spec runtime.Spec, path string, files []uintptr, dir int) (pid, fd int, err error) {
+	fd = -1
+	sys := &syscall.SysProcAttr{Setsid: true, PidFD: &fd, UseCgroupFD: dir >= 0, CgroupFD: dir}
+	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: firstOfEach(spec.Env), Sys: sys, Files: files}
+	argv := append([]string{launcherName, strconv.Itoa(spec.Limits.OpenFiles), path}, spec.Command...)
+	if r.tiny != "" {
+		if pid, _, err = syscall.StartProcess(r.tiny, argv, attr); err == nil {
+			return pid, fd, nil
+		}
+		fd = -1 // a security module may not let it be executed
+	}
+	pid, _, err = syscall.StartProcess("/proc/self/exe", argv, attr)
+	return pid, fd, err
+}
+
+// firstOfEach leaves out variables that occur again, about which programs do not
+// agree.
+func firstOfEach(env []string) []string {
+	seen := make(map[string]bool, len(env))
+	return slices.DeleteFunc(slices.Clone(env), func(e string) bool {
+		key, _, found := strings.Cut(e, "=")
+		again := found && seen[key]
+		seen[key] = true
+		return again
+	})
+}
+
+// limitFiles sets the limit of open files of a launcher, hard and soft, so that
+// the command cannot raise it. Without one it has what creel was given: package
+// syscall, which raises creel's own, has put it back. (In creel's program as a
+// launcher that package is at work as well, so there it is set once more.)
+func limitFiles(pid, limit int) error {
+	if limit == 0 {
+		return nil
+	}
+	n := uint64(limit)
+	err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: n}, nil)
+	if err != nil {
+		return &runtime.LimitError{What: "open_files", Why: fmt.Sprintf("the kernel does not take it (%v); creel's own hard limit is the most, unless creel runs as root", err)}
+	}
+	return nil
 }
 
 // checkForked makes sure that the kernel has given us a pidfd.
@@ -145,22 +185,17 @@ func (l *launch) release(ctx context.Context) error {
 	if _, err := l.control.Write([]byte{goByte}); err != nil {
 		return l.failed(ctx, err)
 	}
-	answer, err := io.ReadAll(io.LimitReader(l.control, 16))
+	answer, err := io.ReadAll(io.LimitReader(l.control, answerSize+1))
 	if err != nil {
 		return l.failed(ctx, err)
 	}
 	if len(answer) == 0 {
 		return nil
 	}
-	text, limit := strings.CutPrefix(string(answer), limitFailed)
-	errno, err := strconv.Atoi(text)
-	if err != nil {
+	if len(answer) != answerSize || answer[0] != answerExec {
 		return fmt.Errorf("cannot understand the launcher's answer %q", answer)
 	}
-	err = syscall.Errno(errno)
-	if limit {
-		return &runtime.LimitError{What: "open_files", Why: fmt.Sprintf("the kernel does not take it (%v); creel's own hard limit is the most, unless creel runs as root", err)}
-	}
+	err = syscall.Errno(int(answer[1]) | int(answer[2])<<8)
 	if errors.Is(err, unix.ENOENT) { // the program itself was there a moment ago
 		err = fmt.Errorf("%w (if it is a script, its interpreter is missing)", err)
 	}

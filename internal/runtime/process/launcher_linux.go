@@ -24,8 +24,10 @@ const (
 	exitNotReleased = 125 // creel ended before it said "go", or said something else
 	exitExecFailed  = 126
 
-	// limitFailed comes before the errno if what failed is a limit, not the command.
-	limitFailed = "limit "
+	// An answer is sent if the command could not be executed: a letter, and the
+	// errno in two bytes, the lower one first.
+	answerSize      = 3
+	answerExec byte = 'e'
 
 	// oomRaise is how much sooner than creel an instance is killed when the
 	// whole machine runs out of memory (proc_pid_oom_score_adj(5)): as if it
@@ -48,20 +50,15 @@ func RunLauncher() {
 }
 
 // launcher waits for "go" and becomes the command. It writes nothing to the
-// standard output or error: those are the instance's log. openFiles is a limit
-// in decimal; 0: none.
+// standard output or error: those are the instance's log.
 func launcher(openFiles, path string, argv []string) int {
 	// The signal mask that execve hands on is the calling thread's.
 	goruntime.LockOSThread()
 	if !released() {
 		return exitNotReleased
 	}
-	failed := ""
-	err := limitFiles(openFiles)
-	if err != nil {
-		failed = limitFailed
-	} else {
-		raiseOOMScore()
+	err := setFiles(openFiles)
+	if err == nil {
 		err = prepareExec()
 	}
 	if err == nil {
@@ -72,14 +69,14 @@ func launcher(openFiles, path string, argv []string) int {
 	errno := unix.EIO
 	errors.As(err, &errno)
 	// If creel is gone there is nobody to tell.
-	_, _ = unix.Write(controlFD, []byte(failed+strconv.Itoa(int(errno))))
+	_, _ = unix.Write(controlFD, []byte{answerExec, byte(errno), byte(errno >> 8)})
 	return exitExecFailed
 }
 
-// limitFiles sets the limit of open files, hard and soft, so that the command
-// cannot raise it. It goes through package syscall, which then knows that Exec
-// must not put back the limit from before.
-func limitFiles(limit string) error {
+// setFiles sets the limit of open files, a number in decimal; 0: none. It goes
+// through package syscall, which then knows that Exec must not put back the limit
+// from before.
+func setFiles(limit string) error {
 	n, err := strconv.ParseUint(limit, 10, 64)
 	if err != nil || n == 0 {
 		return err
@@ -87,18 +84,17 @@ func limitFiles(limit string) error {
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
 }
 
-// raiseOOMScore makes the instance the kernel's choice before creel. The value
-// it finds is creel's own. Raising it needs no privilege; where it fails all the
-// same (a /proc that is read-only) the order is left to the kernel, which goes by
-// size.
-func raiseOOMScore() {
-	const file = "/proc/self/oom_score_adj"
-	data, err := os.ReadFile(file)
+// raiseOOMScore makes a launcher, and with it the instance, the kernel's choice
+// before creel, by whose own value it goes. Raising it needs no privilege; where
+// it fails all the same (a /proc that is read-only) the order is left to the
+// kernel, which goes by size.
+func raiseOOMScore(pid int) {
+	data, err := os.ReadFile("/proc/self/oom_score_adj")
 	if err != nil {
 		return
 	}
 	if own, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
-		_ = os.WriteFile(file, []byte(strconv.Itoa(min(own+oomRaise, 1000))), 0)
+		_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(min(own+oomRaise, 1000))), 0)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/signal"
 	goruntime "runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,16 @@ import (
 	"creel/internal/runtime"
 	"creel/internal/runtime/runtimetest"
 )
+
+// launcherVariable, set to "program", has the tests start creel's program as the
+// launcher, as it is done where there can be no tiny one.
+const launcherVariable = "CREEL_PROCESS_TEST_LAUNCHER"
+
+func chooseLauncher(r *Runtime) {
+	if os.Getenv(launcherVariable) == "program" {
+		r.tiny = ""
+	}
+}
 
 // TestSignalsAreDefault starts an instance from a creel that was started by
 // nohup (SIGHUP ignored), and with a signal blocked.
@@ -116,6 +127,7 @@ func limitedCreelRole(args []string) int {
 		return 1
 	}
 	defer r.Close()
+	chooseLauncher(r)
 	ctx, cancel := timeout()
 	defer cancel()
 	i, err := r.Start(ctx, runtime.Spec{
@@ -200,5 +212,27 @@ func TestExecFails(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestLauncherProgram runs the tests of what a launcher guarantees once more, with
+// the other launcher.
+func TestLauncherProgram(t *testing.T) {
+	if os.Getenv(launcherVariable) != "" {
+		return // these are they
+	}
+	tests := "^(TestContract|TestCreelDies.*|TestSignalsAreDefault|TestFileLimit|TestStartAfterClose|TestExecFails|TestLimitFiles|TestOOMScore|TestLimitRefusedByKernel)$"
+	cmd := roleCommand(t, "", "-test.run", tests, "-test.count", "1")
+	cmd.Env = append(cmd.Env, launcherVariable+"=program")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestFirstOfEach(t *testing.T) {
+	got := firstOfEach([]string{"A=1", "B=2", "A=3", "odd", "odd", "=x", "=x", ""})
+	if want := []string{"A=1", "B=2", "odd", "odd", "=x", ""}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -44,35 +44,59 @@ func (f recordFile) exists() (bool, error) {
 }
 
 // read returns the record, runtime.ErrNoInstance, or a *runtime.RecordError if
-// the record cannot be trusted.
+// the record cannot be trusted. With the latter, the record comes along if its
+// folder is all that is wrong with it.
 func (f recordFile) read() (runtime.Record, error) {
-	file, err := os.Open(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return runtime.Record{}, runtime.ErrNoInstance
-	}
+	data, err := f.data()
 	if err != nil {
-		return runtime.Record{}, fmt.Errorf("cannot read the instance record: %w", err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, recordMax+1))
-	if err != nil {
-		return runtime.Record{}, fmt.Errorf("cannot read the instance record %s: %w", f.path, err)
+		return runtime.Record{}, err
 	}
 	rec, reason := parseRecord(data)
 	switch {
 	case reason != "":
+		rec = runtime.Record{}
 	case rec.Host != f.host:
-		reason = "it was written on another machine"
+		rec, reason = runtime.Record{}, "it was written on another machine"
 	case rec.DataDir != f.dataDir:
 		reason = fmt.Sprintf("it belongs to the data folder %s, not to %s", rec.DataDir, f.dataDir)
 	default:
 		return rec, nil
 	}
-	return runtime.Record{}, &runtime.RecordError{Path: f.path, Reason: reason}
+	return rec, &runtime.RecordError{Path: f.path, Reason: reason}
+}
+
+// data reads the file. That it cannot be read says nothing of an instance, so it
+// is no *runtime.RecordError: the file stays where it is, and nothing is started.
+func (f recordFile) data() ([]byte, error) {
+	unreadable := func(err error) error {
+		return fmt.Errorf("cannot read the instance record, so it is not known whether an instance runs: %w (let creel read %s, or move it away if nothing runs)", err, f.path)
+	}
+	info, err := os.Lstat(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, runtime.ErrNoInstance
+	case err != nil:
+		return nil, unreadable(err)
+	case !info.Mode().IsRegular(): // to open a pipe would mean to wait for ever
+		return nil, &runtime.RecordError{Path: f.path, Reason: "it is no file (" + info.Mode().Type().String() + ")"}
+	}
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, recordMax+1))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return data, nil
 }
 
 // parseRecord decodes a record. reason says what is wrong with it; empty: nothing.
 func parseRecord(data []byte) (rec runtime.Record, reason string) {
+	if len(data) == 0 {
+		return rec, "it is damaged (it is empty)"
+	}
 	if len(data) > recordMax {
 		return rec, fmt.Sprintf("it is larger than %d bytes", recordMax)
 	}
@@ -153,15 +177,14 @@ func (f recordFile) setAside(now time.Time) (string, error) {
 	base := strings.TrimSuffix(f.path, ".json") + ".refused-" + now.UTC().Format("20060102T150405")
 	for n := 0; ; n++ {
 		path := fmt.Sprintf("%s-%d.json", base, n)
-		// Link, not rename: it fails where the name is taken already.
-		err := os.Link(f.path, path)
-		if errors.Is(err, fs.ErrExist) {
+		// There is no race for the name: one creel has the folder.
+		switch _, err := os.Lstat(path); {
+		case err == nil:
 			continue
-		}
-		if err != nil {
+		case !errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("cannot set the instance record aside: %w", err)
 		}
-		if err := os.Remove(f.path); err != nil {
+		if err := os.Rename(f.path, path); err != nil {
 			return "", fmt.Errorf("cannot set the instance record aside: %w", err)
 		}
 		return path, syncDir(filepath.Dir(f.path))

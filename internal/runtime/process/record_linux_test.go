@@ -47,7 +47,7 @@ func TestFindRefusesRecord(t *testing.T) {
 		data   func(r *Runtime) []byte
 		reason string
 	}{
-		{"empty", func(*Runtime) []byte { return nil }, "damaged"},
+		{"empty", func(*Runtime) []byte { return nil }, "it is empty"},
 		{"truncated", func(r *Runtime) []byte { d := whole(r); return d[:len(d)/2] }, "damaged"},
 		{"trailing bytes", func(r *Runtime) []byte { return append(whole(r), "}"...) }, "damaged"},
 		{"zeros", func(*Runtime) []byte { return make([]byte, 512) }, "damaged"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ type Runtime struct {
 	record  recordFile
 	bootID  string
 	rotator *rotator
+	tiny    string // path of the tiny launcher; empty: there is none
+
+	swept bool // nothing that writes to the log is left from before this Runtime
 
 	mu        sync.Mutex
 	closed    bool
@@ -67,8 +71,12 @@ func New(o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	tiny, err := tinyProgram()
+	if err != nil {
+		o.Logger.Info("gateways are started by creel's whole program, which takes longer", "reason", err)
+	}
 	return &Runtime{
-		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot,
+		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny,
 		record:    recordFile{path: filepath.Join(o.Dir, RecordName), host: host, dataDir: o.DataDir},
 		rotator:   newRotator(LogPath(o.Dir), o.LogMaxBytes, o.LogKeep, o.Logger),
 		instances: make(map[*instance]bool),
@@ -143,6 +151,9 @@ func (r *Runtime) Find(ctx context.Context) (runtime.Instance, error) {
 	}
 	rec, err := r.record.read()
 	if err != nil {
+		if moved := r.checkMoved(rec); moved != nil {
+			return nil, moved // no RecordError: the record has to stay
+		}
 		return nil, err
 	}
 	if known := r.known(rec); known != nil {
@@ -205,13 +216,49 @@ func (r *Runtime) known(rec runtime.Record) *instance {
 
 // SetAside renames a record that Find has refused, so that an instance can be
 // started, and returns its new path. A process that it may speak of is not
-// touched: Start ends it if it is in this gateway's cgroup, and else finds its
-// port taken.
+// touched: Start ends it if it is in this gateway's cgroup or writes to its log,
+// and else finds its port taken.
 func (r *Runtime) SetAside(ctx context.Context) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", fmt.Errorf("cannot set the instance record aside: %w", err)
 	}
+	r.swept = false
 	return r.record.setAside(time.Now())
+}
+
+// checkMoved returns an error if the data folder was moved while its instance
+// ran: one that is copied leaves the original and its record where they are. The
+// instance works on the very state that another one would be started with.
+func (r *Runtime) checkMoved(rec runtime.Record) error {
+	if rec.PID == 0 || rec.BootID != r.bootID {
+		return nil
+	}
+	place, err := filepath.Rel(r.opts.DataDir, r.record.path)
+	if err != nil {
+		return nil // it is not in the data folder, so it tells nothing of that
+	}
+	if _, err := os.Lstat(filepath.Join(rec.DataDir, place)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	main, err := pin(rec)
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	if err == nil {
+		err = main.close()
+	}
+	return errors.Join(&movedError{rec, r.opts.DataDir}, err)
+}
+
+// movedError says that a data folder was moved under a running instance.
+type movedError struct {
+	rec runtime.Record
+	now string
+}
+
+func (e *movedError) Error() string {
+	return fmt.Sprintf("the data folder was moved from %s to %s while its gateway runs (pid %d, port %d): move it back, or end the gateway (kill %d)",
+		e.rec.DataDir, e.now, e.rec.PID, e.rec.Port, e.rec.PID)
 }
 
 // emptyGroup is the group of an instance of which nothing can be left.

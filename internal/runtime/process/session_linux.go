@@ -27,6 +27,7 @@ type session struct {
 	rec     runtime.Record
 	record  recordFile
 	logPath string
+	anyLog  bool // whoever writes to the log is a member, whatever is recorded
 }
 
 func (s session) dir() string { return "" }
@@ -34,17 +35,7 @@ func (s session) dir() string { return "" }
 func (s session) remove(context.Context) error { return nil }
 
 // kill implements group.
-func (s session) kill(ctx context.Context) error {
-	list := s.lister(false)
-	return endAll(ctx, func() ([]int, error) {
-		var pids []int
-		found, err := list()
-		for _, p := range found {
-			pids = append(pids, p.PID)
-		}
-		return pids, err
-	})
-}
+func (s session) kill(ctx context.Context) error { return endAll(ctx, pidsOf(s.lister(false))) }
 
 // lister lists those that run. What it has found once stays found: the death of
 // a parent cuts the tie by which its child was recognised. With hasty, the open
@@ -80,9 +71,11 @@ func (s session) lister(hasty bool) func() ([]process, error) {
 
 // ownLog is the log, if it is this instance's; nil if there is none.
 func (s session) ownLog() (os.FileInfo, error) {
-	ours, err := s.record.holds(s.rec)
-	if err != nil || !ours {
-		return nil, err
+	if !s.anyLog {
+		ours, err := s.record.holds(s.rec)
+		if err != nil || !ours {
+			return nil, err
+		}
 	}
 	info, err := os.Stat(s.logPath)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,11 +100,11 @@ func newMembers(rec runtime.Record) *members {
 	if err != nil {
 		own = 0 // cannot fail for the calling process: getsid(2)
 	}
-	return &members{
-		startTime: rec.StartTime, creels: own,
-		sessions: map[int]bool{rec.PID: true},
-		procs:    map[int]uint64{rec.PID: rec.StartTime},
+	m := &members{startTime: rec.StartTime, creels: own, sessions: map[int]bool{}, procs: map[int]uint64{}}
+	if rec.PID != 0 {
+		m.sessions[rec.PID], m.procs[rec.PID] = true, rec.StartTime
 	}
+	return m
 }
 
 // update adds what stats shows and returns those still running, by pid.

@@ -138,15 +138,7 @@ func (r *Runtime) newGroup(ctx context.Context, spec runtime.Spec) (groups, erro
 
 // clearBases ends and removes what is left in any cgroup of the gateway.
 func (r *Runtime) clearBases(ctx context.Context, gateway string) error {
-	var bases []cgroup
-	if r.opts.CgroupParent != NoCgroup {
-		bases = r.limiter.bases(r.opts.DataDir, gateway)
-	}
-	if r.support.Mode != ModeNone {
-		main := cgroup{path: cgroupBase(r.support.Path, r.opts.DataDir, gateway), v2: r.support.Mode == ModeV2}
-		bases = append(bases, main)
-	}
-	for _, base := range bases {
+	for _, base := range r.bases(gateway) {
 		left, err := base.pids()
 		if err != nil {
 			return err
@@ -161,7 +153,7 @@ func (r *Runtime) clearBases(ctx context.Context, gateway string) error {
 			return err
 		}
 	}
-	return nil
+	return r.sweep(ctx, gateway)
 }
 
 // identify makes an instance of the launcher, and begins to watch it.

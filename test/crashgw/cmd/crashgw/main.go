@@ -2,7 +2,10 @@
 // Package crashgw documents every switch.
 package main
 
-import "creel/test/crashgw"
+import (
+	"creel/test/crashgw"
+	_ "creel/test/crashgw/state" // for --state
+)
 
 func main() {
 	crashgw.RunIfAsked()

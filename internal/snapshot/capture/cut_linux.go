@@ -1,0 +1,121 @@
+package capture
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"creel/internal/snapshot/tree"
+)
+
+// builder makes a Cut of what the last round saw.
+type builder struct {
+	*session
+	cut   *Cut
+	root  *walked
+	first map[*inode]string // the first path of a file, within a root
+	names map[*inode]uint32 // how many it has there
+	rules []int             // index in cut.Excluded + 1, by rule
+}
+
+// cut makes the Cut of a round. It owns the folder from then on.
+func (s *session) cut(r *round) (*Cut, error) {
+	b := &builder{session: s, cut: &Cut{byPath: map[string]int{}}}
+	roots := slices.Clone(s.roots)
+	slices.SortFunc(roots, func(x, y walked) int { return strings.Compare(x.Name, y.Name) })
+	for i := range roots {
+		if roots[i].top != nil {
+			b.add(roots[i].top, roots[i].Name)
+		}
+	}
+	for i := range roots {
+		b.root = &roots[i]
+		b.first, b.names = map[*inode]string{}, map[*inode]uint32{}
+		b.rules = make([]int, len(b.root.ignore.list))
+		if b.root.top == nil {
+			b.skipped(b.root.Name, "there is no such folder: "+b.root.Path)
+			continue
+		}
+		b.under(b.root.top, b.root.Name)
+		for in, n := range b.names {
+			if in.Stamp.Nlink > n {
+				b.cut.OutsideLinks++
+			}
+		}
+	}
+	folder := s.folder
+	b.cut.release = func() error {
+		folder.close()
+		return nil
+	}
+	return b.cut, nil
+}
+
+// under adds what is in a directory.
+func (b *builder) under(n *node, path string) {
+	if n.skip != "" {
+		b.skipped(path, n.skip)
+	}
+	for _, c := range n.children {
+		at := path + "/" + c.name
+		switch {
+		case c.rule >= 0:
+			b.excluded(c.rule, at)
+		case c.in == nil:
+			b.skipped(at, c.skip)
+		default:
+			b.add(c, at)
+		}
+	}
+	for _, c := range n.children {
+		if c.rule < 0 && c.in != nil && c.kind() == tree.Dir {
+			b.under(c, path+"/"+c.name)
+		}
+	}
+}
+
+// add adds an entry.
+func (b *builder) add(n *node, path string) {
+	in := n.in
+	e := tree.Entry{
+		Path: path, Kind: n.kind(), Mode: in.Stamp.mode(), UID: in.Stamp.UID, GID: in.Stamp.GID,
+		ModTime: time.Unix(0, in.Stamp.Mtime).UTC(), Target: in.Target, Xattrs: in.Xattrs,
+	}
+	blob := ""
+	if e.Kind == tree.File {
+		e.Size = in.Stamp.Size
+		if in.Blob != 0 {
+			blob = filepath.Join(b.Dir, "blobs", blobName(in.Blob))
+			e.Key = b.folder.epoch + "-" + strconv.FormatUint(in.Blob, 16)
+		}
+		if in.Stamp.Nlink > 1 {
+			b.names[in]++
+			if first, found := b.first[in]; found {
+				e.LinkTo = first
+			} else {
+				b.first[in] = path
+			}
+		}
+	}
+	b.cut.byPath[path] = len(b.cut.entries)
+	b.cut.entries = append(b.cut.entries, e)
+	b.cut.blobs = append(b.cut.blobs, blob)
+	b.cut.Totals.Add(e)
+}
+
+func (b *builder) skipped(path, reason string) {
+	b.cut.Skipped = append(b.cut.Skipped, tree.Skipped{Path: printable(path), Reason: reason})
+}
+
+func (b *builder) excluded(rule int, path string) {
+	if b.rules[rule] == 0 {
+		r := b.root.ignore.list[rule]
+		b.cut.Excluded = append(b.cut.Excluded, Excluded{
+			Root: b.root.Name, Pattern: r.text, Source: r.source, Example: printable(path),
+		})
+		b.rules[rule] = len(b.cut.Excluded)
+	}
+	b.cut.Excluded[b.rules[rule]-1].Paths++
+}

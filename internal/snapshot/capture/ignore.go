@@ -1,0 +1,145 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// IgnoreFile is the name of a file in a root that says, as .gitignore does, what
+// is not captured. It is captured itself.
+const IgnoreFile = ".creelignore"
+
+// DefaultIgnore are patterns for any gateway: what is worth nothing without the
+// process that made it, or is made anew.
+//
+// Lock files in general are not among them: yarn.lock, Cargo.lock and their like
+// are data.
+var DefaultIgnore = []string{
+	// SQLite's index of the write-ahead log, in shared memory. The first process
+	// that opens the database makes it anew from the log; a copy of it from a
+	// running process holds locks of processes that are gone, and as a mapped
+	// file it would have to be copied with the gateway held still, always.
+	"*.sqlite-shm", "*.sqlite3-shm", "*.db-shm", "*.db3-shm",
+	// Caches, by the names that their makers agreed on.
+	"/.cache/", "/.npm/", "/.bun/install/cache/", "/.local/share/pnpm/store/", "/.yarn/berry/cache/",
+	"node-compile-cache/", "node_modules/.cache/", "__pycache__/",
+	// Files of NFS and FUSE that stand for open files that were removed.
+	".nfs[0-9a-f]*", ".fuse_hidden*",
+}
+
+// rule is one pattern.
+type rule struct {
+	text   string // as it is written
+	source string // where, for people
+	glob   string
+	// anchored: glob is matched with the path below the root, not with the name.
+	anchored bool
+	dirOnly  bool
+	negated  bool
+}
+
+// rules are patterns in the order of their weight: the last that matches wins.
+type rules struct{ list []rule }
+
+// rulesFor gives the patterns of one root.
+func rulesFor(path string, common, own []string) (*rules, error) {
+	var all rules
+	for _, part := range []struct {
+		source string
+		lines  []string
+	}{{"the configuration", common}, {"the configuration", own}} {
+		list, err := parseRules(part.lines, part.source)
+		if err != nil {
+			return nil, err
+		}
+		all.list = append(all.list, list...)
+	}
+	file := filepath.Join(path, IgnoreFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &all, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell what to leave out of the snapshot: %w", err)
+	}
+	list, err := parseRules(strings.Split(strings.TrimPrefix(string(text), "\ufeff"), "\n"), file)
+	if err != nil {
+		return nil, err
+	}
+	all.list = append(all.list, list...)
+	return &all, nil
+}
+
+// parseRules reads lines of the form of gitignore(5).
+func parseRules(lines []string, source string) ([]rule, error) {
+	var list []rule
+	for _, line := range lines {
+		if strings.ContainsAny(line, "\x00\n") {
+			return nil, fmt.Errorf("cannot use the pattern %q of %s: one pattern to a line", line, source)
+		}
+		glob := trimBlanks(strings.TrimSuffix(line, "\r"))
+		if glob == "" || glob[0] == '#' {
+			continue
+		}
+		r := rule{text: glob, source: source}
+		if glob[0] == '!' {
+			r.negated, glob = true, glob[1:]
+		}
+		if strings.HasSuffix(glob, "/") {
+			r.dirOnly, glob = true, glob[:len(glob)-1]
+		}
+		r.anchored = strings.Contains(glob, "/")
+		r.glob = strings.TrimPrefix(glob, "/")
+		if r.glob != "" {
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+// trimBlanks removes blanks at the end that are not escaped.
+func trimBlanks(s string) string {
+	for strings.HasSuffix(s, " ") {
+		rest := strings.TrimSuffix(s, " ")
+		escapes := len(rest) - len(strings.TrimRight(rest, `\`))
+		if escapes%2 == 1 {
+			break
+		}
+		s = rest
+	}
+	return s
+}
+
+// match gives the index of the rule that excludes a path below a root, or
+// notIgnored. Its parents are not excluded: whoever walks does not go into a
+// directory that is.
+func (r *rules) match(path string, isDir bool) int {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	for i := len(r.list) - 1; i >= 0; i-- {
+		rule := &r.list[i]
+		if rule.dirOnly && !isDir {
+			continue
+		}
+		subject := name
+		if rule.anchored {
+			subject = path
+		}
+		if wildmatch(rule.glob, subject, rule.anchored) {
+			if rule.negated {
+				return notIgnored
+			}
+			return i
+		}
+	}
+	return notIgnored
+}
+
+// What node.rule and match say if it is no rule.
+const (
+	unruled    = -2 // not asked yet
+	notIgnored = -1
+)

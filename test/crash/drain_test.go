@@ -1,0 +1,204 @@
+package crash
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"creel/internal/api"
+	"creel/test/crashgw"
+	"creel/test/harness"
+)
+
+// conversation is a WebSocket on which messages are echoed until ctx ends.
+type conversation struct {
+	echoes atomic.Int64
+	ended  chan error // why it ended, if it did not end because ctx has
+}
+
+func (c *creel) converse(ctx context.Context, n int) *conversation {
+	v := &conversation{ended: make(chan error, 1)}
+	conn, resp, err := websocket.Dial(ctx, "ws://"+c.Addr+"/ws", nil)
+	if err != nil {
+		c.T.Fatalf("WebSocket %d: %v (%+v)", n, err, resp)
+	}
+	go func() {
+		defer conn.CloseNow()
+		for i := 0; ; i++ {
+			message := fmt.Sprintf("%d of %d", i, n)
+			err := conn.Write(ctx, websocket.MessageText, []byte(message))
+			var echo []byte
+			if err == nil {
+				_, echo, err = conn.Read(ctx)
+			} else if _, _, readErr := conn.Read(ctx); websocket.CloseStatus(readErr) >= 0 {
+				err = readErr // the close frame was there before the write failed
+			}
+			if err == nil && string(echo) != message {
+				err = fmt.Errorf("%q was echoed as %q", message, echo)
+			}
+			if err != nil {
+				if ctx.Err() != nil {
+					err = nil
+				}
+				v.ended <- err
+				return
+			}
+			v.echoes.Add(1)
+			harness.Pause(c.T, 2*time.Millisecond)
+		}
+	}()
+	return v
+}
+
+// listener reads an event stream until it ends, and gives how it ended.
+func (c *creel) listenTo(ctx context.Context, events *atomic.Int64) <-chan error {
+	ended := make(chan error, 1)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL("/sse?n=1000000&every=5ms"), nil)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	go func() {
+		defer resp.Body.Close()
+		lines := bufio.NewReader(resp.Body)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				if ctx.Err() != nil {
+					err = nil
+				}
+				ended <- err
+				return
+			}
+			if strings.HasPrefix(line, "data:") {
+				events.Add(1)
+			}
+		}
+	}()
+	return ended
+}
+
+// TestStreamsOutliveUpgrades: WebSockets in the midst of talking, and event
+// streams, go on undisturbed over several upgrades, each with the creel that it
+// began with.
+func TestStreamsOutliveUpgrades(t *testing.T) {
+	const upgrades, each = 5, 6
+	c := start(t, crashgw.Options{})
+	first := c.WaitFor("ready", ready)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var sockets []*conversation
+	var streams []<-chan error
+	var events atomic.Int64
+	creels := []int{first.Creel.PID}
+	add := func() {
+		for range each {
+			sockets = append(sockets, c.converse(ctx, len(sockets)))
+			streams = append(streams, c.listenTo(ctx, &events))
+		}
+	}
+	add()
+	for range upgrades {
+		c.Post("upgrade")
+		last := creels[len(creels)-1]
+		st := c.WaitFor("the successor", func(st api.Status) bool { return st.OK && st.Creel.PID != last })
+		creels = append(creels, st.Creel.PID)
+		add()
+		for n, s := range sockets { // all of them still talk
+			seen := s.echoes.Load()
+			harness.Poll(t, fmt.Sprintf("WebSocket %d to go on", n), func() bool { return s.echoes.Load() > seen+3 || len(s.ended) > 0 }, c.Output.String)
+		}
+		before := events.Load()
+		harness.Poll(t, "the streams to go on", func() bool { return events.Load() > before+3*int64(len(streams)) }, c.Output.String)
+	}
+	if st := c.WaitFor("ready", ready); st.PID != first.PID {
+		t.Errorf("the gateway was pid %d and is pid %d", first.PID, st.PID)
+	}
+	stop()
+	for n, s := range sockets {
+		if err := <-s.ended; err != nil {
+			t.Errorf("WebSocket %d: %v", n, err)
+		}
+	}
+	for n, s := range streams {
+		if err := <-s; err != nil {
+			t.Errorf("stream %d: %v", n, err)
+		}
+	}
+	for _, pid := range creels[:len(creels)-1] {
+		c.AwaitEnd(pid) // each ends with its last connection, not at the deadline
+	}
+	c.endSuccessor(c.WaitFor("ready", ready))
+}
+
+// TestDrainDeadline: at the end of upgrade.drain WebSockets are told to
+// reconnect, and streams end so that no client can take a part for the whole,
+// not even one whose answer's end is the connection's.
+func TestDrainDeadline(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	first := c.WaitFor("ready", ready)
+	c.configure("gateway:\n", "upgrade: {drain: 500ms}\ngateway:\n")
+	c.reload()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var sockets []*conversation
+	var streams []<-chan error
+	var events atomic.Int64
+	for n := range 5 {
+		sockets = append(sockets, c.converse(ctx, n))
+		streams = append(streams, c.listenTo(ctx, &events))
+	}
+	old, err := net.Dial("tcp", c.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if _, err := io.WriteString(old, "GET /sse?n=1000000&every=5ms HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	oldEnd := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, old)
+		oldEnd <- err
+	}()
+	harness.Poll(t, "the streams", func() bool { return events.Load() > 20 }, c.Output.String)
+	c.Post("upgrade")
+	st := c.WaitFor("the successor", func(st api.Status) bool { return st.OK && st.Creel.PID != first.Creel.PID })
+	var under sync.WaitGroup
+	for n := range sockets {
+		under.Go(func() {
+			if err := <-sockets[n].ended; websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+				t.Errorf("WebSocket %d ended with %v", n, err)
+			}
+		})
+		under.Go(func() {
+			if err := <-streams[n]; err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("stream %d ended like a whole one (%v)", n, err)
+			}
+		})
+	}
+	under.Wait()
+	if err := <-oldEnd; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("an answer without a length ended with %v, want a reset", err)
+	}
+	c.AwaitEnd(first.Creel.PID)
+	if st.PID != first.PID {
+		t.Errorf("the gateway was pid %d and is pid %d", first.PID, st.PID)
+	}
+	c.endSuccessor(st)
+}
