@@ -49,6 +49,25 @@ const (
 	ForwardedStrip = "strip" // none
 )
 
+// When snapshots are taken.
+const (
+	SnapshotsAuto   = "auto"
+	SnapshotsManual = "manual"
+	SnapshotsOff    = "off"
+)
+
+// What happens at a start whose state is missing.
+const (
+	RestoreAuto  = "auto"
+	RestoreNever = "never"
+)
+
+// Kinds of stores. The other ones are kopia's words.
+const (
+	StoreFolder = "folder"
+	StoreS3     = "s3"
+)
+
 // Config is everything that creel can be told.
 type Config struct {
 	// Listen is the TCP address that clients connect to, as host:port. An empty host stands for all addresses of the machine.
@@ -57,6 +76,8 @@ type Config struct {
 	DataDir string `yaml:"data_dir" json:"data_dir" kind:"path" needs:"creel restart"`
 	// Gateway is the app that creel keeps alive.
 	Gateway Gateway `yaml:"gateway" json:"gateway"`
+	// Snapshots says how the app's state is kept from being lost.
+	Snapshots Snapshots `yaml:"snapshots" json:"snapshots"`
 	// Proxy says how requests are held, replayed and passed on.
 	Proxy Proxy `yaml:"proxy" json:"proxy"`
 	// TLS is what clients are shown; without it creel speaks HTTP in the clear.
@@ -169,6 +190,72 @@ type Limits struct {
 	PIDs int `yaml:"pids" json:"pids" needs:"gateway restart"`
 	// OpenFiles is how many files, connections included, each process of the app may have open. 0: as creel was given.
 	OpenFiles int `yaml:"open_files" json:"open_files" needs:"gateway restart"`
+}
+
+// Snapshots is how the folders in gateway.state are kept from being lost.
+type Snapshots struct {
+	// Mode says when snapshots are taken: "auto" (by themselves, and when asked for), "manual" (when asked for) or "off" (never; nothing is restored either).
+	Mode string `yaml:"mode" json:"mode" enum:"auto,manual,off" needs:"creel upgrade"`
+	// Restore says what happens at a start whose state is missing: "auto" (the newest good snapshot is restored; without it the app is not started) or "never" (it starts without a state).
+	Restore string `yaml:"restore" json:"restore" enum:"auto,never" needs:"creel upgrade"`
+	// Every is the longest that a change may stay unsaved; 0: however long.
+	Every time.Duration `yaml:"every" json:"every" needs:"live"`
+	// Settle is how long the state must have been quiet after a change to be saved before that; 0: quiet is no reason.
+	Settle time.Duration `yaml:"settle" json:"settle" needs:"live"`
+	// Exclude lists what is not saved, as in .gitignore, relative to each state folder; a file .creelignore in a state folder adds to it.
+	Exclude []string `yaml:"exclude" json:"exclude" needs:"creel upgrade"`
+	// Freeze is for how long the app should be held still for a snapshot: more is copied beforehand to keep to it.
+	Freeze time.Duration `yaml:"freeze" json:"freeze" needs:"creel upgrade"`
+	// FreezeMax is for how long it is held still at the very most; a snapshot that needs longer fails.
+	FreezeMax time.Duration `yaml:"freeze_max" json:"freeze_max" needs:"creel upgrade"`
+	// Keep says which snapshots are kept; those that no line keeps are removed.
+	Keep Retention `yaml:"keep" json:"keep"`
+	// ShrinkAlarm is how much smaller, in percent of its files or bytes, a snapshot must be than the one before to be marked, reported and kept out of what decides on removals.
+	ShrinkAlarm int `yaml:"shrink_alarm" json:"shrink_alarm" needs:"live"`
+	// OldState is how long a state that a restore has set aside is kept.
+	OldState time.Duration `yaml:"old_state" json:"old_state" needs:"live"`
+	// Store is where snapshots are kept.
+	Store Store `yaml:"store" json:"store"`
+}
+
+// Retention is how many snapshots are kept: the newest ones, and the newest one of
+// each of the latest hours, days, weeks and months that have one.
+type Retention struct {
+	// Last is how many of the newest are kept.
+	Last int `yaml:"last" json:"last" needs:"live"`
+	// Hourly is for how many hours the newest one is kept.
+	Hourly int `yaml:"hourly" json:"hourly" needs:"live"`
+	// Daily is the same for days (UTC).
+	Daily int `yaml:"daily" json:"daily" needs:"live"`
+	// Weekly is the same for weeks (ISO 8601).
+	Weekly int `yaml:"weekly" json:"weekly" needs:"live"`
+	// Monthly is the same for months.
+	Monthly int `yaml:"monthly" json:"monthly" needs:"live"`
+}
+
+// Store is a place for snapshots. They are encrypted with a key that lies in
+// creel's data folder: without it they are lost.
+type Store struct {
+	// Kind is what the place is: "folder", "s3" (whatever speaks its protocol: AWS, R2, MinIO, Google's), "azure", "b2", "sftp", "webdav" or "rclone".
+	Kind string `yaml:"kind" json:"kind" enum:"folder,s3,azure,b2,sftp,webdav,rclone" needs:"creel upgrade"`
+	// Path is the folder, of kind folder; empty: in creel's data folder.
+	Path string `yaml:"path" json:"path" kind:"path" needs:"creel upgrade"`
+	// Bucket is the bucket, of kind s3.
+	Bucket string `yaml:"bucket" json:"bucket" needs:"creel upgrade"`
+	// Prefix begins the name of everything in the bucket.
+	Prefix string `yaml:"prefix" json:"prefix" needs:"creel upgrade"`
+	// Endpoint is the host, or host:port, of a store that is not AWS; with "http://" before it, of one on this machine that does not speak TLS.
+	Endpoint string `yaml:"endpoint" json:"endpoint" needs:"creel upgrade"`
+	// Region is the bucket's region; empty: the store is asked.
+	Region string `yaml:"region" json:"region" needs:"creel upgrade"`
+	// CA is a file with certificates in PEM form that are trusted in place of the system's.
+	CA string `yaml:"ca" json:"ca" kind:"path" needs:"creel upgrade"`
+	// Credentials is a file with one NAME=value in a line: access_key_id, secret_access_key and, of temporary ones, session_token for kind s3; for the others the secret fields of kopia's configuration of that store. Only its owner may be able to read it.
+	Credentials string `yaml:"credentials" json:"credentials" kind:"path" needs:"creel upgrade"`
+	// Options are the other fields of kopia's configuration of that store, as name=value, for the kinds but folder and s3.
+	Options []string `yaml:"options" json:"options" needs:"creel upgrade"`
+	// Key is the file with the key that the snapshots are encrypted with; empty: private/snapshot.key in creel's data folder.
+	Key string `yaml:"key" json:"key" kind:"path" needs:"creel upgrade"`
 }
 
 // Proxy is how requests are passed on.

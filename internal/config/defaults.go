@@ -81,6 +81,36 @@ const (
 	// last answer to its end, and short enough not to be noticed on a 5xx.
 	DefaultCrashWindow = 100 * time.Millisecond
 
+	// DefaultEvery is what a person can be asked to do again after the loss of a
+	// machine. A restless state costs a snapshot each time, of what has changed.
+	DefaultEvery = 15 * time.Minute
+
+	// DefaultSettle is longer than the pauses within one piece of work.
+	DefaultSettle = 2 * time.Minute
+
+	// DefaultFreeze is not noticed: about as long as a frame of a film.
+	DefaultFreeze = 25 * time.Millisecond
+
+	// DefaultFreezeMax is a pause that clients take for a slow answer, and far
+	// below what makes peers of the app take it for dead.
+	DefaultFreezeMax = 2 * time.Second
+
+	// The defaults of keep are a day in small steps, a week of days, a month of
+	// weeks, and half a year. Equal contents are stored once.
+	DefaultKeepLast    = 10
+	DefaultKeepHourly  = 24
+	DefaultKeepDaily   = 7
+	DefaultKeepWeekly  = 4
+	DefaultKeepMonthly = 6
+
+	// DefaultShrinkAlarm is more than a clean-up removes, as a rule, and less
+	// than a loss does.
+	DefaultShrinkAlarm = 50
+
+	// DefaultOldState is long enough to notice on the next working day that a
+	// restore was a mistake.
+	DefaultOldState = 7 * 24 * time.Hour
+
 	// DefaultRequestHeader is generous for a head, which fits in a few packets,
 	// and ends connections that send one byte at a time (slow loris).
 	DefaultRequestHeader = 10 * time.Second
@@ -145,6 +175,13 @@ func Defaults() Config {
 			Alive:   Alive{Timeout: DefaultAliveTimeout},
 			Stop:    Stop{Drain: DefaultDrain, Grace: DefaultGrace},
 			Restart: Restart{Delay: DefaultRestartDelay, MaxDelay: DefaultMaxDelay, Fruitless: DefaultFruitless, RetryFailed: DefaultRetryFailed},
+		},
+		Snapshots: Snapshots{
+			Mode: SnapshotsAuto, Restore: RestoreAuto, Every: DefaultEvery, Settle: DefaultSettle,
+			Freeze: DefaultFreeze, FreezeMax: DefaultFreezeMax,
+			Keep:        Retention{Last: DefaultKeepLast, Hourly: DefaultKeepHourly, Daily: DefaultKeepDaily, Weekly: DefaultKeepWeekly, Monthly: DefaultKeepMonthly},
+			ShrinkAlarm: DefaultShrinkAlarm, OldState: DefaultOldState,
+			Store: Store{Kind: StoreFolder},
 		},
 		Proxy: Proxy{
 			Hold:   Hold{Time: DefaultHoldTime, Requests: DefaultHoldRequests},

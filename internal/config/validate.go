@@ -27,6 +27,7 @@ func validate(cfg *Config, s *Sources, p *problems) {
 	v.conditions()
 	v.limits()
 	v.lifecycle()
+	v.snapshots()
 	v.replay()
 	v.connections()
 }
@@ -109,6 +110,9 @@ func (v *validator) durations() {
 		"upgrade.drain":                true,
 		"gateway.stop.grace":           true,
 		"gateway.restart.retry_failed": true,
+		"snapshots.every":              true,
+		"snapshots.settle":             true,
+		"snapshots.old_state":          true,
 		"proxy.replay.crash_window":    true,
 		"proxy.timeouts.response":      true,
 	}

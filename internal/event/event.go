@@ -34,6 +34,21 @@ const (
 	JournalTrouble Kind = "journal_trouble" // events were lost, or a damaged file was set aside
 )
 
+// The kinds that tell of a gateway's state.
+const (
+	SnapshotTaken    Kind = "snapshot_taken"
+	SnapshotFailed   Kind = "snapshot_failed"
+	SnapshotShrunk   Kind = "snapshot_shrunk"   // it is much smaller than the one before
+	SnapshotDamaged  Kind = "snapshot_damaged"  // it cannot be read back as it was saved
+	SnapshotsRemoved Kind = "snapshots_removed" // none of them is needed any more
+	RestoreBegun     Kind = "restore_begun"
+	Restored         Kind = "restored"
+	RestoreFailed    Kind = "restore_failed"    // the old state is as it was
+	RestoreUndone    Kind = "restore_undone"    // no instance got ready on the restored state: the old one is back
+	RestoreRecovered Kind = "restore_recovered" // one that was cut short was finished or taken back
+	FreshStart       Kind = "fresh_start"       // the state begins anew
+)
+
 // Event is one thing that happened.
 type Event struct {
 	Seq        uint64         `json:"seq"`  // grows by one; set by the journal, goes on across restarts
