@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"creel/internal/gateway/internal/vouch"
 	"creel/internal/runtime"
 )
 
@@ -135,7 +136,7 @@ func (s *Supervisor) prepare(ctx context.Context, generation uint64, last End) (
 	if s.opts.Keeper == nil {
 		return nil, nil
 	}
-	still, over := newStillness()
+	still, over := vouch.Give()
 	defer over()
 	begun := false
 	err = s.opts.Keeper.Prepare(ctx, still, Preparation{Generation: generation, Last: last, Restoring: func() {

@@ -24,7 +24,7 @@ import (
 //  4. A state that is missing is filled from the newest good snapshot. If that
 //     fails, Prepare does, and the gateway is not started.
 //  5. The state that another version of the app has left is saved.
-func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) Prepare(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
 	if err := k.recover(ctx, still); err != nil {
 		return gateway.RestoreError(err, "See docs/snapshots.md, \"When a restore was cut short\".", true)
 	}
@@ -41,7 +41,7 @@ func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway
 }
 
 // recover finishes or takes back a restore that was cut short.
-func (k *Keeper) recover(ctx context.Context, still gateway.Stillness) error {
+func (k *Keeper) recover(ctx context.Context, still *gateway.Stillness) error {
 	message, err := k.restore.recover(ctx, still)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ var blameless = []gateway.Cause{
 
 // judge puts the old state back if the instance that was to prove the restored
 // one has failed.
-func (k *Keeper) judge(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) judge(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
 	r := k.record.get()
 	if r.Trial == 0 {
 		return nil
@@ -84,7 +84,7 @@ func (k *Keeper) judge(ctx context.Context, still gateway.Stillness, p gateway.P
 }
 
 // fulfil carries out the restore that a person asked for.
-func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) fulfil(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
 	w := k.record.get().Wish
 	if w == nil {
 		return nil
@@ -106,7 +106,7 @@ func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.
 	return nil // on the old state; if that is missing, fill says so
 }
 
-func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gateway.Preparation, w *wish) error {
+func (k *Keeper) carryOut(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, w *wish) error {
 	p.Restoring()
 	if w.Fresh {
 		return k.startFresh(ctx, still, p, "a fresh start was asked for")
@@ -122,7 +122,7 @@ func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gatewa
 }
 
 // fill restores a state that is missing.
-func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) fill(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
 	empty, err := k.restore.empty(ctx)
 	if err != nil {
 		return gateway.RestoreError(err, "Let creel read the gateway's state folders.", false)
@@ -180,7 +180,7 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 
 // put restores a snapshot. onTrial: a person asked for it, and the old state is
 // put back if no instance gets ready on it.
-func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial bool) error {
+func (k *Keeper) put(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial bool) error {
 	doing, done := k.begin("restore", "reading the snapshot")
 	defer done()
 	started := time.Now()
@@ -229,7 +229,7 @@ func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Pre
 }
 
 // startFresh sets the present state aside and begins a lineage of its own.
-func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, why string) error {
+func (k *Keeper) startFresh(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, why string) error {
 	empty, err := k.restore.empty(ctx)
 	if err != nil {
 		return err
@@ -273,7 +273,7 @@ func (k *Keeper) begins(how string) error {
 }
 
 // beforeUpgrade saves the state that another version of the app has left.
-func (k *Keeper) beforeUpgrade(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) beforeUpgrade(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
 	app, config := k.opts.App()
 	r := k.record.get()
 	if app == r.App && config == r.Config {
@@ -298,7 +298,7 @@ func (k *Keeper) beforeUpgrade(ctx context.Context, still gateway.Stillness, p g
 // usual one may be waiting for that very stillness to end.
 //
 // Only another version is worth waiting for.
-func (k *Keeper) saveStill(ctx context.Context, still gateway.Stillness, wait bool) error {
+func (k *Keeper) saveStill(ctx context.Context, still *gateway.Stillness, wait bool) error {
 	if !wait {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, beforeRestartTime)
