@@ -18,7 +18,10 @@ type Schedule struct {
 type changes struct {
 	first time.Time // when the first change was seen; zero: none
 	last  time.Time // when the last one was seen
-	saved time.Time // when the last snapshot was taken or tried; zero: never
+	saved time.Time // when the last snapshot was taken; zero: never
+	// mark is what the state looked like last, savedMark in the last snapshot;
+	// empty: not known.
+	mark, savedMark string
 }
 
 // due tells whether it is time for a snapshot, and else when to look again at the

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/capture"
+	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
 )
@@ -38,28 +40,28 @@ type Options struct {
 
 	Manual    bool // nothing is taken by itself
 	NoRestore bool // a state that is missing stays so
-	Schedule  Schedule
-	Keep      Keep
-	// ShrinkTo is the part of the last snapshot's files or bytes below which one
-	// counts as shrunk; 0: DefaultShrinkTo.
-	ShrinkTo float64
-	// OldFor is how long a state that was set aside is kept; 0: DefaultOldFor.
-	OldFor time.Duration
-	Freeze Freeze
+	Settings  Settings
+	Freeze    Freeze
 
 	Journal  Journal  // may be nil
 	Recorder Recorder // may be nil
 	Logger   *slog.Logger
 }
 
+// Settings are what may change while a Keeper works.
+type Settings struct {
+	Schedule Schedule
+	Keep     Keep
+	// ShrinkTo is the part of the last snapshot's files or bytes below which one
+	// counts as shrunk, from 0 to 1.
+	ShrinkTo float64
+	// OldFor is how long a state that was set aside is kept; 0: until a later
+	// snapshot was verified.
+	OldFor time.Duration
+}
+
 // Freeze bounds for how long a gateway is held still; 0: capture's defaults.
 type Freeze struct{ Budget, Max time.Duration }
-
-// Defaults of Options.
-const (
-	DefaultShrinkTo = 0.5
-	DefaultOldFor   = 7 * 24 * time.Hour
-)
 
 // Supervisor is what a Keeper asks of the gateway's supervisor.
 type Supervisor interface {
@@ -90,6 +92,7 @@ type Keeper struct {
 	restore *restorer
 	store   *opener
 
+	live  atomic.Pointer[Settings]
 	op    chan struct{} // holds a value while a snapshot is taken, or the store is looked after
 	wake  chan struct{} // capacity 1: the schedule is to be looked at
 	proof chan uint64   // capacity 1: this generation is ready, and may be what a trial waits for
@@ -98,7 +101,8 @@ type Keeper struct {
 	doing   []*doing          // what takes its time at present
 	trouble map[string]string // what keeps it from its work, by kind
 	changes changes
-	wishes  map[time.Time]chan error // restores that somebody waits for, by when they were asked for
+	waiter  chan error      // gets the outcome of a restore; nil: nobody waits for one
+	staged  *restore.Staged // for the restore that is wished for; nil: not yet
 }
 
 var _ gateway.Keeper = (*Keeper)(nil)
@@ -106,12 +110,6 @@ var _ gateway.Keeper = (*Keeper)(nil)
 // New makes a Keeper. It touches no store. Errors: *RecordError, and a state
 // folder that cannot be used.
 func New(o Options) (*Keeper, error) {
-	if o.ShrinkTo == 0 {
-		o.ShrinkTo = DefaultShrinkTo
-	}
-	if o.OldFor == 0 {
-		o.OldFor = DefaultOldFor
-	}
 	if o.Journal == nil {
 		o.Journal = nobody{}
 	}
@@ -127,7 +125,7 @@ func New(o Options) (*Keeper, error) {
 	k := &Keeper{
 		opts: o, log: o.Logger, store: newOpener(o.OpenStore),
 		op: make(chan struct{}, 1), wake: make(chan struct{}, 1), proof: make(chan uint64, 1),
-		trouble: map[string]string{}, wishes: map[time.Time]chan error{},
+		trouble: map[string]string{},
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the gateway's folder: %w", err)
@@ -139,11 +137,23 @@ func New(o Options) (*Keeper, error) {
 	if k.capture, err = k.capturer("copies"); err != nil {
 		return nil, err
 	}
-	if k.restore, err = newRestorer(o); err != nil {
-		return nil, err
+	k.restore = &restorer{Restorer: restore.New(o.Dir), roots: o.Roots, log: o.Logger}
+	k.live.Store(&o.Settings)
+	// Of what was staged only: folders on the move wait for Prepare, and so does a
+	// journal that cannot be used, which it says.
+	if err := k.recover(nil); err != nil {
+		k.log.Warn("a restore was cut short; it is seen to before the gateway starts", "error", err)
 	}
 	return k, nil
 }
+
+// Configure has other settings count from now on.
+func (k *Keeper) Configure(s Settings) {
+	k.live.Store(&s)
+	k.nudge()
+}
+
+func (k *Keeper) settings() *Settings { return k.live.Load() }
 
 // capturer makes a capturer whose copies are in a folder of that name.
 func (k *Keeper) capturer(name string) (*capture.Capturer, error) {
@@ -163,7 +173,7 @@ func (k *Keeper) capturer(name string) (*capture.Capturer, error) {
 
 // Close lets go of the store, once Run has returned.
 func (k *Keeper) Close(ctx context.Context) error {
-	return errors.Join(k.capture.Close(), k.store.close(ctx))
+	return errors.Join(k.dropStaged(), k.store.close(ctx))
 }
 
 // take waits until nothing else is done, and begins something.
@@ -184,11 +194,11 @@ func (k *Keeper) event(kind event.Kind, message string, fields map[string]any) {
 // nobody is a Journal and a Recorder that takes no notice.
 type nobody struct{}
 
-func (nobody) Record(event.Event)                           {}
-func (nobody) SnapshotTaken(store.Snapshot, time.Duration)  {}
-func (nobody) SnapshotFailed(string)                        {}
-func (nobody) Restored(time.Duration)                       {}
-func (nobody) RestoreFailed()                               {}
+func (nobody) Record(event.Event)                          {}
+func (nobody) SnapshotTaken(store.Snapshot, time.Duration) {}
+func (nobody) SnapshotFailed(string)                       {}
+func (nobody) Restored(time.Duration)                      {}
+func (nobody) RestoreFailed()                              {}
 
 // opener opens a store when it is first needed.
 type opener struct {

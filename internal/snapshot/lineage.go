@@ -46,6 +46,8 @@ type record struct {
 	Put store.ID `json:"put,omitempty"`
 	// Earlier is the record of the state that was set aside for the trial.
 	Earlier *record `json:"earlier,omitempty"`
+	// Next is the record of the state that is about to be put in place.
+	Next *record `json:"next,omitempty"`
 }
 
 // earlier is r as it is to be had again after a trial that has failed.
@@ -53,13 +55,13 @@ func (r record) earlier() *record {
 	if r.Earlier != nil { // a second restore, before the first was proved
 		return r.Earlier
 	}
-	r.Wish, r.Trial, r.Put = nil, 0, ""
+	r.Wish, r.Trial, r.Put, r.Next = nil, 0, "", nil
 	return &r
 }
 
 // proved is r after a trial that has succeeded.
 func (r record) proved() record {
-	r.Wish, r.Trial, r.Put, r.Earlier = nil, 0, "", nil
+	r.Wish, r.Trial, r.Put, r.Earlier, r.Next = nil, 0, "", nil, nil
 	return r
 }
 
@@ -68,6 +70,7 @@ type wish struct {
 	ID      store.ID  `json:"id,omitempty"` // empty: the newest
 	Fresh   bool      `json:"fresh,omitempty"`
 	OrFresh bool      `json:"or_fresh,omitempty"`
+	Damaged bool      `json:"accept_damaged,omitempty"`
 	At      time.Time `json:"at"`
 }
 

@@ -1,16 +1,18 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
-	"cmp"
 	"slices"
 	"time"
 
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
 )
 
@@ -25,7 +27,7 @@ import (
 //     fails, Prepare does, and the gateway is not started.
 //  5. The state that another version of the app has left is saved.
 func (k *Keeper) Prepare(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
-	if err := k.recover(ctx, still); err != nil {
+	if err := k.recover(still); err != nil {
 		return gateway.RestoreError(err, "See docs/snapshots.md, \"When a restore was cut short\".", true)
 	}
 	if err := k.judge(ctx, still, p); err != nil {
@@ -40,15 +42,48 @@ func (k *Keeper) Prepare(ctx context.Context, still *gateway.Stillness, p gatewa
 	return k.beforeUpgrade(ctx, still, p)
 }
 
-// recover finishes or takes back a restore that was cut short.
-func (k *Keeper) recover(ctx context.Context, still *gateway.Stillness) error {
-	message, err := k.restore.recover(ctx, still)
+// recover finishes or takes back a restore that was cut short, and brings the
+// record up to what was found.
+func (k *Keeper) recover(still *gateway.Stillness) error {
+	got, err := k.restore.Recover(still)
 	if err != nil {
 		return err
 	}
-	if message != "" {
-		k.event(event.RestoreRecovered, message, nil)
+	if got.Trouble != nil {
+		k.log.Warn("a restore that was cut short has left something", "error", got.Trouble)
 	}
+	r := k.record.get()
+	message := ""
+	switch got.Outcome {
+	case restore.Nothing:
+		if r.Trial == 0 {
+			return nil
+		}
+		return k.record.change(func(n *record) { *n = n.proved() }) // it was confirmed, and creel died
+	case restore.RolledBack:
+		message = fmt.Sprintf("the restore of snapshot %s had not got far when creel died; the old state is as it was", got.Snapshot)
+	case restore.Undone:
+		message = fmt.Sprintf("the restore of snapshot %s was taken back; the old state is in place", got.Snapshot)
+		err = k.record.change(func(n *record) {
+			if n.Trial != 0 {
+				*n = *n.earlier()
+			}
+			n.Wish, n.Next = nil, nil
+		})
+		k.answer(errors.New(message))
+	case restore.RolledForward, restore.StillOnTrial:
+		if r.Next == nil { // the record says so already
+			return nil
+		}
+		message = fmt.Sprintf("the restore of snapshot %s was finished; its state is in place", got.Snapshot)
+		if err = k.record.change(func(n *record) { *n = *n.Next }); err == nil && r.Next.Trial == 0 {
+			err = k.restore.confirm()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	k.event(event.RestoreRecovered, message, map[string]any{"snapshot": got.Snapshot, "outcome": got.Outcome})
 	return nil
 }
 
@@ -69,7 +104,7 @@ func (k *Keeper) judge(ctx context.Context, still *gateway.Stillness, p gateway.
 		return k.record.change(func(n *record) { n.Trial = p.Generation })
 	}
 	p.Restoring()
-	if err := k.restore.undo(ctx, still); err != nil {
+	if err := k.restore.undo(still); err != nil {
 		return fmt.Errorf("cannot put the old state back: %w", err)
 	}
 	why := fmt.Errorf("the gateway did not get ready on the state of snapshot %s (%s); the old state is back", r.Put, p.Last.Message)
@@ -96,10 +131,13 @@ func (k *Keeper) fulfil(ctx context.Context, still *gateway.Stillness, p gateway
 	if err == nil {
 		return nil
 	}
+	if unfinished, ok := errors.AsType[*restore.UnfinishedError](err); ok {
+		return gateway.RestoreError(unfinished, "Remove the cause, then `creel start`.", false)
+	}
 	k.opts.Recorder.RestoreFailed()
 	k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the old state is as it was", err), nil)
 	k.set(troubleRestore, "the last restore has failed: "+err.Error())
-	if change := k.record.change(func(r *record) { r.Wish = nil }); change != nil {
+	if change := k.record.change(func(r *record) { r.Wish, r.Next = nil, nil }); change != nil {
 		return gateway.RestoreError(errors.Join(err, change), "Make room in creel's data folder.", false)
 	}
 	k.answer(err)
@@ -113,7 +151,7 @@ func (k *Keeper) carryOut(ctx context.Context, still *gateway.Stillness, p gatew
 	}
 	s, err := k.choose(ctx, w.ID)
 	if err == nil {
-		err = k.put(ctx, still, p, s, true)
+		err = k.put(ctx, still, p, s, true, w.Damaged)
 	}
 	if err != nil && w.OrFresh && ctx.Err() == nil {
 		return k.startFresh(ctx, still, p, fmt.Sprintf("a fresh start was asked for in case that the restore fails, and it did: %v", err))
@@ -123,7 +161,7 @@ func (k *Keeper) carryOut(ctx context.Context, still *gateway.Stillness, p gatew
 
 // fill restores a state that is missing.
 func (k *Keeper) fill(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
-	empty, err := k.restore.empty(ctx)
+	empty, err := k.restore.empty()
 	if err != nil {
 		return gateway.RestoreError(err, "Let creel read the gateway's state folders.", false)
 	}
@@ -149,7 +187,7 @@ func (k *Keeper) fill(ctx context.Context, still *gateway.Stillness, p gateway.P
 		err = fmt.Errorf("%w, though %s was taken of it at %s", err, r.Last, r.LastAt.Format(time.RFC3339))
 	case err == nil:
 		p.Restoring()
-		err = k.put(ctx, still, p, s, false)
+		err = k.put(ctx, still, p, s, false, false)
 	}
 	if err == nil {
 		return nil
@@ -162,9 +200,13 @@ func (k *Keeper) fill(ctx context.Context, still *gateway.Stillness, p gateway.P
 
 // permanent tells whether trying again cannot help.
 func permanent(err error) bool {
-	var access *store.AccessError
-	var damaged *store.DamagedError
-	return errors.As(err, &access) || errors.As(err, &damaged)
+	var (
+		access    *store.AccessError
+		damaged   *store.DamagedError
+		databases *restore.DatabasesError
+		roots     *restore.RootsError
+	)
+	return errors.As(err, &access) || errors.As(err, &damaged) || errors.As(err, &databases) || errors.As(err, &roots)
 }
 
 // wayOut says what a person can do about a state that cannot be restored.
@@ -180,46 +222,19 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 
 // put restores a snapshot. onTrial: a person asked for it, and the old state is
 // put back if no instance gets ready on it.
-func (k *Keeper) put(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial bool) error {
-	doing, done := k.begin("restore", "reading the snapshot")
-	defer done()
+func (k *Keeper) put(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial, acceptDamaged bool) error {
 	started := time.Now()
-	k.event(event.RestoreBegun, fmt.Sprintf("restoring snapshot %s of %s (%d files with %d bytes)", s.ID, s.Time.Format(time.RFC3339), s.Totals.Files, s.Totals.Bytes), map[string]any{"snapshot": s.ID})
-	st, err := k.store.get(ctx)
-	if err != nil {
-		return err
-	}
-	files, err := st.Open(ctx, s.ID)
-	if err != nil {
-		return err
-	}
-	err = k.restore.apply(ctx, still, files, doing)
-	if err = errors.Join(err, files.Close()); err != nil {
-		var damaged *store.DamagedError
-		if errors.As(err, &damaged) {
-			err = errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
+	staged := k.takeStaged(s.ID)
+	if staged == nil {
+		var err error
+		if staged, err = k.stage(ctx, s, acceptDamaged); err != nil {
+			return err
 		}
+	}
+	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion, Put: s.ID}
+	if err := k.swap(ctx, still, p, staged, next, onTrial); err != nil {
 		return err
 	}
-	trial := uint64(0)
-	if onTrial {
-		trial = p.Generation
-	} else if err := k.restore.confirm(ctx); err != nil {
-		return err
-	}
-	err = k.record.change(func(r *record) {
-		*r = record{
-			Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals,
-			App: s.AppVersion, Wish: r.Wish, Trial: trial, Put: s.ID, Earlier: r.earlier(),
-		}
-		if !onTrial {
-			r.Wish, r.Earlier = nil, nil
-		}
-	})
-	if err != nil {
-		return err
-	}
-	k.forgetChanges()
 	k.opts.Recorder.Restored(time.Since(started))
 	k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
 	if !onTrial {
@@ -228,33 +243,80 @@ func (k *Keeper) put(ctx context.Context, still *gateway.Stillness, p gateway.Pr
 	return nil
 }
 
+// stage writes the files of a snapshot beside the state.
+func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool) (*restore.Staged, error) {
+	doing, done := k.begin("restore", "reading the snapshot")
+	defer done()
+	k.event(event.RestoreBegun, fmt.Sprintf("restoring snapshot %s of %s (%d files with %d bytes)", s.ID, s.Time.Format(time.RFC3339), s.Totals.Files, s.Totals.Bytes), map[string]any{"snapshot": s.ID})
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files, err := st.Open(ctx, s.ID)
+	if err != nil {
+		return nil, err
+	}
+	staged, err := k.restore.stage(ctx, files, doing, acceptDamaged)
+	closed := files.Close()
+	if err != nil {
+		return nil, errors.Join(err, k.markDamaged(ctx, st, s.ID, err), closed)
+	}
+	if closed != nil {
+		return nil, errors.Join(closed, staged.Discard())
+	}
+	return staged, nil
+}
+
+// swap puts what was staged in the place of the state, and next in that of the
+// record.
+func (k *Keeper) swap(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool) error {
+	if onTrial {
+		next.Trial = p.Generation
+	}
+	err := k.record.change(func(r *record) {
+		if onTrial {
+			next.Wish, next.Earlier = r.Wish, r.earlier()
+		}
+		r.Next = &next
+	})
+	if err != nil {
+		return errors.Join(err, staged.Discard())
+	}
+	if err := staged.Swap(ctx, still); err != nil {
+		return errors.Join(err, k.record.change(func(r *record) { r.Next = nil }))
+	}
+	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
+		return err // the next Prepare brings it up
+	}
+	k.forgetChanges()
+	if onTrial {
+		return nil
+	}
+	return k.restore.confirm()
+}
+
 // startFresh sets the present state aside and begins a lineage of its own.
 func (k *Keeper) startFresh(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, why string) error {
-	empty, err := k.restore.empty(ctx)
+	empty, err := k.restore.empty()
 	if err != nil {
 		return err
 	}
-	if !empty {
-		if err := k.restore.clear(ctx, still); err != nil {
-			return err
+	next := record{Lineage: newLineage(), Began: began.fresh}
+	if empty {
+		err = k.record.change(func(r *record) { *r = next })
+	} else {
+		var staged *restore.Staged
+		if staged, err = k.restore.stage(ctx, newNoFiles(k.opts.Roots), nil, false); err == nil {
+			err = k.swap(ctx, still, p, staged, next, true)
 		}
 	}
-	trial := uint64(0)
-	if !empty {
-		trial = p.Generation
-	}
-	if err := k.record.change(func(r *record) {
-		*r = record{Lineage: newLineage(), Began: began.fresh, Wish: r.Wish, Trial: trial, Earlier: r.earlier()}
-		if trial == 0 {
-			r.Wish, r.Earlier = nil, nil
-		}
-	}); err != nil {
+	if err != nil {
 		return err
 	}
-	k.forgetChanges()
 	k.clear(troubleRestore)
-	k.event(event.FreshStart, why, nil)
-	if trial == 0 {
+	k.event(event.FreshStart, why, map[string]any{"lineage": next.Lineage})
+	if empty {
+		k.forgetChanges()
 		k.answer(nil)
 	}
 	return nil
@@ -309,12 +371,9 @@ func (k *Keeper) saveStill(ctx context.Context, still *gateway.Stillness, wait b
 		return err
 	}
 	_, err = k.create(ctx, Request{Reason: store.BeforeUpgrade}, c, func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
-		if !still.Holds() {
-			return 0, errors.New("the gateway does not stand still any more")
-		}
-		return 0, do(ctx)
+		return 0, errors.Join(still.Check(), do(ctx), still.Check())
 	})
-	return errors.Join(err, c.Close(), removeAll(filepath.Join(k.opts.Dir, "copies-before-upgrade")))
+	return errors.Join(err, os.RemoveAll(filepath.Join(k.opts.Dir, "copies-before-upgrade")))
 }
 
 // beforeRestartTime bounds the snapshot before a start with another

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"creel/internal/gateway"
+	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
 )
 
@@ -21,6 +22,8 @@ type RestoreRequest struct {
 	// NoSnapshot does not take a snapshot of the present state before. It is set
 	// aside all the same.
 	NoSnapshot bool
+	// AcceptDamaged restores databases that are damaged, too.
+	AcceptDamaged bool
 }
 
 // Restored is what a restore has come to.
@@ -37,8 +40,7 @@ type Restored struct {
 //
 // A gateway that a person had stopped is started: only an instance that gets
 // ready shows that the state is good.
-func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (Restored, error) {
-	var done Restored
+func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, err error) {
 	answer, err := k.await()
 	if err != nil {
 		return done, err
@@ -56,7 +58,11 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (Restored, error
 	if done.Before, err = k.beforeRestore(ctx, r); err != nil {
 		return done, err
 	}
-	w := &wish{ID: r.ID, Fresh: r.Fresh, OrFresh: r.OrFresh, At: time.Now().UTC()}
+	if err := k.stageAhead(ctx, r); err != nil && !r.OrFresh {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, k.dropStaged()) }()
+	w := &wish{ID: r.ID, Fresh: r.Fresh, OrFresh: r.OrFresh, Damaged: r.AcceptDamaged, At: time.Now().UTC()}
 	if err := k.record.change(func(n *record) { n.Wish = w }); err != nil {
 		return done, err
 	}
@@ -70,9 +76,53 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (Restored, error
 	return done, nil
 }
 
+// stageAhead writes the files while the gateway still runs, so that it stands
+// still for the renames alone.
+func (k *Keeper) stageAhead(ctx context.Context, r RestoreRequest) error {
+	if r.ID == "" {
+		return nil
+	}
+	s, err := k.choose(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	staged, err := k.stage(ctx, s, r.AcceptDamaged)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.staged = staged
+	return nil
+}
+
+// takeStaged gives what was staged ahead of that snapshot; nil: nothing.
+func (k *Keeper) takeStaged(id store.ID) *restore.Staged {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	staged := k.staged
+	if staged == nil || staged.Snapshot.ID != id {
+		return nil
+	}
+	k.staged = nil
+	return staged
+}
+
+// dropStaged discards what was staged and never asked for.
+func (k *Keeper) dropStaged() error {
+	k.mu.Lock()
+	staged := k.staged
+	k.staged = nil
+	k.mu.Unlock()
+	if staged == nil {
+		return nil
+	}
+	return staged.Discard()
+}
+
 // beforeRestore saves the present state.
 func (k *Keeper) beforeRestore(ctx context.Context, r RestoreRequest) (store.ID, error) {
-	empty, err := k.restore.empty(ctx)
+	empty, err := k.restore.empty()
 	if err != nil || empty || r.NoSnapshot {
 		return "", err
 	}
@@ -168,7 +218,7 @@ func (k *Keeper) prove(ctx context.Context, generation uint64) error {
 	if r.Trial == 0 || generation < r.Trial {
 		return nil
 	}
-	if err := k.restore.confirm(ctx); err != nil {
+	if err := k.restore.confirm(); err != nil {
 		return err
 	}
 	if err := k.record.change(func(n *record) { *n = n.proved() }); err != nil {

@@ -25,7 +25,7 @@ func snap(age time.Duration, mark ...func(*store.Snapshot)) store.Snapshot {
 }
 
 func unread(s *store.Snapshot)  { s.Sampled = time.Time{} }
-func shrunk(s *store.Snapshot)  { s.Shrunk = "10 of 1000 files" }
+func shrunken(s *store.Snapshot)  { s.Shrunk = "10 of 1000 files" }
 func damaged(s *store.Snapshot) { s.Damaged = "a chunk is missing" }
 func pinned(s *store.Snapshot)  { s.Pinned = true }
 func other(s *store.Snapshot)   { s.Lineage = "b" }
@@ -47,11 +47,11 @@ func TestRetain(t *testing.T) {
 		{"monthly", Keep{Monthly: 3}, []store.Snapshot{snap(70 * day), snap(40 * day), snap(20 * day), snap(0)}, "kk-k"},
 		{"not read back: nothing older goes", Keep{Last: 1}, []store.Snapshot{snap(3 * day), snap(2 * day), snap(day, unread)}, "-kk"},
 		{"none read back: all stay", Keep{Last: 1}, []store.Snapshot{snap(3*day, unread), snap(2*day, unread)}, "kk"},
-		{"shrunk takes no place and keeps the one before", Keep{Last: 1}, []store.Snapshot{snap(5 * day), snap(4 * day), snap(3*day, shrunk), snap(2 * day), snap(day)}, "-kk-k"},
-		{"shrunk and the newest", Keep{Last: 2}, []store.Snapshot{snap(4 * day), snap(3 * day), snap(2 * day), snap(day, shrunk)}, "-kkk"},
+		{"shrunk takes no place and keeps the one before", Keep{Last: 1}, []store.Snapshot{snap(5 * day), snap(4 * day), snap(3*day, shrunken), snap(2 * day), snap(day)}, "-kk-k"},
+		{"shrunk and the newest", Keep{Last: 2}, []store.Snapshot{snap(4 * day), snap(3 * day), snap(2 * day), snap(day, shrunken)}, "-kkk"},
 		{"damaged goes", Keep{Last: 3}, []store.Snapshot{snap(3*day, damaged), snap(2 * day)}, "-k"},
 		{"damaged is the last there is", Keep{Last: 1}, []store.Snapshot{snap(3*day, damaged), snap(2*day, damaged)}, "kk"},
-		{"only a shrunk one and a damaged one", Keep{}, []store.Snapshot{snap(3*day, damaged), snap(2*day, shrunk)}, "kk"},
+		{"only a shrunk one and a damaged one", Keep{}, []store.Snapshot{snap(3*day, damaged), snap(2*day, shrunken)}, "kk"},
 		{"pinned", Keep{Last: 1}, []store.Snapshot{snap(300*day, pinned), snap(2 * day), snap(day)}, "k-k"},
 		{"a new lineage pushes nothing out", Keep{Last: 1}, []store.Snapshot{snap(3 * day), snap(2 * day), snap(day, other), snap(0, other)}, "-k-k"},
 		{"none", Keep{Last: 1}, nil, ""},

@@ -126,17 +126,18 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 		return
 	}
 	begun := time.Now()
-	changed, err := k.capture.Changed(ctx)
-	if err != nil {
-		w.tried("scan", err)
-		changed = true // it will be told by the capture why
-	}
+	mark, err := k.capture.Mark(ctx)
 	now := time.Now()
 	w.scan = now.Add(max(scanEvery, time.Duration(float64(now.Sub(begun))/scanShare)))
-	c := k.noteScan(changed, now)
-	due, again := k.opts.Schedule.due(c, now)
+	if err != nil { // another capture is under way, or the state cannot be read now
+		w.tried("scan", err)
+		return
+	}
+	c := k.noteMark(mark, now)
+	changed := !c.first.IsZero()
+	due, again := k.settings().Schedule.due(c, now)
 	reason := store.OnChange
-	if c.last.Sub(c.first) >= k.opts.Schedule.Every {
+	if c.last.Sub(c.first) >= k.settings().Schedule.Every {
 		reason = store.OnInterval
 	}
 	if justStopped && changed {
@@ -155,10 +156,9 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 		return // said already
 	}
 	w.pause, w.retry = 0, time.Time{}
-	w.tried("prune", second(k.Prune(ctx, false)))
+	_, err = k.Prune(ctx, false)
+	w.tried("prune", err)
 }
-
-func second[T any](_ T, err error) error { return err }
 
 // tried logs what failed and is tried again.
 func (w *worker) tried(what string, err error) {
@@ -167,22 +167,29 @@ func (w *worker) tried(what string, err error) {
 	}
 }
 
-// noteScan keeps what a look at the state has shown.
-func (k *Keeper) noteScan(changed bool, now time.Time) changes {
+// noteMark keeps what a look at the state has shown.
+func (k *Keeper) noteMark(mark string, now time.Time) changes {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
-	case !changed:
+	case mark == k.changes.savedMark:
 		k.changes.first, k.changes.last = time.Time{}, time.Time{}
 	case k.changes.first.IsZero():
 		k.changes.first, k.changes.last = now, now
+	case mark != k.changes.mark:
+		k.changes.last = now
 	}
+	k.changes.mark = mark
 	return k.changes
 }
 
-// forgetChanges says that the present state was saved, or is another.
-func (k *Keeper) forgetChanges() {
+// savedAs says that a snapshot has the state of that mark.
+func (k *Keeper) savedAs(mark string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.changes = changes{saved: time.Now()}
+	k.changes = changes{saved: time.Now(), savedMark: mark}
 }
+
+// forgetChanges says that the state is that of a snapshot, but no longer, or not
+// yet, which files that are.
+func (k *Keeper) forgetChanges() { k.savedAs("") }

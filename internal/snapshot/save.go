@@ -47,7 +47,7 @@ func (k *Keeper) Create(ctx context.Context, r Request) (store.Snapshot, error) 
 		return store.Snapshot{}, err
 	}
 	defer release()
-	if err := k.adopt(ctx); err != nil {
+	if err := k.adopt(); err != nil {
 		return store.Snapshot{}, err
 	}
 	return k.create(ctx, r, k.capture, k.opts.Supervisor.Still)
@@ -80,11 +80,11 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	}
 	defer func() { err = errors.Join(err, cut.Release()) }()
 	m := store.Meta{
-		ID: newID(cut.Time()), Gateway: k.opts.Gateway, Time: cut.Time().UTC(), Reason: r.Reason, Note: r.Note,
+		ID: newID(cut.Time), Gateway: k.opts.Gateway, Time: cut.Time.UTC(), Reason: r.Reason, Note: r.Note,
 		Parent: before.Parent, Lineage: before.Lineage, Machine: machine(), Generation: k.opts.Supervisor.Status().Generation,
-		AppVersion: before.App, Frozen: cut.Frozen(), Roots: k.opts.Roots, Totals: cut.Totals(),
+		AppVersion: before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
 	}
-	m.Skipped, m.Omitted = cut.Skipped()
+	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
 	doing.stage("saving")
 	st, err := k.store.get(ctx)
 	if err != nil {
@@ -98,12 +98,12 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	}); err != nil {
 		return s, stageSave, err
 	}
-	k.forgetChanges()
+	k.savedAs(cut.Mark)
 	doing.stage("checking")
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
 		return s, stageCheck, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
 	}
-	small := shrunk(before.Totals, s.Totals, k.opts.ShrinkTo)
+	small := shrunk(before.Totals, s.Totals, k.settings().ShrinkTo)
 	s.Sampled, s.Shrunk = time.Now().UTC(), small
 	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled, m.Shrunk = s.Sampled, small }); err != nil {
 		return s, stageCheck, err
@@ -145,11 +145,11 @@ func (k *Keeper) saveFailed(r Request, stage string, err error) {
 // adopt takes a state for granted that was there when creel began to look after
 // it, and has no history yet. A state that is missing stays unsaved until a
 // launch has put one in place.
-func (k *Keeper) adopt(ctx context.Context) error {
+func (k *Keeper) adopt() error {
 	if k.record.get().Lineage != "" {
 		return nil
 	}
-	empty, err := k.restore.empty(ctx)
+	empty, err := k.restore.empty()
 	if err != nil {
 		return err
 	}
@@ -168,4 +168,15 @@ func machine() string {
 		return "unknown"
 	}
 	return name
+}
+
+// mostSkipped is how many of the files that are not in a snapshot it names.
+const mostSkipped = 100
+
+// first gives the first n of a list, and how many there are beyond.
+func first[T any](list []T, n int) ([]T, int) {
+	if len(list) <= n {
+		return list, 0
+	}
+	return list[:n], len(list) - n
 }

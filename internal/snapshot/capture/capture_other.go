@@ -22,3 +22,6 @@ func New(o Options) (*Capturer, error) {
 
 // Capture returns an error.
 func (*Capturer) Capture(context.Context, Still, Progress) (*Cut, error) { return nil, errLinuxOnly }
+
+// Mark tells what the state looks like.
+func (*Capturer) Mark(context.Context) (string, error) { return "", errLinuxOnly }

@@ -16,6 +16,7 @@ func (r *round) file(n *node, dirfd int, st stamp, alloc int64) error {
 		return nil
 	}
 	if r.look {
+		n.in = &inode{Stamp: st} // for the mark
 		r.count(min(alloc, st.Size))
 		return nil
 	}

@@ -27,6 +27,8 @@ type Cut struct {
 	Copying time.Duration
 	Delta   tree.Totals // what was copied meanwhile
 	Rounds  int         // that were made before
+	// Mark tells this state from others, see Capturer.Mark.
+	Mark    string
 	Totals  tree.Totals
 	Skipped []tree.Skipped
 	// Excluded counts what patterns keep out.

@@ -22,7 +22,7 @@ type builder struct {
 
 // cut makes the Cut of a round. It owns the folder from then on.
 func (s *session) cut(r *round) (*Cut, error) {
-	b := &builder{session: s, cut: &Cut{byPath: map[string]int{}}}
+	b := &builder{session: s, cut: &Cut{Mark: s.mark(), byPath: map[string]int{}}}
 	roots := slices.Clone(s.roots)
 	slices.SortFunc(roots, func(x, y walked) int { return strings.Compare(x.Name, y.Name) })
 	for i := range roots {

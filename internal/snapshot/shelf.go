@@ -1,0 +1,244 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"creel/internal/event"
+	"creel/internal/snapshot/restore"
+	"creel/internal/snapshot/store"
+)
+
+// List gives all snapshots of the gateway, oldest first.
+func (k *Keeper) List(ctx context.Context) ([]store.Snapshot, error) {
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return st.List(ctx, k.opts.Gateway)
+}
+
+// Find gives a snapshot by its id, of which a beginning that no other has is
+// enough. "latest" is the newest. Errors wrap store.ErrNotFound.
+func (k *Keeper) Find(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	all, err := k.List(ctx)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	return find(all, id)
+}
+
+// Latest is what people may say in place of the newest snapshot's id.
+const Latest store.ID = "latest"
+
+func find(all []store.Snapshot, id store.ID) (store.Snapshot, error) {
+	if id == Latest && len(all) > 0 {
+		return all[len(all)-1], nil
+	}
+	var found []store.Snapshot
+	for _, s := range all {
+		if s.ID == id {
+			return s, nil
+		}
+		if id != "" && strings.HasPrefix(string(s.ID), string(id)) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return store.Snapshot{}, fmt.Errorf("%w: %s; see `creel snapshot list`", store.ErrNotFound, id)
+	}
+	return store.Snapshot{}, fmt.Errorf("%w: %d snapshots begin with %s, such as %s and %s; say more of it", store.ErrNotFound, len(found), id, found[0].ID, found[1].ID)
+}
+
+// Files opens the files of a snapshot, for reading. The caller closes them.
+func (k *Keeper) Files(ctx context.Context, id store.ID) (store.Files, error) {
+	s, err := k.Find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return st.Open(ctx, s.ID)
+}
+
+// Verify reads a snapshot back, all of it, and notes what it finds. An error that
+// is a *store.DamagedError says what is wrong.
+func (k *Keeper) Verify(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	s, err := k.Find(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return s, err
+	}
+	doing, done := k.begin("verify", "reading back "+string(s.ID))
+	defer done()
+	if err := st.Verify(ctx, s.ID, 1, doing); err != nil {
+		return s, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
+	}
+	s.Verified, s.Damaged = time.Now().UTC(), ""
+	return s, st.Mark(ctx, s.ID, func(m *store.Marks) { m.Verified, m.Damaged = s.Verified, "" })
+}
+
+// Pin keeps a snapshot from being removed, or no longer.
+func (k *Keeper) Pin(ctx context.Context, id store.ID, pinned bool) (store.Snapshot, error) {
+	return k.markAs(ctx, id, func(m *store.Marks) { m.Pinned = pinned })
+}
+
+// Accept takes the mark from a snapshot that is much smaller than the one before:
+// a person has looked, and it is right.
+func (k *Keeper) Accept(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	s, err := k.markAs(ctx, id, func(m *store.Marks) { m.Shrunk = "" })
+	if err == nil {
+		k.clear(troubleShrunk)
+	}
+	return s, err
+}
+
+func (k *Keeper) markAs(ctx context.Context, id store.ID, change func(*store.Marks)) (store.Snapshot, error) {
+	s, err := k.Find(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return s, err
+	}
+	change(&s.Marks)
+	return s, st.Mark(ctx, s.ID, change)
+}
+
+// Remove removes a snapshot that a person names. The last good one of a lineage is
+// not removed: that would leave nothing to restore.
+func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	release, err := k.take(ctx)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	defer release()
+	all, err := k.List(ctx)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	s, err := find(all, id)
+	if err != nil {
+		return s, err
+	}
+	others := slices.ContainsFunc(all, func(o store.Snapshot) bool { return o.ID != s.ID && o.Lineage == s.Lineage && good(o) })
+	if good(s) && !others {
+		return s, fmt.Errorf("snapshot %s is the last good one of its state, and is not removed; take another one first", s.ID)
+	}
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return s, err
+	}
+	if err := st.Remove(ctx, s.ID); err != nil {
+		return s, err
+	}
+	if s.Shrunk != "" {
+		k.clear(troubleShrunk)
+	}
+	k.event(event.SnapshotsRemoved, fmt.Sprintf("snapshot %s was removed, as was asked for", s.ID), nil)
+	return s, nil
+}
+
+// Prune removes the snapshots that nothing keeps (Retain), and says of all why
+// they are kept or not. dry: it only says.
+func (k *Keeper) Prune(ctx context.Context, dry bool) ([]Kept, error) {
+	release, err := k.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	all, err := k.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kept := Retain(all, k.settings().Keep)
+	var gone []store.ID
+	r := k.record.get()
+	for i := range kept {
+		if s := &kept[i]; s.ID == r.Last || r.Wish != nil && s.ID == r.Wish.ID {
+			s.because("the state grows from it, or it is being restored")
+		}
+		if len(kept[i].Why) == 0 {
+			gone = append(gone, kept[i].ID)
+		}
+	}
+	if dry || len(gone) == 0 {
+		return kept, nil
+	}
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Remove(ctx, gone...); err != nil {
+		k.set(troublePrune, "old snapshots cannot be removed: "+err.Error())
+		return nil, err
+	}
+	k.clear(troublePrune)
+	k.event(event.SnapshotsRemoved, fmt.Sprintf("%d snapshots that nothing keeps were removed; %d are left", len(gone), len(all)-len(gone)), map[string]any{"snapshots": gone})
+	return kept, nil
+}
+
+// Maintain has the store give back space.
+func (k *Keeper) Maintain(ctx context.Context) error {
+	release, err := k.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return err
+	}
+	return st.Maintain(ctx)
+}
+
+// sweep removes states that were set aside: those from before the newest snapshot
+// that was verified, and those that are old.
+func (k *Keeper) sweep(ctx context.Context) error {
+	st, err := k.restore.Status()
+	if err != nil || len(st.Kept) == 0 {
+		return err
+	}
+	all, err := k.List(ctx)
+	if err != nil {
+		return err
+	}
+	o := restore.SweepOptions{}
+	if old := k.settings().OldFor; old > 0 {
+		o.Before = time.Now().Add(-old)
+	}
+	for _, s := range slices.Backward(all) {
+		if good(s) && !s.Verified.IsZero() && s.Lineage == k.record.get().Lineage {
+			o.Verified = s.Time
+			break
+		}
+	}
+	gone, err := k.restore.Sweep(ctx, o)
+	for _, g := range gone {
+		k.log.Info("a state that was set aside is removed", "folder", g.Path, "since", g.Since)
+	}
+	return k.restore.leftover(err)
+}
+
+// overdue says when a change has been unsaved for too long.
+func (k *Keeper) overdue(c changes, now time.Time) {
+	every := k.settings().Schedule.Every
+	if every <= 0 || c.first.IsZero() || now.Sub(c.first) < overdueAfter*every {
+		k.clear(troubleOverdue)
+		return
+	}
+	k.set(troubleOverdue, fmt.Sprintf("changes since %s are in no snapshot", c.first.UTC().Format(time.RFC3339)))
+}
