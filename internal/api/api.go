@@ -64,6 +64,8 @@ type Options struct {
 	Reload func(ctx context.Context) (Reload, error)
 	// Pending lists what was read by a reload and does not count yet; may be nil.
 	Pending func() []config.Change
+	// Devices are the gateway's; nil: it knows none.
+	Devices Devices
 	Logger  *slog.Logger
 }
 
@@ -97,6 +99,7 @@ func (a *API) Control() http.Handler {
 	mux.HandleFunc("POST "+controlPrefix+"upgrade", a.upgrade)
 	mux.HandleFunc("POST "+controlPrefix+"reload", a.reload)
 	mux.HandleFunc("GET "+Prefix+"status", a.status) // who may open this door is the owner
+	a.deviceRoutes(mux)
 	mux.Handle("GET "+Prefix+"metrics", a.opts.Metrics)
 	mux.HandleFunc("/", notFound)
 	return own(mux)

@@ -63,7 +63,7 @@ func (d *daemon) newEngine() (_ *engine, err error) {
 	e.gateway = gateway.New(e.options(dir))
 	e.api = api.New(api.Options{
 		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: process.LogPath(dir), Version: d.opts.Version,
-		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending, Logger: d.log,
+		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending, Devices: e.devices(), Logger: d.log,
 	})
 	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
@@ -73,7 +73,8 @@ func (e *engine) options(dir string) gateway.Options {
 	d := e.d
 	set := settingsOf(d.cfg())
 	return gateway.Options{
-		Name: d.cfg().Gateway.Name, Runtime: e.runtime, Prober: e.prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
+		Retire: e.retire(),
+		Name:   d.cfg().Gateway.Name, Runtime: e.runtime, Prober: e.prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
 		Plan: func(ctx context.Context, generation uint64) (runtime.Spec, error) {
 			spec, err := e.plan(ctx, generation)
 			e.prober.launching(spec)
@@ -108,6 +109,7 @@ func (e *engine) run(stop func(error)) {
 	e.running.Go(e.gateway.Run)
 	e.running.Go(func() { serveOn(e.control, e.socket, config.TLS{}, stop) })
 	e.running.Go(func() { e.d.watchState(watching, e.gateway) })
+	e.attend(watching)
 }
 
 // leave stops the engine and leaves the gateway running, for another creel's

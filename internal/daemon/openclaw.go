@@ -10,6 +10,7 @@ import (
 	"creel/internal/config"
 	"creel/internal/gateway"
 	"creel/internal/openclaw"
+	"creel/internal/openclaw/rpc"
 	"creel/internal/runtime"
 	"creel/internal/telemetry"
 )
@@ -22,7 +23,8 @@ type openClaw struct {
 	layout   openclaw.Layout
 	progress func(openclaw.Progress)
 	port     port
-	token    atomic.Value // telemetry.Secret, once configured
+	token    atomic.Value               // telemetry.Secret, once configured
+	client   atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
 }
 
 // newOpenClaw makes the preset's app; listen is where clients connect, secure
@@ -86,7 +88,7 @@ func (o *openClaw) keepToken(token telemetry.Secret) error {
 }
 
 func (o *openClaw) explain(exit runtime.Exit, log []string) gateway.End {
-	cause := openclaw.ExitCause(exit, log)
+	cause := openclaw.ExplainExit(exit, log, o.farewell())
 	end := gateway.End{At: exit.At, Cause: gateway.Cause(cause.Cause), Message: cause.Message, Hint: cause.Hint, Log: log, Permanent: cause.Permanent}
 	switch cause.Cause {
 	case openclaw.CauseOOM:

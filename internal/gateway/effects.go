@@ -43,11 +43,12 @@ func (s *Supervisor) do(e Effect) {
 			}
 		})
 	case Terminate:
-		inst := s.inst
+		inst, retire := s.inst, s.retirement()
 		if s.machine.Then != ThenRetry {
 			s.face.decide(askedToEnd)
 		}
 		s.task(func() {
+			retire()
 			if err := inst.Terminate(); err != nil {
 				s.log.Warn("cannot ask the gateway to end; it will be killed", "generation", generation, "error", err)
 			}
@@ -56,6 +57,33 @@ func (s *Supervisor) do(e Effect) {
 		s.doKill(generation, s.inst, s.face)
 	case Arm:
 		s.timer = time.AfterFunc(e.After, func() { s.post(message{Event: Event{Kind: TimeUp, Epoch: epoch}}) })
+	}
+}
+
+// endReserve is what is kept of the grace for the end itself, once the instance
+// was sent SIGTERM.
+const endReserve = 5 * time.Second
+
+// retirement is what is to be done before the present instance is sent SIGTERM.
+// The grace runs on meanwhile: a stop takes no longer for it.
+func (s *Supervisor) retirement() func() {
+	m := &s.machine
+	budget := m.Policy.Grace - min(m.Policy.Grace/2, endReserve)
+	if s.opts.Retire == nil || !m.WasReady || m.Then == ThenRetry || budget <= 0 {
+		return func() {}
+	}
+	generation, done := m.Generation, s.inst.Done()
+	return func() {
+		ctx, cancel := context.WithTimeout(s.ctx, budget)
+		defer cancel()
+		go func() { // ends with cancel
+			select {
+			case <-done:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		s.opts.Retire(ctx, generation)
 	}
 }
 

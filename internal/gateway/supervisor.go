@@ -24,6 +24,11 @@ type Options struct {
 	Prober Prober
 	// Explain says in words how an instance ended; nil: Explain of this package.
 	Explain func(exit runtime.Exit, log []string) End
+	// Retire, if set, prepares an instance for its end in good order, before it is
+	// sent SIGTERM: it lets work end that nothing else knows of. It is not called
+	// for one that has never been ready, or that is replaced since it does not
+	// answer. ctx ends in time for what is left of the grace.
+	Retire func(ctx context.Context, generation uint64)
 	// Keeper looks after the files that instances work on; nil: nobody does.
 	Keeper Keeper
 	// Tail gives the last lines of the instance's output, redacted; may be nil.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"creel/internal/openclaw/rpc"
 	"creel/internal/runtime"
 )
 
@@ -73,6 +74,23 @@ func ExitCause(exit runtime.Exit, logTail []string) Cause {
 	}
 }
 
+// ExplainExit is ExitCause for an instance that creel was talking to: what it
+// said before it ended decides between a restart of its own and a stop, also where
+// the exit status is not known and where its last lines were cut off. A farewell
+// that was followed by another end than exit code 0 (it was killed while it
+// stopped) explains nothing.
+func ExplainExit(exit runtime.Exit, logTail []string, farewell rpc.Farewell) Cause {
+	c := ExitCause(exit, logTail)
+	if !farewell.Said() || exit.OOM || exit.Known && (exit.Signal != 0 || exit.Code != 0) {
+		return c
+	}
+	log := plain(logTail)
+	if farewell.Restarts() {
+		return restartCause(log)
+	}
+	return stopCause()
+}
+
 // What OpenClaw 2026.9.6 writes in each case.
 const (
 	markHeap        = "JavaScript heap out of memory"
@@ -83,6 +101,7 @@ const (
 	markMissing     = "Missing config."
 	markRestart     = "restart mode: full process restart"
 	markSignal      = "[gateway] received SIG"
+	markReason      = "[admission] closed: restart (SIGUSR2: "
 )
 
 func configCause(log tail) Cause {
@@ -114,15 +133,27 @@ func configCause(log tail) Cause {
 func cleanCause(log tail) Cause {
 	restart, signal := log.last(markRestart), log.last(markSignal)
 	if signal > restart && !strings.Contains(log[signal], "restarting") {
-		return Cause{
-			Cause:   CauseStopped,
-			Message: "OpenClaw ended in good order because someone other than creel sent it a signal",
-		}
+		return stopCause()
 	}
+	return restartCause(log)
+}
+
+func stopCause() Cause {
 	return Cause{
-		Cause:   CauseSelfRestart,
-		Message: "OpenClaw ended in order to be started again (a change of its configuration, an update of a plug-in, or a request from the Control UI)",
+		Cause:   CauseStopped,
+		Message: "OpenClaw ended in good order because someone other than creel sent it a signal",
 	}
+}
+
+// restartCause tells of a restart that OpenClaw wanted, and why as far as it says:
+// "[admission] closed: restart (SIGUSR2: config change)".
+func restartCause(log tail) Cause {
+	why := "a change of its configuration, an update of a plug-in, or a request from the Control UI"
+	if i := log.last(markReason); i >= 0 {
+		_, reason, _ := strings.Cut(log[i], markReason)
+		why = "it says: " + strings.TrimSuffix(strings.TrimSpace(reason), ")")
+	}
+	return Cause{Cause: CauseSelfRestart, Message: "OpenClaw ended in order to be started again (" + why + ")"}
 }
 
 func portCause(log tail) Cause {

@@ -67,13 +67,19 @@ func (l Layout) installLock() string { return filepath.Join(l.Root, "install.loc
 // StateDirs are the folders to protect: what is in them cannot be had again.
 func (l Layout) StateDirs() []string { return []string{l.Home()} }
 
-// StateSkip lists what need not be protected inside StateDirs: paths relative
-// to a folder of StateDirs that OpenClaw or npm makes anew. The bulk of a state
-// is here (54 of 57 MB: copies of the Control UI's files).
-func (l Layout) StateSkip() []string {
+// StateIgnore are patterns as in .gitignore, for a folder of StateDirs, of what
+// need not be protected because OpenClaw or npm makes it anew. The bulk of a
+// state is here (54 of 57 MB: copies of the Control UI's files).
+//
+// Lock files are named by where OpenClaw puts them, never as "*.lock" alone:
+// agents write yarn.lock and Cargo.lock in their workspace. tools, git, dev and
+// npm hold what OpenClaw downloads by itself; whoever wants to have it without
+// a download puts "!/.openclaw/npm/" into .creelignore.
+func (l Layout) StateIgnore() []string {
 	return []string{
-		".cache", ".npm",
-		".openclaw/cache", ".openclaw/tmp", ".openclaw/logs", ".openclaw/npm",
-		".openclaw/tools", ".openclaw/git", ".openclaw/dev", ".openclaw/plugin-skills",
+		"/.cache/", "/.npm/",
+		"/.openclaw/cache/", "/.openclaw/tmp/", "/.openclaw/logs/", "/.openclaw/npm/",
+		"/.openclaw/tools/", "/.openclaw/git/", "/.openclaw/dev/", "/.openclaw/plugin-skills/",
+		"/.openclaw/*.lock", "/.openclaw/agents/**/*.lock", "/.openclaw/credentials/**/*.lock",
 	}
 }

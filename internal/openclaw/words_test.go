@@ -148,7 +148,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// What is skipped is inside of what is protected, and is not the state itself.
+// What is kept out is inside of what is protected, and is not the state itself.
 func TestStateDirs(t *testing.T) {
 	l := newLayout(t)
 	dirs := l.StateDirs()
@@ -156,9 +156,12 @@ func TestStateDirs(t *testing.T) {
 		t.Errorf("StateDirs = %q lacks %s", dirs, l.Config())
 	}
 	for _, kept := range []string{".openclaw/openclaw.json", ".openclaw/state/openclaw.sqlite", ".openclaw/agents/main", ".openclaw/workspace", ".openclaw/credentials", ".openclaw/media"} {
-		for _, skip := range l.StateSkip() {
-			if kept == skip || strings.HasPrefix(kept, skip+"/") {
-				t.Errorf("%s is skipped by %s", kept, skip)
+		for _, pattern := range l.StateIgnore() {
+			if !strings.HasPrefix(pattern, "/") {
+				t.Errorf("%s is not bound to a place, and may keep out what agents write", pattern)
+			}
+			if dir := strings.Trim(pattern, "/"); kept == dir || strings.HasPrefix(kept, dir+"/") {
+				t.Errorf("%s is kept out by %s", kept, pattern)
 			}
 		}
 	}

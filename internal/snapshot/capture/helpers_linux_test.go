@@ -240,3 +240,10 @@ func pastTick(t testing.TB) {
 		}
 	}
 }
+
+// quantiles says how durations are distributed.
+func quantiles(d []time.Duration) string {
+	d = slices.Sorted(slices.Values(d))
+	at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(time.Microsecond) }
+	return fmt.Sprintf("p50 %v, p90 %v, p99 %v, max %v", at(0.5), at(0.9), at(0.99), at(1))
+}

@@ -26,7 +26,7 @@ var DefaultIgnore = []string{
 	"*.sqlite-shm", "*.sqlite3-shm", "*.db-shm", "*.db3-shm",
 	// Caches, by the names that their makers agreed on.
 	"/.cache/", "/.npm/", "/.bun/install/cache/", "/.local/share/pnpm/store/", "/.yarn/berry/cache/",
-	"node-compile-cache/", "node_modules/.cache/", "__pycache__/",
+	"node-compile-cache/", "**/node_modules/.cache/", "__pycache__/",
 	// Files of NFS and FUSE that stand for open files that were removed.
 	".nfs[0-9a-f]*", ".fuse_hidden*",
 }
@@ -124,11 +124,7 @@ func (r *rules) match(path string, isDir bool) int {
 		if rule.dirOnly && !isDir {
 			continue
 		}
-		subject := name
-		if rule.anchored {
-			subject = path
-		}
-		if wildmatch(rule.glob, subject, rule.anchored) {
+		if rule.matches(path, name) {
 			if rule.negated {
 				return notIgnored
 			}
@@ -136,6 +132,21 @@ func (r *rules) match(path string, isDir bool) int {
 		}
 	}
 	return notIgnored
+}
+
+// matches says whether the rule's pattern is that of a path, or of its last part.
+func (r *rule) matches(path, name string) bool {
+	if !r.anchored {
+		return wildmatch(r.glob, name, false)
+	}
+	// As git does it, what is literal at the beginning is compared first, and a
+	// "**" right after it counts as one at the beginning: "a**/b" matches "abc/b".
+	n := strings.IndexAny(r.glob, `*?[\`)
+	if n < 0 {
+		return r.glob == path
+	}
+	rest, found := strings.CutPrefix(path, r.glob[:n])
+	return found && wildmatch(r.glob[n:], rest, true)
 }
 
 // What node.rule and match say if it is no rule.

@@ -109,7 +109,7 @@ func set(pattern string, c byte) (length int, in bool) {
 				return 0, false
 			}
 		}
-		in = in || low <= c && c <= high
+		in = in || c == low || low <= c && c <= high
 		i = next
 	}
 }

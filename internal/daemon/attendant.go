@@ -1,0 +1,237 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"creel/internal/api"
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/openclaw"
+	"creel/internal/openclaw/rpc"
+	"creel/internal/telemetry"
+)
+
+// attendant is an app that creel talks to while it runs. It is optional: an app
+// without it is one that speaks nothing but HTTP.
+type attendant interface {
+	app
+	// attend keeps in touch with the instances of the gateway until ctx ends.
+	attend(ctx context.Context, b beside)
+	// retire prepares an instance for its end; see gateway.Options.Retire.
+	retire(ctx context.Context, generation uint64, b beside)
+	// devices are those of the gateway.
+	devices(b beside) api.Devices
+}
+
+// beside is what an attendant works with: an engine's.
+type beside struct {
+	name    string
+	version string
+	gateway gatewayStatus
+	journal gateway.Journal
+	log     *slog.Logger
+}
+
+// gatewayStatus is what an attendant asks the supervisor.
+type gatewayStatus interface {
+	Status() gateway.Status
+	WaitFor(ctx context.Context, holds func(gateway.Status) bool) (gateway.Status, error)
+}
+
+func (e *engine) beside() beside {
+	return beside{name: e.d.cfg().Gateway.Name, version: e.d.opts.Version, gateway: e.gateway, journal: e.journal, log: e.d.log}
+}
+
+// attend starts the app's attendant, if it is one.
+func (e *engine) attend(ctx context.Context) {
+	if a, ok := e.d.app.(attendant); ok {
+		e.running.Go(func() { a.attend(ctx, e.beside()) })
+	}
+}
+
+// retire is the supervisor's hook; nil: the app has nothing to do.
+func (e *engine) retire() func(context.Context, uint64) {
+	if a, ok := e.d.app.(attendant); ok {
+		return func(ctx context.Context, generation uint64) { a.retire(ctx, generation, e.beside()) }
+	}
+	return nil
+}
+
+// devices are the app's; nil: it knows none.
+func (e *engine) devices() api.Devices {
+	if a, ok := e.d.app.(attendant); ok {
+		return a.devices(e.beside())
+	}
+	return nil
+}
+
+// attend implements attendant: one connection, to the instance that serves.
+func (o *openClaw) attend(ctx context.Context, b beside) {
+	client := rpc.New(rpc.Options{Token: o.knownToken, Version: b.version, Logger: b.log})
+	defer client.Close()
+	o.client.Store(client)
+	reviving := make(chan struct{})
+	go func() { // ends with the client
+		defer close(reviving)
+		(&revival{client: client, beside: b}).run(ctx)
+	}()
+	follow(ctx, client, b.gateway)
+	<-reviving
+}
+
+// knownToken is the gateway's token as it was configured last, by this creel or an
+// earlier one.
+func (o *openClaw) knownToken() (telemetry.Secret, error) {
+	if token, ok := o.token.Load().(telemetry.Secret); ok {
+		return token, nil
+	}
+	token, err := openclaw.ReadToken(o.layout)
+	if err != nil {
+		return "", err
+	}
+	if token == "" {
+		return "", errors.New("the gateway's token is not known: `creel restart` writes its configuration anew")
+	}
+	return token, telemetry.Register(token.Reveal())
+}
+
+// follow names the instance to talk to as the gateway's status changes, until ctx
+// ends. One that is ready is talked to until it is gone: what it says while it
+// ends is of interest.
+func follow(ctx context.Context, client *rpc.Client, g gatewayStatus) {
+	var seen gateway.Status
+	for {
+		st := g.Status()
+		attendTo(client, st)
+		seen = st
+		if _, err := g.WaitFor(ctx, func(st gateway.Status) bool {
+			return st.State != seen.State || st.Generation != seen.Generation || st.Addr != seen.Addr
+		}); err != nil {
+			attendTo(client, g.Status()) // a gateway that has stopped is not waited for
+			return
+		}
+	}
+}
+
+func attendTo(client *rpc.Client, st gateway.Status) {
+	switch st.State {
+	case gateway.Ready:
+		client.Attend(rpc.Target{Generation: st.Generation, Addr: st.Addr})
+	case gateway.Suspect, gateway.Draining, gateway.Stopping:
+		if client.View().Generation != st.Generation {
+			client.Attend(rpc.Target{})
+		}
+	default:
+		client.Attend(rpc.Target{})
+	}
+}
+
+// farewell is what the instance said before it ended.
+func (o *openClaw) farewell() rpc.Farewell {
+	if client := o.client.Load(); client != nil {
+		return client.View().Farewell
+	}
+	return rpc.Farewell{}
+}
+
+// retire lets turns and jobs end that began before, and keeps others from
+// beginning. What is still at work then is cut off and goes on after the next
+// start, as after a crash.
+func (o *openClaw) retire(ctx context.Context, generation uint64, b beside) {
+	client := o.client.Load()
+	if client == nil || client.View().Generation != generation {
+		return
+	}
+	began := time.Now()
+	err := client.Drain(ctx)
+	var work *rpc.WorkError
+	switch {
+	case err == nil && time.Since(began) < time.Second:
+		return // nothing was under way
+	case err == nil:
+		b.record(event.Stopping, generation, fmt.Sprintf("OpenClaw's work has ended after %v", time.Since(began).Round(100*time.Millisecond)), nil)
+	case errors.As(err, &work):
+		b.record(event.Stopping, generation, work.Error()+"; it is asked to end all the same", nil)
+	default:
+		b.log.Warn("OpenClaw cannot be asked to let its work end; it is asked to end all the same", "generation", generation, "error", err)
+	}
+}
+
+func (b beside) record(kind event.Kind, generation uint64, message string, fields map[string]any) {
+	b.journal.Record(event.Event{Kind: kind, Gateway: b.name, Generation: generation, Message: message, Fields: fields})
+}
+
+// devices implements attendant.
+func (o *openClaw) devices(b beside) api.Devices { return &deviceDesk{o, b} }
+
+// deviceDesk answers for the gateway's devices, and writes down what was decided.
+type deviceDesk struct {
+	app *openClaw
+	beside
+}
+
+func (d *deviceDesk) now() (openclaw.Devices, error) {
+	client := d.app.client.Load()
+	if client == nil {
+		return openclaw.Devices{}, &rpc.NotConnectedError{}
+	}
+	return openclaw.Devices{Client: client}, nil
+}
+
+func (d *deviceDesk) List(ctx context.Context) ([]openclaw.Device, error) {
+	devices, err := d.now()
+	if err != nil {
+		return nil, err
+	}
+	return devices.List(ctx)
+}
+
+func (d *deviceDesk) Approve(ctx context.Context, id string) (openclaw.Device, error) {
+	return d.one(event.DeviceApproved, func(l openclaw.Devices) (openclaw.Device, error) { return l.Approve(ctx, id) })
+}
+
+func (d *deviceDesk) Reject(ctx context.Context, id string) (openclaw.Device, error) {
+	return d.one(event.DeviceRejected, func(l openclaw.Devices) (openclaw.Device, error) { return l.Reject(ctx, id) })
+}
+
+func (d *deviceDesk) Revoke(ctx context.Context, id string) (openclaw.Device, error) {
+	return d.one(event.DeviceRevoked, func(l openclaw.Devices) (openclaw.Device, error) { return l.Revoke(ctx, id) })
+}
+
+func (d *deviceDesk) Rename(ctx context.Context, id, label string) (openclaw.Device, error) {
+	return d.one("", func(l openclaw.Devices) (openclaw.Device, error) { return l.Rename(ctx, id, label) })
+}
+
+func (d *deviceDesk) ApproveAll(ctx context.Context) ([]openclaw.Device, error) {
+	devices, err := d.now()
+	if err != nil {
+		return nil, err
+	}
+	list, err := devices.ApproveAll(ctx)
+	for _, device := range list {
+		d.note(event.DeviceApproved, device)
+	}
+	return list, err
+}
+
+func (d *deviceDesk) one(kind event.Kind, do func(openclaw.Devices) (openclaw.Device, error)) (openclaw.Device, error) {
+	devices, err := d.now()
+	if err != nil {
+		return openclaw.Device{}, err
+	}
+	device, err := do(devices)
+	if err == nil && kind != "" {
+		d.note(kind, device)
+	}
+	return device, err
+}
+
+func (d *deviceDesk) note(kind event.Kind, device openclaw.Device) {
+	words := map[event.Kind]string{event.DeviceApproved: "let in", event.DeviceRejected: "turned away", event.DeviceRevoked: "shut out"}
+	d.record(kind, d.gateway.Status().Generation, fmt.Sprintf("the device %q (%s, %s) was %s", device.Title(), device.Platform, device.Address, words[kind]),
+		map[string]any{"device": device.ID, "scopes": device.Scopes})
+}
