@@ -66,7 +66,9 @@ type Options struct {
 	Pending func() []config.Change
 	// Devices are the gateway's; nil: it knows none.
 	Devices Devices
-	Logger  *slog.Logger
+	// Snapshots are those of the gateway's state; nil: none are taken.
+	Snapshots Snapshots
+	Logger    *slog.Logger
 }
 
 // API makes the two handlers.
@@ -100,6 +102,7 @@ func (a *API) Control() http.Handler {
 	mux.HandleFunc("POST "+controlPrefix+"reload", a.reload)
 	mux.HandleFunc("GET "+Prefix+"status", a.status) // who may open this door is the owner
 	a.deviceRoutes(mux)
+	a.snapshotRoutes(mux)
 	mux.Handle("GET "+Prefix+"metrics", a.opts.Metrics)
 	mux.HandleFunc("/", notFound)
 	return own(mux)

@@ -13,6 +13,7 @@ import (
 	"creel/internal/gateway"
 	"creel/internal/logfile"
 	"creel/internal/problem"
+	"creel/internal/snapshot"
 	"creel/internal/telemetry"
 )
 
@@ -25,6 +26,8 @@ type Status struct {
 	Trouble []string `json:"trouble,omitempty"` // what keeps creel from doing all of its work
 	// PendingChanges were read by a reload and do not count yet.
 	PendingChanges []config.Change `json:"pending_changes,omitempty"`
+	// Snapshots is how safe the gateway's state is; nil: nobody looks after it.
+	Snapshots *snapshot.Status `json:"snapshots,omitempty"`
 }
 
 // Creel is creel itself.
@@ -50,6 +53,11 @@ func (a *API) fullStatus() Status {
 	}
 	if a.opts.Pending != nil {
 		full.PendingChanges = a.opts.Pending()
+	}
+	if a.opts.Snapshots != nil {
+		st := a.opts.Snapshots.Status()
+		full.Snapshots = &st
+		full.Trouble = append(full.Trouble, st.Troubles...)
 	}
 	if err := a.opts.Journal.Health(); err != nil {
 		full.Trouble = append(full.Trouble, "the journal: "+err.Error())

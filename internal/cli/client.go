@@ -47,11 +47,23 @@ func (e *env) send(method, what string) (*http.Response, error) {
 	return resp, nil
 }
 
-// problemOf makes an error of a problem document.
+// problemOf makes an error of an answer that is a problem document.
 func problemOf(resp *http.Response) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err == nil {
+		err = problemIn(b)
+	}
+	if err == nil {
+		err = fmt.Errorf("creel answered %s", resp.Status)
+	}
+	return err
+}
+
+// problemIn makes an error of a problem document; nil: it is none.
+func problemIn(b []byte) error {
 	var d struct{ Title, Detail, Hint string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&d); err != nil {
-		return fmt.Errorf("creel answered %s", resp.Status)
+	if err := json.Unmarshal(b, &d); err != nil || d.Title == "" {
+		return nil
 	}
 	msg := d.Title + ": " + d.Detail
 	if d.Hint != "" {

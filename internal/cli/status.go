@@ -53,6 +53,9 @@ func (e *env) printStatus(st *api.Status) error {
 			row("", "%s", end.Hint)
 		}
 	}
+	if st.Snapshots != nil {
+		printSafety(w, st.Snapshots)
+	}
 	for _, t := range st.Trouble {
 		row("trouble", "%s", t)
 	}

@@ -14,12 +14,19 @@ import (
 	"creel/internal/config"
 	"creel/internal/gateway"
 	"creel/internal/runtime"
+	"creel/internal/snapshot/capture"
 )
 
 // app is what is special to the program that creel keeps alive.
 type app interface {
 	// plan prepares an instance and says what to run.
 	plan(ctx context.Context, g config.Gateway, generation uint64) (runtime.Spec, error)
+	// state are the folders that hold the app's state; none: it has none, or none
+	// that creel knows of.
+	state(cfg config.Gateway) []string
+	// notState are patterns of what is in these folders and is worth nothing, and
+	// folders of creel's own that lie in them.
+	notState() (patterns, folders []string)
 	// explain says in words how an instance ended.
 	explain(exit runtime.Exit, log []string) gateway.End
 	// attribute tells whether the app is told of a client at that address; nil:
@@ -56,6 +63,9 @@ func (c *command) plan(_ context.Context, g config.Gateway, generation uint64) (
 func limitsOf(l config.Limits) runtime.Limits {
 	return runtime.Limits{Memory: l.Memory, CPU: l.CPU, PIDs: l.PIDs, OpenFiles: l.OpenFiles}
 }
+
+func (c *command) state(g config.Gateway) []string     { return g.State }
+func (c *command) notState() (patterns, dirs []string) { return capture.DefaultIgnore, nil }
 
 func (c *command) explain(exit runtime.Exit, log []string) gateway.End {
 	return gateway.Explain(exit, log)

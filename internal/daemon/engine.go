@@ -26,6 +26,7 @@ type engine struct {
 	journal *event.Journal
 	runtime *process.Runtime
 	gateway *gateway.Supervisor
+	keeper  *keeper // nil: nobody looks after the gateway's state
 	prober  *prober
 	socket  net.Listener
 	control *http.Server
@@ -60,10 +61,13 @@ func (d *daemon) newEngine() (_ *engine, err error) {
 		return nil, err
 	}
 	e.prober = &prober{logPath: process.LogPath(dir), conditions: conditions}
+	if e.keeper, err = e.newKeeper(); err != nil {
+		return nil, err
+	}
 	e.gateway = gateway.New(e.options(dir))
 	e.api = api.New(api.Options{
 		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: process.LogPath(dir), Version: d.opts.Version,
-		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending, Devices: e.devices(), Logger: d.log,
+		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending, Devices: e.devices(), Snapshots: e.keeper.asSnapshots(), Logger: d.log,
 	})
 	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
@@ -73,8 +77,8 @@ func (e *engine) options(dir string) gateway.Options {
 	d := e.d
 	set := settingsOf(d.cfg())
 	return gateway.Options{
-		Retire: e.retire(),
-		Name:   d.cfg().Gateway.Name, Runtime: e.runtime, Prober: e.prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
+		Retire: e.retire(), Keeper: e.keeper.asKeeper(),
+		Name: d.cfg().Gateway.Name, Runtime: e.runtime, Prober: e.prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
 		Plan: func(ctx context.Context, generation uint64) (runtime.Spec, error) {
 			spec, err := e.plan(ctx, generation)
 			e.prober.launching(spec)
@@ -110,11 +114,13 @@ func (e *engine) run(stop func(error)) {
 	e.running.Go(func() { serveOn(e.control, e.socket, config.TLS{}, stop) })
 	e.running.Go(func() { e.d.watchState(watching, e.gateway) })
 	e.attend(watching)
+	e.keeper.run()
 }
 
 // leave stops the engine and leaves the gateway running, for another creel's
 // engine or another engine of this creel.
 func (e *engine) leave() error {
+	e.keeper.halt() // it holds nothing still then
 	e.gateway.Leave()
 	return e.end()
 }
@@ -122,7 +128,11 @@ func (e *engine) leave() error {
 // stop stops the gateway, in good order or at once when ctx ends, and then the
 // engine.
 func (e *engine) stop(ctx context.Context) error {
+	e.keeper.halt()
 	err := e.gateway.Close(ctx)
+	if err == nil {
+		e.keeper.finish(ctx, e.d.log)
+	}
 	return errors.Join(err, e.end())
 }
 
@@ -137,7 +147,7 @@ func (e *engine) end() error {
 
 // release gives up what newEngine has made, as far as it got.
 func (e *engine) release() error {
-	var errs []error
+	errs := []error{e.keeper.close()}
 	if e.runtime != nil {
 		e.runtime.Close()
 	}

@@ -42,13 +42,18 @@ type body struct {
 	RequestID  string `json:"request_id,omitempty"`
 }
 
-// Write answers with the document. The answer is never stored by caches. Header
-// fields that were set before are dropped, but for Connection.
-func (d *Document) Write(w http.ResponseWriter) {
-	b, err := json.Marshal(body{
+// MarshalJSON gives the wire form.
+func (d *Document) MarshalJSON() ([]byte, error) {
+	return json.Marshal(body{
 		Type: "urn:creel:problem:" + d.Code, Title: d.Title, Status: d.Status, Detail: d.Detail, Code: d.Code,
 		Error: d.Title, Details: d.Detail, Hint: d.Hint, Gateway: d.Gateway, Generation: d.Generation, RequestID: d.RequestID,
 	})
+}
+
+// Write answers with the document. The answer is never stored by caches. Header
+// fields that were set before are dropped, but for Connection.
+func (d *Document) Write(w http.ResponseWriter) {
+	b, err := json.Marshal(d)
 	if err != nil { // strings and numbers always marshal
 		panic(err)
 	}

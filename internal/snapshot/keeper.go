@@ -76,7 +76,8 @@ type Journal interface{ Record(event.Event) }
 
 // Recorder takes measurements.
 type Recorder interface {
-	SnapshotTaken(s store.Snapshot, took time.Duration)
+	SnapshotTaken(at time.Time, frozen, took time.Duration, files, bytes, stored int64)
+	SnapshotKnown(at time.Time, files, bytes int64)
 	SnapshotFailed(stage string)
 	Restored(took time.Duration)
 	RestoreFailed()
@@ -139,6 +140,9 @@ func New(o Options) (*Keeper, error) {
 	}
 	k.restore = &restorer{Restorer: restore.New(o.Dir), roots: o.Roots, log: o.Logger}
 	k.live.Store(&o.Settings)
+	if r := k.record.get(); r.Last != "" {
+		o.Recorder.SnapshotKnown(r.LastAt, r.Totals.Files, r.Totals.Bytes)
+	}
 	// Of what was staged only: folders on the move wait for Prepare, and so does a
 	// journal that cannot be used, which it says.
 	if err := k.recover(nil); err != nil {
@@ -194,11 +198,12 @@ func (k *Keeper) event(kind event.Kind, message string, fields map[string]any) {
 // nobody is a Journal and a Recorder that takes no notice.
 type nobody struct{}
 
-func (nobody) Record(event.Event)                          {}
-func (nobody) SnapshotTaken(store.Snapshot, time.Duration) {}
-func (nobody) SnapshotFailed(string)                       {}
-func (nobody) Restored(time.Duration)                      {}
-func (nobody) RestoreFailed()                              {}
+func (nobody) Record(event.Event)                                                         {}
+func (nobody) SnapshotTaken(time.Time, time.Duration, time.Duration, int64, int64, int64) {}
+func (nobody) SnapshotKnown(time.Time, int64, int64)                                      {}
+func (nobody) SnapshotFailed(string)                                                      {}
+func (nobody) Restored(time.Duration)                                                     {}
+func (nobody) RestoreFailed()                                                             {}
 
 // opener opens a store when it is first needed.
 type opener struct {

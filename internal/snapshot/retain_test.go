@@ -24,11 +24,11 @@ func snap(age time.Duration, mark ...func(*store.Snapshot)) store.Snapshot {
 	return s
 }
 
-func unread(s *store.Snapshot)  { s.Sampled = time.Time{} }
-func shrunken(s *store.Snapshot)  { s.Shrunk = "10 of 1000 files" }
-func damaged(s *store.Snapshot) { s.Damaged = "a chunk is missing" }
-func pinned(s *store.Snapshot)  { s.Pinned = true }
-func other(s *store.Snapshot)   { s.Lineage = "b" }
+func unread(s *store.Snapshot)   { s.Sampled = time.Time{} }
+func shrunken(s *store.Snapshot) { s.Shrunk = "10 of 1000 files" }
+func damaged(s *store.Snapshot)  { s.Damaged = "a chunk is missing" }
+func pinned(s *store.Snapshot)   { s.Pinned = true }
+func other(s *store.Snapshot)    { s.Lineage = "b" }
 
 const day = 24 * time.Hour
 

@@ -124,7 +124,7 @@ func (k *Keeper) markDamaged(ctx context.Context, st store.Store, id store.ID, e
 // saved tells of a snapshot, and removes what it has made dispensable.
 func (k *Keeper) saved(s store.Snapshot, r Request, before record, took time.Duration) {
 	k.clear(troubleSave)
-	k.opts.Recorder.SnapshotTaken(s, took)
+	k.opts.Recorder.SnapshotTaken(s.Time, s.Frozen, took, s.Totals.Files, s.Totals.Bytes, s.Stored)
 	k.event(event.SnapshotTaken, fmt.Sprintf("snapshot %s: %d files with %d bytes, %d added to the store; held still for %v", s.ID, s.Totals.Files, s.Totals.Bytes, s.Stored, s.Frozen.Round(100*time.Microsecond)),
 		map[string]any{"snapshot": s.ID, "reason": r.Reason, "seconds": took.Seconds()})
 	if s.Shrunk != "" {
@@ -140,6 +140,26 @@ func (k *Keeper) saveFailed(r Request, stage string, err error) {
 	k.opts.Recorder.SnapshotFailed(stage)
 	k.set(troubleSave, "the last snapshot has failed: "+err.Error())
 	k.event(event.SnapshotFailed, fmt.Sprintf("no snapshot could be taken: %v", err), map[string]any{"reason": r.Reason, "stage": stage})
+}
+
+// Finish saves what the gateway has left when it was stopped for creel's own end,
+// if that is in no snapshot yet.
+func (k *Keeper) Finish(ctx context.Context) error {
+	if k.opts.Manual || k.record.get().Lineage == "" {
+		return nil
+	}
+	mark, err := k.capture.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	saved := mark == k.changes.savedMark
+	k.mu.Unlock()
+	if saved {
+		return nil
+	}
+	_, err = k.Create(ctx, Request{Reason: store.OnStop})
+	return err
 }
 
 // adopt takes a state for granted that was there when creel began to look after

@@ -62,6 +62,8 @@ type Metrics struct {
 	held, inflight, webSockets, replayBytes atomic.Int64
 	generation                              atomic.Uint64
 
+	snapshots snapshots
+
 	mu     sync.Mutex // held while the state changes
 	states *prometheus.GaugeVec
 	state  string
@@ -79,6 +81,7 @@ func NewMetrics(opts MetricsOptions) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.registerRequests()
 	m.registerGateway(opts.States)
+	m.registerSnapshots()
 	m.journalLost = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "creel_journal_lost_events_total",
 		Help: "Events that could not be written to the journal."})

@@ -355,7 +355,7 @@ func (w *writer) lose(path, what string, why error) {
 		w.done.MoreLosses++
 		return
 	}
-	w.done.Losses = append(w.done.Losses, Loss{Path: quoted(path), What: what, Why: why.Error()})
+	w.done.Losses = append(w.done.Losses, Loss{Path: Printable(path), What: what, Why: why.Error()})
 }
 
 func (w *writer) close() {
