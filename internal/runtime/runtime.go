@@ -118,6 +118,16 @@ type Spec struct {
 	Port       int      // the TCP port on 127.0.0.1 at which it will listen; never 0
 	ConfigHash string   // hash of the configuration that it runs with
 	Limits     Limits   // what it may use; Start enforces all of it or returns *LimitError
+	Apart      *Apart   // what it must not see; nil: it sees what creel sees
+}
+
+// Apart says what is hidden from an instance.
+type Apart struct {
+	Hide []string // absolute paths of folders and files; those that do not exist are passed over
+	Keep []string // paths within hidden folders that it sees all the same
+	// Required makes Start return *ApartError where that cannot be had; else the
+	// instance then sees everything.
+	Required bool
 }
 
 // Limits bounds what all processes of an instance together may use, OpenFiles
@@ -258,6 +268,13 @@ type LimitError struct {
 
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("cannot enforce the limit of %s: %s", e.What, e.Why)
+}
+
+// ApartError says that an instance cannot be kept apart here.
+type ApartError struct{ Why string }
+
+func (e *ApartError) Error() string {
+	return "cannot hide creel's own files from the gateway: " + e.Why
 }
 
 // RecordError says that an instance record exists but cannot be trusted:

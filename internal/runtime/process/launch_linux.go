@@ -94,6 +94,8 @@ func (r *Runtime) fork(spec runtime.Spec, path string, g group, control *os.File
 	switch {
 	case err == nil:
 		return checkForked(pid, fd, false)
+	case errors.As(err, new(*runtime.ApartError)):
+		return 0, -1, false, err
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return 0, -1, false, fmt.Errorf("cannot fork: %w", err) // the machine's trouble, not the command's
 	default: // such as arguments that are too long
@@ -108,7 +110,13 @@ func (r *Runtime) startLauncher(spec runtime.Spec, path string, files []uintptr,
 	sys := &syscall.SysProcAttr{Setsid: true, PidFD: &fd, UseCgroupFD: dir >= 0, CgroupFD: dir}
 	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: firstOfEach(spec.Env), Sys: sys, Files: files}
 	argv := append([]string{launcherName, strconv.Itoa(spec.Limits.OpenFiles), path}, spec.Command...)
-	if r.tiny != "" {
+	apart, err := r.keptApart(spec)
+	if err != nil {
+		return 0, -1, err
+	}
+	if apart != nil {
+		argv = apartArgs(spec, apart, path)
+	} else if r.tiny != "" {
 		if pid, _, err = syscall.StartProcess(r.tiny, argv, attr); err == nil {
 			return pid, fd, nil
 		}
@@ -191,6 +199,9 @@ func (l *launch) release(ctx context.Context) error {
 	}
 	if len(answer) == 0 {
 		return nil
+	}
+	if len(answer) == answerSize && answer[0] == answerApart {
+		return &runtime.ApartError{Why: syscall.Errno(int(answer[1]) | int(answer[2])<<8).Error()}
 	}
 	if len(answer) != answerSize || answer[0] != answerExec {
 		return fmt.Errorf("cannot understand the launcher's answer %q", answer)

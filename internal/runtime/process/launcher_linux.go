@@ -1,7 +1,6 @@
 package process
 
 import (
-	"errors"
 	"math"
 	"os"
 	goruntime "runtime"
@@ -47,6 +46,10 @@ func RunLauncher() {
 	if len(os.Args) >= 4 && os.Args[0] == launcherName {
 		os.Exit(launcher(os.Args[1], os.Args[2], os.Args[3:]))
 	}
+	if len(os.Args) >= 1 && (os.Args[0] == apartName || os.Args[0] == apartProbe) {
+		goruntime.LockOSThread() // namespaces and capabilities are a thread's
+		os.Exit(runApart(os.Args))
+	}
 }
 
 // launcher waits for "go" and becomes the command. It writes nothing to the
@@ -66,10 +69,7 @@ func launcher(openFiles, path string, argv []string) int {
 		// this process (see syscall.Exec, os/rlimit.go).
 		err = syscall.Exec(path, argv, os.Environ())
 	}
-	errno := unix.EIO
-	errors.As(err, &errno)
-	// If creel is gone there is nobody to tell.
-	_, _ = unix.Write(controlFD, []byte{answerExec, byte(errno), byte(errno >> 8)})
+	tell(answerExec, err)
 	return exitExecFailed
 }
 

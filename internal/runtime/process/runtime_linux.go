@@ -25,7 +25,8 @@ type Runtime struct {
 	record  recordFile
 	bootID  string
 	rotator *rotator
-	tiny    string // path of the tiny launcher; empty: there is none
+	apart   func() error // why instances cannot be kept apart; nil: they can
+	tiny    string       // path of the tiny launcher; empty: there is none
 
 	swept bool // nothing that writes to the log is left from before this Runtime
 
@@ -76,7 +77,7 @@ func New(o Options) (*Runtime, error) {
 		o.Logger.Info("gateways are started by creel's whole program, which takes longer", "reason", err)
 	}
 	return &Runtime{
-		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny,
+		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny, apart: sync.OnceValue(canKeepApart),
 		record:    recordFile{path: filepath.Join(o.Dir, RecordName), host: host, dataDir: o.DataDir},
 		rotator:   newRotator(LogPath(o.Dir), o.LogMaxBytes, o.LogKeep, o.Logger),
 		instances: make(map[*instance]bool),
