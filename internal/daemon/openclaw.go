@@ -12,7 +12,6 @@ import (
 	"creel/internal/openclaw"
 	"creel/internal/openclaw/rpc"
 	"creel/internal/runtime"
-	"creel/internal/snapshot/capture"
 	"creel/internal/telemetry"
 )
 
@@ -93,7 +92,7 @@ func (o *openClaw) state(g config.Gateway) []string {
 	return append([]string{o.layout.Home()}, g.State...)
 }
 
-func (o *openClaw) notState() (patterns, dirs []string) { return capture.OpenClawIgnore, nil }
+func (o *openClaw) notState() (patterns, dirs []string) { return openclaw.Ignore, nil }
 
 func (o *openClaw) explain(exit runtime.Exit, log []string) gateway.End {
 	cause := openclaw.ExplainExit(exit, log, o.farewell())
