@@ -37,6 +37,13 @@ const (
 	StartOnDemand = "on-demand" // with the first request
 )
 
+// Whether creel's own files are hidden from the app.
+const (
+	SandboxAuto     = "auto"
+	SandboxRequired = "required"
+	SandboxOff      = "off"
+)
+
 // Presets.
 const (
 	PresetNone     = ""
@@ -121,6 +128,8 @@ type Gateway struct {
 	Port int `yaml:"port" json:"port" needs:"gateway restart"`
 	// State lists the folders that hold the app's state.
 	State []string `yaml:"state" json:"state" kind:"path" needs:"gateway restart"`
+	// Sandbox says whether creel's own files (its data folder, but for what is the app's, and credentials) are hidden from the app: "auto" (where that can be had: creel must run as root), "required" (the app is not started otherwise) or "off".
+	Sandbox string `yaml:"sandbox" json:"sandbox" enum:"auto,required,off" needs:"gateway restart"`
 	// Start says when the app is started: "always" or "on-demand".
 	Start string `yaml:"start" json:"start" enum:"always,on-demand" needs:"live"`
 	// Ready says how creel finds out that the app can serve. Several conditions must all hold.

@@ -21,6 +21,10 @@ const (
 	// on-demand saves memory at the cost of a first request that waits.
 	DefaultStart = StartAlways
 
+	// DefaultSandbox costs nothing where it can be had; where it cannot, that is
+	// said, and is no reason not to start.
+	DefaultSandbox = SandboxAuto
+
 	// DefaultReadyTimeout is several times what slow starters need (an
 	// interpreted app with plug-ins takes 10 to 40 s on a busy machine) and
 	// still ends a start that will never succeed.
@@ -171,6 +175,7 @@ func Defaults() Config {
 		Gateway: Gateway{
 			Name:    DefaultName,
 			Start:   DefaultStart,
+			Sandbox: DefaultSandbox,
 			Ready:   Ready{Timeout: DefaultReadyTimeout},
 			Alive:   Alive{Timeout: DefaultAliveTimeout},
 			Stop:    Stop{Drain: DefaultDrain, Grace: DefaultGrace},

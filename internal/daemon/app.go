@@ -24,9 +24,9 @@ type app interface {
 	// state are the folders that hold the app's state; none: it has none, or none
 	// that creel knows of.
 	state(cfg config.Gateway) []string
-	// notState are patterns of what is in these folders and is worth nothing, and
-	// folders of creel's own that lie in them.
-	notState() (patterns, folders []string)
+	// notState are patterns, as in .gitignore, of what is in these folders and is
+	// worth nothing.
+	notState() []string
 	// explain says in words how an instance ended.
 	explain(exit runtime.Exit, log []string) gateway.End
 	// attribute tells whether the app is told of a client at that address; nil:
@@ -64,8 +64,8 @@ func limitsOf(l config.Limits) runtime.Limits {
 	return runtime.Limits{Memory: l.Memory, CPU: l.CPU, PIDs: l.PIDs, OpenFiles: l.OpenFiles}
 }
 
-func (c *command) state(g config.Gateway) []string     { return g.State }
-func (c *command) notState() (patterns, dirs []string) { return capture.DefaultIgnore, nil }
+func (c *command) state(g config.Gateway) []string { return g.State }
+func (c *command) notState() []string              { return capture.DefaultIgnore }
 
 func (c *command) explain(exit runtime.Exit, log []string) gateway.End {
 	return gateway.Explain(exit, log)

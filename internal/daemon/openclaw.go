@@ -12,6 +12,7 @@ import (
 	"creel/internal/openclaw"
 	"creel/internal/openclaw/rpc"
 	"creel/internal/runtime"
+	"creel/internal/snapshot/capture"
 	"creel/internal/telemetry"
 )
 
@@ -89,10 +90,12 @@ func (o *openClaw) keepToken(token telemetry.Secret) error {
 
 // state is the gateway's home: agents install and log in to tools there too.
 func (o *openClaw) state(g config.Gateway) []string {
-	return append([]string{o.layout.Home()}, g.State...)
+	return append(o.layout.StateDirs(), g.State...)
 }
 
-func (o *openClaw) notState() (patterns, dirs []string) { return openclaw.Ignore, nil }
+func (o *openClaw) notState() []string {
+	return append(o.layout.StateIgnore(), capture.DefaultIgnore...)
+}
 
 func (o *openClaw) explain(exit runtime.Exit, log []string) gateway.End {
 	cause := openclaw.ExplainExit(exit, log, o.farewell())

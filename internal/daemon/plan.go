@@ -25,6 +25,9 @@ type planned struct {
 func (e *engine) plan(ctx context.Context, generation uint64) (runtime.Spec, error) {
 	g := e.d.cfg().Gateway
 	spec, err := e.d.app.plan(ctx, g, generation)
+	if err == nil {
+		spec.Apart, err = apartOf(e.d.cfg())
+	}
 	e.d.planned.Store(&planned{generation, g})
 	var install *openclaw.InstallError
 	if !errors.As(err, &install) || e.gateway.Status().LastEnd != nil {

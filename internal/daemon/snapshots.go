@@ -52,9 +52,8 @@ func (e *engine) newKeeper() (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	ignore, apart := e.d.app.notState()
 	k, err := snapshot.New(snapshot.Options{
-		Gateway: cfg.Gateway.Name, Dir: dir, Roots: roots, Exclude: append(apart, ownFolders(cfg, roots)...), Ignore: append(ignore, cfg.Snapshots.Exclude...),
+		Gateway: cfg.Gateway.Name, Dir: dir, Roots: roots, Exclude: ownFolders(cfg, roots), Ignore: append(e.d.app.notState(), cfg.Snapshots.Exclude...),
 		OpenStore: open, Where: where, Supervisor: late{e},
 		App:    func() (string, string) { return cfg.Gateway.Version, config.Hash(e.d.cfg().Gateway) },
 		Manual: cfg.Snapshots.Mode == config.SnapshotsManual, NoRestore: cfg.Snapshots.Restore == config.RestoreNever,
@@ -208,10 +207,7 @@ func storeOf(cfg *config.Config, dir string, log *slog.Logger) (where string, op
 	}
 	switch c.Kind {
 	case config.StoreFolder:
-		where = c.Path
-		if where == "" {
-			where = filepath.Join(cfg.DataDir, "snapshots")
-		}
+		where = storeFolder(cfg)
 		o.Folder = where
 	case config.StoreS3:
 		where = "s3://" + c.Bucket + "/" + c.Prefix
@@ -225,6 +221,14 @@ func storeOf(cfg *config.Config, dir string, log *slog.Logger) (where string, op
 		}
 		return store.Open(ctx, o)
 	}, nil
+}
+
+// storeFolder is where snapshots are, if that is a folder.
+func storeFolder(cfg *config.Config) string {
+	if path := cfg.Snapshots.Store.Path; path != "" {
+		return path
+	}
+	return filepath.Join(cfg.DataDir, "snapshots")
 }
 
 // addRemote says where a store is that is no folder, and how to get in.

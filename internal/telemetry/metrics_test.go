@@ -53,6 +53,10 @@ func used() *Metrics {
 	m.State("starting")
 	m.State("ready")
 	m.JournalLost(6)
+	m.SnapshotTaken(time.Unix(1795000000, 0), 8*time.Millisecond, 300*time.Millisecond, 100, 5000, 700)
+	m.SnapshotFailed("save")
+	m.Restored(2 * time.Second)
+	m.RestoreFailed()
 	return m
 }
 

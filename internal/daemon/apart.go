@@ -1,0 +1,37 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"creel/internal/config"
+	"creel/internal/runtime"
+)
+
+// apartOf says what of creel's own is hidden from the gateway, which runs as the
+// same user: keys and credentials, snapshots, which are safe only from what cannot
+// remove them, the journal, and the records that creel goes by.
+func apartOf(cfg *config.Config) (*runtime.Apart, error) {
+	if cfg.Gateway.Sandbox == config.SandboxOff {
+		return nil, nil
+	}
+	a := &runtime.Apart{Required: cfg.Gateway.Sandbox == config.SandboxRequired}
+	own := []string{privateDir(cfg.DataDir), filepath.Join(cfg.DataDir, "gateways"), filepath.Join(cfg.DataDir, "journal")}
+	if cfg.Snapshots.Store.Kind == config.StoreFolder {
+		own = append(own, storeFolder(cfg))
+	}
+	for _, dir := range own { // what is not there yet could not be hidden
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("cannot make a folder that is to be hidden from the gateway: %w", err)
+		}
+	}
+	a.Hide = own
+	for _, file := range []string{cfg.Snapshots.Store.Key, cfg.Snapshots.Store.Credentials} {
+		if file != "" {
+			a.Hide = append(a.Hide, file)
+		}
+	}
+	a.Keep = cfg.Gateway.State // one may lie in a hidden folder
+	return a, nil
+}
