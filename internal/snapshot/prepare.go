@@ -27,7 +27,9 @@ import (
 //     fails, Prepare does, and the gateway is not started.
 //  5. The state that another version of the app has left is saved.
 func (k *Keeper) Prepare(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
-	if err := k.recover(still); err != nil {
+	if k.stagedAhead() {
+		// What lies beside the state is this Keeper's, and about to be used.
+	} else if err := k.recover(still); err != nil {
 		return gateway.RestoreError(err, "See docs/snapshots.md, \"When a restore was cut short\".", true)
 	}
 	if err := k.judge(ctx, still, p); err != nil {

@@ -96,6 +96,13 @@ func (k *Keeper) stageAhead(ctx context.Context, r RestoreRequest) error {
 	return nil
 }
 
+// stagedAhead tells whether files were staged for a restore that is wished for.
+func (k *Keeper) stagedAhead() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.staged != nil
+}
+
 // takeStaged gives what was staged ahead of that snapshot; nil: nothing.
 func (k *Keeper) takeStaged(id store.ID) *restore.Staged {
 	k.mu.Lock()
