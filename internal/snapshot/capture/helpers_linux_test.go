@@ -71,10 +71,7 @@ func put(t testing.TB, path, content string) {
 
 // describe says all of an entry in one line; content is asked for files only.
 func describe(e tree.Entry, content func() (io.ReadCloser, error)) (string, error) {
-	s := fmt.Sprintf("%s %v %d:%d", e.Kind, e.Mode, e.UID, e.GID)
-	if e.Kind != tree.Dir {
-		s += fmt.Sprintf(" %d", e.ModTime.UnixNano())
-	}
+	s := fmt.Sprintf("%s %v %d:%d %d", e.Kind, e.Mode, e.UID, e.GID, e.ModTime.UnixNano())
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
 		s += fmt.Sprintf(" %s=%q", name, e.Xattrs[name])
 	}
@@ -198,7 +195,10 @@ func liveXattrs(t testing.TB, path string) map[string][]byte {
 }
 
 // same reports the differences of two descriptions.
-func same(t testing.TB, got, want map[string]string) {
+func same(t interface {
+	Helper()
+	Errorf(format string, args ...any)
+}, got, want map[string]string) {
 	t.Helper()
 	for path, w := range want {
 		if g, found := got[path]; !found {
