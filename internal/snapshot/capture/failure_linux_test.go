@@ -297,3 +297,33 @@ func TestNotStill(t *testing.T) {
 	}
 	works(t, c)
 }
+
+// The memory of a freeze is given back.
+func TestMemoryIsGivenBack(t *testing.T) {
+	c, root := newCapturer(t)
+	mapped := func() (total int) {
+		maps, err := os.ReadFile("/proc/self/statm")
+		must(t, err)
+		_, err = fmt.Sscan(string(maps), &total)
+		must(t, err)
+		return total * os.Getpagesize()
+	}
+	capture := func() {
+		cut, err := c.Capture(t.Context(), func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
+			put(t, root+"/f", strings.Repeat("x", 1<<20))
+			return time.Millisecond, do(ctx)
+		}, nil)
+		must(t, err)
+		must(t, cut.Release())
+	}
+	capture()
+	before := mapped()
+	for range 100 {
+		put(t, root+"/f", time.Now().String())
+		capture()
+	}
+	// Each of them has at least one MiB.
+	if grown := mapped() - before; grown > 80<<20 {
+		t.Errorf("100 captures have left %d bytes mapped", grown)
+	}
+}
