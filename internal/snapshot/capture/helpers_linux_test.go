@@ -98,29 +98,20 @@ func describe(e tree.Entry, content func() (io.ReadCloser, error)) (string, erro
 func contents(t testing.TB, tr tree.Tree) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	last, lastDir := "", ""
-	done := map[string]bool{}
+	last := ""
 	for e, err := range tr.Walk(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir, name := "", e.Path
 		if i := strings.LastIndexByte(e.Path, '/'); i >= 0 {
-			dir, name = e.Path[:i], e.Path[i+1:]
-			if _, found := all[dir]; !found {
+			if _, found := all[e.Path[:i]]; !found {
 				t.Errorf("%q comes before its directory", e.Path)
 			}
 		}
-		if dir != lastDir {
-			if done[dir] {
-				t.Errorf("the entries of %q are not together: %q", dir, e.Path)
-			}
-			done[lastDir], lastDir, last = true, dir, ""
+		if tree.ComparePaths(last, e.Path) >= 0 {
+			t.Errorf("%q comes after %q", e.Path, last)
 		}
-		if name <= last {
-			t.Errorf("%q comes after %q", name, last)
-		}
-		last = name
+		last = e.Path
 		if e.LinkTo != "" {
 			if _, found := all[e.LinkTo]; !found {
 				t.Errorf("%q links to %q, which does not come before it", e.Path, e.LinkTo)

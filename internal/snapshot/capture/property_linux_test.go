@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	"creel/internal/snapshot/tree"
 )
 
 // mutator changes a tree at random. What fails (a path that is not there, a
@@ -197,6 +199,10 @@ func TestChangesBetweenRounds(t *testing.T) {
 				return time.Millisecond, err
 			}, nil)
 			must(t, err)
+			different, err := tree.Compare(t.Context(), tree.OfDir("home", root), cut, tree.CompareOptions{})
+			if err != nil || len(different) > 0 {
+				rt.Fatalf("the cut is not the state: %v %v", different, err)
+			}
 			burst()
 			same(rt, contents(t, cut), want)
 			must(t, cut.Release())
