@@ -18,8 +18,8 @@ import (
 // Cut is the state as it was at one instant. It is a tree.Tree until it is
 // released.
 //
-// Walk gives the roots first, by name, then the entries of each directory, and
-// after them what is in its subdirectories, one after the other.
+// Walk goes in the order of tree.ComparePaths: what is in a directory comes before
+// the next name beside it.
 type Cut struct {
 	Time   time.Time     // of the cut, UTC
 	Frozen time.Duration // how long the gateway was held still, as its supervisor says

@@ -26,11 +26,6 @@ func (s *session) cut(r *round) (*Cut, error) {
 	roots := slices.Clone(s.roots)
 	slices.SortFunc(roots, func(x, y walked) int { return strings.Compare(x.Name, y.Name) })
 	for i := range roots {
-		if roots[i].top != nil {
-			b.add(roots[i].top, roots[i].Name)
-		}
-	}
-	for i := range roots {
 		b.root = &roots[i]
 		b.first, b.names = map[*inode]string{}, map[*inode]uint32{}
 		b.rules = make([]int, len(b.root.ignore.list))
@@ -38,6 +33,7 @@ func (s *session) cut(r *round) (*Cut, error) {
 			b.skipped(b.root.Name, "there is no such folder: "+b.root.Path)
 			continue
 		}
+		b.add(b.root.top, b.root.Name)
 		b.under(b.root.top, b.root.Name)
 		for in, n := range b.names {
 			if in.Stamp.Nlink > n {
@@ -67,11 +63,9 @@ func (b *builder) under(n *node, path string) {
 			b.skipped(at, c.skip)
 		default:
 			b.add(c, at)
-		}
-	}
-	for _, c := range n.children {
-		if c.rule < 0 && c.in != nil && c.kind() == tree.Dir {
-			b.under(c, path+"/"+c.name)
+			if c.kind() == tree.Dir {
+				b.under(c, at)
+			}
 		}
 	}
 }

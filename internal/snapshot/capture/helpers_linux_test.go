@@ -71,10 +71,7 @@ func put(t testing.TB, path, content string) {
 
 // describe says all of an entry in one line; content is asked for files only.
 func describe(e tree.Entry, content func() (io.ReadCloser, error)) (string, error) {
-	s := fmt.Sprintf("%s %v %d:%d", e.Kind, e.Mode, e.UID, e.GID)
-	if e.Kind != tree.Dir {
-		s += fmt.Sprintf(" %d", e.ModTime.UnixNano())
-	}
+	s := fmt.Sprintf("%s %v %d:%d %d", e.Kind, e.Mode, e.UID, e.GID, e.ModTime.UnixNano())
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
 		s += fmt.Sprintf(" %s=%q", name, e.Xattrs[name])
 	}
@@ -101,29 +98,20 @@ func describe(e tree.Entry, content func() (io.ReadCloser, error)) (string, erro
 func contents(t testing.TB, tr tree.Tree) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	last, lastDir := "", ""
-	done := map[string]bool{}
+	last := ""
 	for e, err := range tr.Walk(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir, name := "", e.Path
 		if i := strings.LastIndexByte(e.Path, '/'); i >= 0 {
-			dir, name = e.Path[:i], e.Path[i+1:]
-			if _, found := all[dir]; !found {
+			if _, found := all[e.Path[:i]]; !found {
 				t.Errorf("%q comes before its directory", e.Path)
 			}
 		}
-		if dir != lastDir {
-			if done[dir] {
-				t.Errorf("the entries of %q are not together: %q", dir, e.Path)
-			}
-			done[lastDir], lastDir, last = true, dir, ""
+		if tree.ComparePaths(last, e.Path) >= 0 {
+			t.Errorf("%q comes after %q", e.Path, last)
 		}
-		if name <= last {
-			t.Errorf("%q comes after %q", name, last)
-		}
-		last = name
+		last = e.Path
 		if e.LinkTo != "" {
 			if _, found := all[e.LinkTo]; !found {
 				t.Errorf("%q links to %q, which does not come before it", e.Path, e.LinkTo)
@@ -198,7 +186,10 @@ func liveXattrs(t testing.TB, path string) map[string][]byte {
 }
 
 // same reports the differences of two descriptions.
-func same(t testing.TB, got, want map[string]string) {
+func same(t interface {
+	Helper()
+	Errorf(format string, args ...any)
+}, got, want map[string]string) {
 	t.Helper()
 	for path, w := range want {
 		if g, found := got[path]; !found {

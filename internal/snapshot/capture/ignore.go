@@ -3,10 +3,12 @@ package capture
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // IgnoreFile is the name of a file in a root that says, as .gitignore does, what
@@ -59,19 +61,41 @@ func rulesFor(path string, common, own []string) (*rules, error) {
 		all.list = append(all.list, list...)
 	}
 	file := filepath.Join(path, IgnoreFile)
-	text, err := os.ReadFile(file)
+	text, err := readIgnoreFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &all, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what to leave out of the snapshot: %w", err)
 	}
-	list, err := parseRules(strings.Split(strings.TrimPrefix(string(text), "\ufeff"), "\n"), file)
+	list, err := parseRules(strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n"), file)
 	if err != nil {
 		return nil, err
 	}
 	all.list = append(all.list, list...)
 	return &all, nil
+}
+
+// maxIgnoreFile is far more than anyone writes.
+const maxIgnoreFile = 1 << 20
+
+// readIgnoreFile reads a .creelignore. The gateway can put anything in its place:
+// a FIFO must not make creel wait, and a link must not make it read elsewhere.
+func readIgnoreFile(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxIgnoreFile {
+		return "", fmt.Errorf("%s has to be a plain file of at most %d bytes", path, maxIgnoreFile)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxIgnoreFile))
+	return string(text), err
 }
 
 // parseRules reads lines of the form of gitignore(5).

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -141,6 +142,22 @@ func TestIgnore(t *testing.T) {
 		{"home", "only-here", "the configuration", 1, "home/only-here"},
 	}; !slices.Equal(cut.Excluded, want) {
 		t.Errorf("excluded\n%+v, want\n%+v", cut.Excluded, want)
+	}
+}
+
+// Whatever stands in the place of a .creelignore, a capture ends.
+func TestOddIgnoreFile(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"fifo":   func(p string) error { return unix.Mkfifo(p, 0o600) },
+		"link":   func(p string) error { return os.Symlink("/dev/zero", p) },
+		"folder": func(p string) error { return os.Mkdir(p, 0o755) },
+		"huge":   func(p string) error { return errors.Join(os.WriteFile(p, nil, 0o644), os.Truncate(p, 1<<40)) },
+	} {
+		c, root := newCapturer(t)
+		must(t, make(root+"/"+IgnoreFile))
+		if _, err := c.Capture(t.Context(), atRest, nil); err == nil || !strings.Contains(err.Error(), IgnoreFile) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -80,10 +80,15 @@ func (r *round) root(w *walked) error {
 		w.kept = n
 	}
 	r.at, r.path = w, append(r.path[:0], w.Name...)
-	if err := r.dir(n, fd, stampOf(&sx)); err != nil {
+	err = r.dir(n, fd, stampOf(&sx))
+	switch {
+	case err == nil:
+		w.top = n
+	case !errors.Is(err, errGone):
 		return err
+	case r.frozen:
+		return &NotStillError{Path: w.Name}
 	}
-	w.top = n
 	return nil
 }
 
@@ -103,6 +108,9 @@ func (r *round) dir(n *node, fd int, st stamp) error {
 			n.skip = "unreadable: " + errno.Error()
 			n.children = n.children[:0]
 			return nil
+		}
+		if errno == unix.ENOENT || errno == unix.ESTALE {
+			return errGone // removed since it was opened
 		}
 		return r.fail("read the folder", err)
 	}

@@ -66,9 +66,9 @@ const ModeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 // Its methods may be called from any goroutine, and end early, with the cause,
 // when ctx ends.
 type Tree interface {
-	// Walk gives all entries: parents before what is in them, each directory's
-	// entries together and in the order of their names' bytes. It ends with the
-	// first error.
+	// Walk gives all entries in the order of ComparePaths: a directory, what is
+	// in it in the order of the names' bytes, then the next name beside it. It
+	// ends with the first error.
 	Walk(ctx context.Context) iter.Seq2[Entry, error]
 	// Open reads the content of a File. Errors wrap fs.ErrNotExist where there
 	// is none at that path.
