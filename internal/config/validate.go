@@ -27,6 +27,7 @@ func validate(cfg *Config, s *Sources, p *problems) {
 	v.conditions()
 	v.limits()
 	v.lifecycle()
+	v.hang()
 	v.replay()
 	v.connections()
 }

@@ -51,6 +51,7 @@ func (i *instance) activity() (runtime.Activity, error) {
 		}
 	}
 	a.Tasks = tasks.Sum64()
+	a.Backlog = backlog(i.rec.PID, i.rec.Port)
 	frozen, err := i.frozenByAnyone()
 	a.Held = a.Held || frozen
 	return a, err

@@ -135,26 +135,16 @@ var tcpStates = map[string]string{
 func examineConnections(pid, port int) []any {
 	type sum struct{ count, unread, unsent uint64 }
 	sums := map[string]*sum{}
-	for _, file := range []string{"tcp", "tcp6"} {
-		data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/net/" + file)
-		if err != nil {
-			continue
+	eachConnection(pid, port, func(state string, unread, unsent uint64) {
+		s := sums[state]
+		if s == nil {
+			s = &sum{}
+			sums[state] = s
 		}
-		for line := range bytes.Lines(data) {
-			state, unread, unsent, ok := connectionAt(string(line), port)
-			if !ok {
-				continue
-			}
-			s := sums[state]
-			if s == nil {
-				s = &sum{}
-				sums[state] = s
-			}
-			s.count++
-			s.unread += unread
-			s.unsent += unsent
-		}
-	}
+		s.count++
+		s.unread += unread
+		s.unsent += unsent
+	})
 	var names []string
 	for name := range sums {
 		names = append(names, name)
@@ -170,6 +160,32 @@ func examineConnections(pid, port int) []any {
 		all = append(all, m)
 	}
 	return all
+}
+
+// backlog is how many connections to a port nobody has accepted yet.
+func backlog(pid, port int) int {
+	n := 0
+	eachConnection(pid, port, func(state string, unread, _ uint64) {
+		if state == "listening" {
+			n += int(unread)
+		}
+	})
+	return n
+}
+
+// eachConnection calls f for the sockets whose own port is that one.
+func eachConnection(pid, port int, f func(state string, unread, unsent uint64)) {
+	for _, file := range []string{"tcp", "tcp6"} {
+		data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/net/" + file)
+		if err != nil {
+			continue // no IPv6, or it has ended
+		}
+		for line := range bytes.Lines(data) {
+			if state, unread, unsent, ok := connectionAt(string(line), port); ok {
+				f(state, unread, unsent)
+			}
+		}
+	}
 }
 
 // connectionAt reads a line of /proc/net/tcp, if it is of a socket whose own port
