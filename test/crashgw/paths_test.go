@@ -99,6 +99,38 @@ func TestHangAll(t *testing.T) {
 	mustGet(t, q.URL+"/healthz", 200) // late, but it comes
 }
 
+func TestLate(t *testing.T) {
+	p := Start(t, Options{})
+	stream := openStream(t, dial(t, p), "/sse?n=1000000&every=1ms")
+	mustGet(t, p.URL+"/late?by=60ms&for=50ms", 202)
+	start := time.Now()
+	mustGet(t, p.URL+"/healthz", 200)
+	if took := time.Since(start); took < 60*time.Millisecond {
+		t.Errorf("answered after %v", took)
+	}
+	mustGet(t, p.URL+"/late?by=1h", 202)
+	if _, err := stream.ReadString('\n'); err != nil {
+		t.Errorf("the stream: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", p.URL+"/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := (&http.Transport{}).RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, %v; want no answer", resp, err)
+	}
+	mustGet(t, Start(t, Options{}).URL+"/late", 400)
+}
+
+func TestBurn(t *testing.T) {
+	p := Start(t, Options{})
+	mustGet(t, p.URL+"/burn?for=50ms", 202)
+	mustGet(t, p.URL+"/healthz", 200)
+	mustGet(t, p.URL+"/burn", 400)
+}
+
 func TestSlowBody(t *testing.T) {
 	p := Start(t, Options{})
 	start := time.Now()
