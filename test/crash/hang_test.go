@@ -39,7 +39,9 @@ func listening(t *testing.T, o crashgw.Options) *creel {
 
 // send sends a request whose answer comes when it comes.
 func (c *creel) send(under *sync.WaitGroup, r *harness.Request) {
-	under.Go(func() { r.Send(c.Addr, &http.Client{Timeout: harness.Patience, Transport: &http.Transport{DisableKeepAlives: true}}) })
+	under.Go(func() {
+		r.Send(c.Addr, &http.Client{Timeout: harness.Patience, Transport: &http.Transport{DisableKeepAlives: true}})
+	})
 }
 
 // TestHangIsReplaced: a gateway that hangs with its port open is restarted.

@@ -56,16 +56,22 @@ func TestPage(t *testing.T) {
 func TestHang(t *testing.T) {
 	p := Start(t, Options{})
 	mustGet(t, p.URL+"/hang?for=10ms", 200)
+	requireSilence(t, p.URL+"/hang")
+	mustGet(t, p.URL+"/echo", 200) // the others are served
+}
+
+// requireSilence checks that a request gets no answer, for a moment.
+func requireSilence(t *testing.T, url string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", p.URL+"/hang", nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if resp, err := (&http.Transport{}).RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, %v; want no answer", resp, err)
 	}
-	mustGet(t, p.URL+"/echo", 200) // the others are served
 }
 
 func TestHangAll(t *testing.T) {
@@ -112,15 +118,7 @@ func TestLate(t *testing.T) {
 	if _, err := stream.ReadString('\n'); err != nil {
 		t.Errorf("the stream: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", p.URL+"/readyz", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp, err := (&http.Transport{}).RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, %v; want no answer", resp, err)
-	}
+	requireSilence(t, p.URL+"/readyz")
 	mustGet(t, Start(t, Options{}).URL+"/late", 400)
 }
 
