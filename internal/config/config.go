@@ -31,6 +31,13 @@ import "time"
 
 //go:generate go run ./gen
 
+// What is done about an app that hangs.
+const (
+	HangRestart = "restart"
+	HangReport  = "report"
+	HangOff     = "off"
+)
+
 // Start policies of a gateway.
 const (
 	StartAlways   = "always"    // at once, and again after each end
@@ -136,6 +143,8 @@ type Gateway struct {
 	Ready Ready `yaml:"ready" json:"ready"`
 	// Alive says how creel checks a running app that is under suspicion.
 	Alive Alive `yaml:"alive" json:"alive"`
+	// Hang says when creel takes a running app that does not answer any more for hung.
+	Hang Hang `yaml:"hang" json:"hang"`
 	// Stop says how the app is stopped.
 	Stop Stop `yaml:"stop" json:"stop"`
 	// Restart says what creel does when the app ends by itself.
@@ -165,6 +174,22 @@ type Alive struct {
 	Path string `yaml:"path" json:"path" needs:"live"`
 	// Timeout is how long a suspect may take to answer before it is restarted.
 	Timeout time.Duration `yaml:"timeout" json:"timeout" needs:"live"`
+}
+
+// Hang is the watch over an instance whose process runs. An app that does not
+// answer is suspected only if more than one sign says so (see
+// docs/architecture.md), and any answer, or a byte of a stream, clears it.
+type Hang struct {
+	// Action is what creel does about an app that hangs: "restart", "report" (say so in the journal and the metrics, and do nothing) or "off" (do not watch).
+	Action string `yaml:"action" json:"action" enum:"restart,report,off" needs:"live"`
+	// Interval is the time between two questions whether it lives: for alive.path, else ready.path, else a TCP connection.
+	Interval time.Duration `yaml:"interval" json:"interval" needs:"live"`
+	// SuspectAfter is how long there may be no sign of life before the app is suspected, and requests wait.
+	SuspectAfter time.Duration `yaml:"suspect_after" json:"suspect_after" needs:"live"`
+	// RestartAfter is how long there may be no sign of life, with an idle process, before the app is restarted.
+	RestartAfter time.Duration `yaml:"restart_after" json:"restart_after" needs:"live"`
+	// BusyRestartAfter is the same for an app whose processes work: they use the processor, read, write, or start others.
+	BusyRestartAfter time.Duration `yaml:"busy_restart_after" json:"busy_restart_after" needs:"live"`
 }
 
 // Stop is how an instance is ended in good order.

@@ -35,6 +35,27 @@ const (
 	// costs a restart.
 	DefaultAliveTimeout = 20 * time.Second
 
+	// DefaultHangAction: an app that hangs serves nobody until it is restarted.
+	DefaultHangAction = HangRestart
+
+	// DefaultHangInterval costs the app one small request in five seconds, and is
+	// a sixth of the time until suspicion, so that no single lost answer matters.
+	DefaultHangInterval = 5 * time.Second
+
+	// DefaultSuspectAfter is longer than the longest pauses of live apps: large
+	// garbage collections and blocked event loops take seconds, not half a minute.
+	DefaultSuspectAfter = 30 * time.Second
+
+	// DefaultHangRestartAfter leaves a request that came with the hang enough of
+	// its hold time (DefaultHoldTime) for the app's restart. An app that shows no
+	// sign of life, and whose processes do nothing at all, for a minute, waits for
+	// something that does not come.
+	DefaultHangRestartAfter = time.Minute
+
+	// DefaultBusyRestartAfter is ten times the minute at full load that real apps
+	// were seen to take, and ends an endless loop all the same.
+	DefaultBusyRestartAfter = 10 * time.Minute
+
 	// DefaultDrain lets ordinary requests end; what takes longer (a stream, a
 	// WebSocket) is ended with a reason.
 	DefaultDrain = 10 * time.Second
@@ -178,6 +199,10 @@ func Defaults() Config {
 			Sandbox: DefaultSandbox,
 			Ready:   Ready{Timeout: DefaultReadyTimeout},
 			Alive:   Alive{Timeout: DefaultAliveTimeout},
+			Hang: Hang{
+				Action: DefaultHangAction, Interval: DefaultHangInterval, SuspectAfter: DefaultSuspectAfter,
+				RestartAfter: DefaultHangRestartAfter, BusyRestartAfter: DefaultBusyRestartAfter,
+			},
 			Stop:    Stop{Drain: DefaultDrain, Grace: DefaultGrace},
 			Restart: Restart{Delay: DefaultRestartDelay, MaxDelay: DefaultMaxDelay, Fruitless: DefaultFruitless, RetryFailed: DefaultRetryFailed},
 		},

@@ -28,6 +28,7 @@ func validate(cfg *Config, s *Sources, p *problems) {
 	v.limits()
 	v.lifecycle()
 	v.snapshots()
+	v.hang()
 	v.replay()
 	v.connections()
 }

@@ -87,6 +87,23 @@ func (v *validator) limits() {
 	}
 }
 
+// hang checks gateway.hang: each stage is to come after the one before.
+func (v *validator) hang() {
+	h := &v.cfg.Gateway.Hang
+	if h.SuspectAfter > 0 && h.Interval > h.SuspectAfter/2 {
+		v.refusePair("gateway.hang.interval", "gateway.hang.suspect_after",
+			"%s is longer than half of gateway.hang.suspect_after (%s): a single lost answer must not be enough", formatDuration(h.Interval), formatDuration(h.SuspectAfter))
+	}
+	if h.RestartAfter > 0 && h.SuspectAfter > h.RestartAfter {
+		v.refusePair("gateway.hang.suspect_after", "gateway.hang.restart_after",
+			"%s is longer than gateway.hang.restart_after (%s)", formatDuration(h.SuspectAfter), formatDuration(h.RestartAfter))
+	}
+	if h.BusyRestartAfter > 0 && h.RestartAfter > h.BusyRestartAfter {
+		v.refusePair("gateway.hang.restart_after", "gateway.hang.busy_restart_after",
+			"%s is longer than gateway.hang.busy_restart_after (%s)", formatDuration(h.RestartAfter), formatDuration(h.BusyRestartAfter))
+	}
+}
+
 // lifecycle checks gateway.restart.
 func (v *validator) lifecycle() {
 	r := &v.cfg.Gateway.Restart

@@ -14,6 +14,7 @@ import (
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/liveness"
 	"creel/internal/runtime"
 	"creel/internal/runtime/process"
 )
@@ -84,7 +85,7 @@ func (e *engine) options(dir string) gateway.Options {
 			e.prober.launching(spec)
 			return spec, err
 		},
-		Policy: set.Policy, ReadyTimeout: set.ReadyTimeout, AliveTimeout: set.AliveTimeout, HoldRequests: set.HoldRequests, OnDemand: set.OnDemand,
+		Policy: set.Policy, ReadyTimeout: set.ReadyTimeout, AliveTimeout: set.AliveTimeout, HoldRequests: set.HoldRequests, Hang: set.Hang, OnDemand: set.OnDemand,
 		IntentPath: filepath.Join(dir, "intent.json"), Journal: e.journal, Recorder: d.metrics, Logger: d.log,
 	}
 }
@@ -98,6 +99,10 @@ func settingsOf(cfg *config.Config) gateway.Settings {
 			Delay: g.Restart.Delay, MaxDelay: g.Restart.MaxDelay, Fruitless: g.Restart.Fruitless, RetryFailed: g.Restart.RetryFailed,
 		},
 		ReadyTimeout: g.Ready.Timeout, AliveTimeout: g.Alive.Timeout, HoldRequests: cfg.Proxy.Hold.Requests,
+		Hang: gateway.Hang{
+			Listen: g.Hang.Action != config.HangOff, Restart: g.Hang.Action == config.HangRestart, Interval: g.Hang.Interval,
+			Policy: liveness.Policy{Suspect: g.Hang.SuspectAfter, Restart: g.Hang.RestartAfter, Busy: g.Hang.BusyRestartAfter},
+		},
 		OnDemand: g.Start == config.StartOnDemand,
 	}
 }

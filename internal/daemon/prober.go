@@ -2,10 +2,14 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"creel/internal/config"
+	"creel/internal/gateway"
+	"creel/internal/openclaw"
 	"creel/internal/probe"
 	"creel/internal/runtime"
 )
@@ -25,6 +29,8 @@ type prober struct {
 // conditions are what a configuration says of being ready and being alive.
 type conditions struct {
 	ready, alive probe.Probe
+	pulse        probe.Pulse
+	word         probe.Pulse // where OpenClaw tells how it is; no path: another app
 	pace         probe.Pace
 	dir          string
 }
@@ -38,9 +44,10 @@ func newConditions(g config.Gateway) (*conditions, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conditions{ready: ready, alive: alive, dir: g.Dir}
+	c := &conditions{ready: ready, alive: alive, dir: g.Dir, pulse: probe.PulseFromConfig(g.Alive, g.Ready)}
 	if g.Preset == config.PresetOpenClaw {
 		c.pace = probe.SlowBoot
+		c.word = probe.Pulse{Path: g.Ready.Path}
 	}
 	return c, nil
 }
@@ -84,6 +91,31 @@ func (p *prober) target(inst runtime.Instance) (*conditions, probe.Target) {
 func (p *prober) Ready(ctx context.Context, inst runtime.Instance) error {
 	c, target := p.target(inst)
 	return probe.Wait(ctx, c.ready, target, c.pace)
+}
+
+// slowAnswer is an answer after which the app is asked how it is.
+const slowAnswer = time.Second
+
+// Pulse asks once whether the instance answers at all.
+func (p *prober) Pulse(ctx context.Context, inst runtime.Instance) (gateway.Pulse, error) {
+	c, target := p.target(inst)
+	began := time.Now()
+	_, err := c.pulse.Ask(ctx, target)
+	if probe.VerdictOf(err) == probe.Unchecked && err != nil {
+		return gateway.Pulse{}, fmt.Errorf("%w: %w", gateway.ErrNotAsked, err)
+	}
+	if err != nil {
+		return gateway.Pulse{}, err
+	}
+	pulse := gateway.Pulse{Weak: c.pulse.Weak()}
+	if c.word.Path != "" && time.Since(began) > slowAnswer {
+		// No answer to this one says no more than that the app is slow, which is
+		// known: it has just answered.
+		if body, err := c.word.Ask(ctx, target); err == nil {
+			pulse.Stuck = openclaw.Stuck(body)
+		}
+	}
+	return pulse, nil
 }
 
 // Alive asks once whether the instance lives.

@@ -15,6 +15,7 @@ const (
 	Adopted        Kind = "adopted"         // a running instance was taken over
 	Suspect        Kind = "suspect"         // it refused a connection or fell silent
 	Cleared        Kind = "cleared"         // the suspicion was false
+	Evidence       Kind = "evidence"        // what a silent instance was found doing
 	Exited         Kind = "exited"          // its main process ended
 	Killed         Kind = "killed"          // creel killed it, or what was left of it
 	Draining       Kind = "draining"        // no new requests; those under way go on

@@ -5,7 +5,7 @@ package gateway
 
 // launch starts an instance because someone wants it: the past is forgotten.
 func (m *Machine) launch(e Event) []Effect {
-	m.Fruitless = 0
+	m.Fruitless, m.Hasty = 0, 0
 	return m.begin()
 }
 
@@ -75,31 +75,49 @@ func (m *Machine) awaitReady(Event) []Effect {
 }
 
 func (m *Machine) ready(Event) []Effect {
-	m.WasReady = true
-	if m.Fruitless == 0 {
-		return nil
+	m.WasReady, m.Silent, m.Suspicion = true, false, ""
+	effects := []Effect{{Kind: Listen}}
+	if m.Fruitless > 0 || m.Hasty > 0 {
+		effects = append(effects, Effect{Kind: Arm, After: m.Policy.Stable})
 	}
-	return []Effect{{Kind: Arm, After: m.Policy.Stable}}
+	return effects
 }
 
 // goOn changes nothing but the state: the launch under way goes on.
 func (m *Machine) goOn(Event) []Effect { return nil }
 
 func (m *Machine) forgive(Event) []Effect {
-	m.Fruitless = 0
+	m.Fruitless, m.Hasty = 0, 0
 	return nil
 }
 
-func (m *Machine) check(Event) []Effect { return []Effect{{Kind: Check}} }
+func (m *Machine) check(Event) []Effect {
+	m.Silent, m.Suspicion = false, "it refused a connection"
+	return []Effect{{Kind: Check}}
+}
+
+// observe waits for what becomes of an instance that fell silent.
+//
+// Requests wait meanwhile, as with any suspect. Were they passed on, those that
+// must not be sent twice would be lost with an instance that hangs; one that is
+// merely slow would not answer them sooner. What speaks for it does not depend on
+// new requests: the probe, and the answers under way.
+func (m *Machine) observe(e Event) []Effect {
+	m.Silent, m.Suspicion = true, e.End.Message
+	return []Effect{{Kind: Observe}}
+}
 
 // lost counts an instance that ended by itself. That one meant to end excuses
 // only an instance which has been ready: else a gateway that starts, wants to be
-// started again and so on would do so for ever without a pause.
+// started again and so on would do so for ever without a pause. And one that was
+// ready for a moment only is counted as hasty, whether or not it has served:
+// several of them in a row are started with pauses, but never given up.
 func (m *Machine) lost(e Event) {
 	m.Last = e.End
 	m.Last.Generation = m.Generation
 	switch {
 	case e.End.Benign && m.WasReady:
+		m.Hasty++ // until forgiven for having stayed
 	case e.Served:
 		m.Fruitless = 0
 	default:
@@ -232,7 +250,7 @@ func (m *Machine) noteAsked(Event) []Effect {
 }
 
 func (m *Machine) rest(Event) []Effect {
-	m.Fruitless = 0
+	m.Fruitless, m.Hasty = 0, 0
 	return nil
 }
 
@@ -240,7 +258,7 @@ func (m *Machine) pause(e Event) []Effect {
 	if e.Kind == LaunchFailed {
 		m.lost(e)
 	}
-	d := m.Policy.Pause(m.Fruitless, e.Roll)
+	d := max(m.Policy.Pause(m.Fruitless, e.Roll), m.Policy.Pause(m.Hasty, e.Roll))
 	m.NextStart = e.At.Add(d)
 	return []Effect{{Kind: Arm, After: d}}
 }

@@ -228,12 +228,16 @@ type recorder struct {
 	state      string
 	generation uint64
 	restarts   []string
+	suspicions []string
+	cleared    []string
 	starts     []time.Duration
 }
 
 func (r *recorder) State(s string)               { r.state = s }
 func (r *recorder) Generation(n uint64)          { r.generation = n }
 func (r *recorder) Restart(cause string)         { r.restarts = append(r.restarts, cause) }
+func (r *recorder) Suspicion(reason string)      { r.suspicions = append(r.suspicions, reason) }
+func (r *recorder) Cleared(reason string)        { r.cleared = append(r.cleared, reason) }
 func (r *recorder) StartSeconds(d time.Duration) { r.starts = append(r.starts, d) }
 
 // TestExplain: how an exit reads.

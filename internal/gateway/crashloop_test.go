@@ -152,26 +152,58 @@ func TestRefusedForGood(t *testing.T) {
 }
 
 // TestSelfRestart: an instance that ends in order to be started again is, and it
-// is not held against it, unless it never gets ready.
+// is not held against it, unless it never gets ready. If it does so again and
+// again soon after it was ready, there are pauses, but it is never given up.
 func TestSelfRestart(t *testing.T) {
 	benign := func(o *Options) {
 		o.Explain = func(runtime.Exit, []string) End { return End{Cause: CauseExit, Benign: true} }
 	}
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, benign).run()
-		for range 2 * testPolicy.Fruitless {
-			r.rt.now().die(0, 0)
-			r.wants(Ready)
-		}
+	t.Run("now and then", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, benign).run()
+			for range 2 * testPolicy.Fruitless {
+				pass(testPolicy.Stable)
+				r.rt.now().die(0, 0)
+				r.wants(Ready)
+			}
+		})
 	})
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, benign)
-		r.rt.made = func(i *fakeInstance) {
-			i.ready.set(false)
-			i.die(0, 0)
-		}
-		r.run()
-		pass(time.Minute)
-		r.wants(Failed, 1, 2, 3, 4, 5)
+	t.Run("again and again", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, benign).run()
+			for n := range 20 {
+				l := r.lease()
+				l.Served() // that it serves in between is no excuse
+				l.Release()
+				r.rt.now().die(0, 0)
+				synctest.Wait()
+				pause := min(testPolicy.Delay<<max(n-1, 0), testPolicy.MaxDelay)
+				if n == 0 {
+					r.wants(Ready)
+					continue
+				}
+				r.wants(Backoff)
+				if next := time.Until(r.Status().NextStart); next > pause || next < pause*3/4 {
+					t.Errorf("pause %d: %v, want between %v and %v", n, next, pause*3/4, pause)
+				}
+				pass(pause)
+				r.wants(Ready)
+			}
+			pass(testPolicy.Stable)
+			r.rt.now().die(0, 0)
+			r.wants(Ready) // forgiven
+		})
+	})
+	t.Run("never ready", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, benign)
+			r.rt.made = func(i *fakeInstance) {
+				i.ready.set(false)
+				i.die(0, 0)
+			}
+			r.run()
+			pass(time.Minute)
+			r.wants(Failed, 1, 2, 3, 4, 5)
+		})
 	})
 }

@@ -23,7 +23,7 @@ A gateway is in one of these states. What follows from what happens is data, in
 | restoring | its state is being put in place before an instance is launched; requests wait |
 | starting | an instance is being launched, or is not ready yet; requests wait |
 | ready | requests are passed on |
-| suspect | it refused a connection; requests wait while it is checked |
+| suspect | it refused a connection, or fell silent; requests wait while it is checked |
 | draining | it is to end: requests under way may go on for a while, new ones wait (or are refused, if it is to stay stopped) |
 | stopping | it was asked to end, or what it left behind is being cleared away |
 | backoff | a pause before the next start; requests wait |

@@ -51,6 +51,10 @@
 //     is put in place, and before the next launch. So there are never more than
 //     the two that were found, and never two of which creel has started one (I1).
 //     A launch whose strays cannot be ended fails.
+//   - A false alarm about an instance that does not answer is all but impossible
+//     (monitor.go, package liveness): it takes several signs, for a time that is
+//     counted only while creel and the instance could run, and any sign of life
+//     ends it. What it was found doing is in the journal before it is ended.
 //   - What an earlier creel has frozen is thawed as soon as it is found.
 //   - A person's stop lasts: over a restart of creel, and even if creel died in
 //     the midst of it. An instance that is found running though it was to stop is
@@ -74,7 +78,8 @@
 //   - To try for ever: Policy.Fruitless instances in a row that ended before they
 //     had answered a request are a crash loop. Requests are then refused with the
 //     reason and the time of the next try. An instance that says it ended in order
-//     to be started again is excused only if it had been ready.
+//     to be started again is excused only if it had been ready; several in a row
+//     that had been so for less than Policy.Stable are started with pauses.
 //   - To start, for a request, what a person has stopped.
 //
 // # What was rejected
@@ -88,7 +93,10 @@
 //     once, each knows only its own connection, and those that come late would
 //     restart what has been restarted already.
 //   - Polling, for exits, for readiness of the next instance or for the end of a
-//     drain: it is late by half its interval, on average, with every crash.
+//     drain: it is late by half its interval, on average, with every crash. A hang
+//     alone is found by asking again and again, as it is no event of anything.
+//   - Passing requests on to an instance that is suspected of silence: see
+//     Machine.observe.
 //   - Timeouts inside effects in place of timers of the machine: what follows
 //     from a timeout would be decided outside the rules.
 //   - Contexts of requests for starts. One client that leaves must not call off a

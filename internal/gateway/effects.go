@@ -32,8 +32,12 @@ func (s *Supervisor) do(e Effect) {
 		s.doWatch(s.inst, s.face)
 	case AwaitReady:
 		s.doProbe(epoch, s.awaitReady)
+	case Listen:
+		s.doListen(epoch)
 	case Check:
 		s.doProbe(epoch, s.check)
+	case Observe:
+		s.doObserve(epoch)
 	case Drain:
 		face, ctx := s.face, s.waitCtx()
 		s.broker.hold()

@@ -161,6 +161,10 @@ type fakeInstance struct {
 	terms      atomic.Int32
 	kills      atomic.Int32
 	frozen     atomic.Bool
+	held       atomic.Bool  // by somebody else than creel
+	busy       atomic.Bool  // its processes work
+	backlog    atomic.Int32 // connections that it does not accept
+	looks      atomic.Int32 // at its activity
 	thaws      atomic.Int32
 
 	once sync.Once
@@ -207,6 +211,19 @@ func (i *fakeInstance) Thaw() error {
 	i.thaws.Add(1)
 	i.frozen.Store(false)
 	return nil
+}
+
+func (i *fakeInstance) Activity() (runtime.Activity, error) {
+	i.looks.Add(1)
+	a := runtime.Activity{Held: i.frozen.Load() || i.held.Load(), Backlog: int(i.backlog.Load())}
+	if i.busy.Load() {
+		a.CPU = time.Since(i.record.StartedAt)
+	}
+	return a, nil
+}
+
+func (i *fakeInstance) Examine(context.Context) map[string]any {
+	return map[string]any{"threads": "all asleep"}
 }
 
 func (i *fakeInstance) Frozen() (bool, error) { return i.frozen.Load(), nil }

@@ -29,6 +29,7 @@ type Lease struct {
 	inst     *instance
 	broker   *broker
 	trial    *trial // not nil: granted to a suspect
+	begun    bool   // the answer has begun
 	released bool
 }
 
@@ -58,6 +59,31 @@ func (l *Lease) OnTrial() bool { return l.trial != nil }
 // Begun says that the answer has begun: whatever happens now, this request will
 // not be sent again.
 func (l *Lease) Begun() {
+	if l.begun {
+		return
+	}
+	l.begun = true
+	l.inst.begun.Add(1)
+	l.Moved()
+	l.endTrial()
+}
+
+// Moved says that something came from the instance: it lives. It is cheap enough
+// to be called with every piece of an answer, and may be called when the lease
+// has been given back.
+func (l *Lease) Moved() {
+	if !l.inst.moved.Load() { // nearly always so: no write that others' caches must see
+		l.inst.moved.Store(true)
+	}
+}
+
+// Mover is Moved for somebody who outlives the lease.
+func (l *Lease) Mover() func() {
+	kept := Lease{inst: l.inst}
+	return kept.Moved
+}
+
+func (l *Lease) endTrial() {
 	if l.trial != nil {
 		l.broker.trialOver(l.trial)
 	}
@@ -95,7 +121,10 @@ func (l *Lease) Release() {
 		return
 	}
 	l.released = true
-	l.Begun()
+	l.endTrial()
+	if l.begun {
+		l.inst.begun.Add(-1)
+	}
 	l.inst.leave()
 }
 
@@ -110,9 +139,12 @@ type instance struct {
 	served  atomic.Bool     // it has answered a request in full
 	closed  atomic.Bool     // no new leases
 	leases  atomic.Int64    // leases held
+	begun   atomic.Int64    // those of them whose answer has begun
+	moved   atomic.Bool     // something came from it since the monitor looked
 	idle    chan struct{}   // gets a value when the last lease is given back while closed
 
 	// owned by run
+	watch  *monitor      // nil: not listened to yet
 	told   chan struct{} // closed when its watch is over; nil: not watched
 	killed bool          // a kill was tried
 }

@@ -23,6 +23,9 @@ type Machine struct {
 	Killing    bool      // Stopping: a Kill is under way
 	Then       Then      // Draining, Stopping: what follows
 	Fruitless  int       // instances in a row that ended before they answered a request
+	Hasty      int       // instances in a row that meant to end, soon after they were ready
+	Silent     bool      // Suspect: it fell silent; else it refused a connection
+	Suspicion  string    // Suspect: why, in words
 	Last       End       // how the last instance ended
 	NextStart  time.Time // Backoff, Failed: when the next start is due; zero: never
 }
@@ -60,12 +63,17 @@ func (m *Machine) stale(e Event) bool {
 	switch e.Kind {
 	case RestoreBegun, RestoreEnded, Launched, LaunchFailed, Reported, Exited, Gone, NotGone:
 		return e.Generation != m.Generation
-	case Answered, Unanswered, Drained, TimeUp:
+	case Silent, Answered, Unanswered, Drained, TimeUp:
 		return e.Epoch != m.Epoch
 	case Found, FoundDead, Demand, AskStart, AskStop, AskRestart, ConfigNew:
 		return false
 	}
 	return true
+}
+
+// pauseAfter is how long to wait before the next start, once e is counted in.
+func (m *Machine) pauseAfter(e Event) time.Duration {
+	return max(m.Policy.Pause(m.fruitlessAfter(e), e.Roll), m.Policy.Pause(m.Hasty, e.Roll))
 }
 
 // fruitlessAfter is the count of fruitless instances in a row once e, a failed

@@ -34,6 +34,7 @@ func permanent(m *Machine) { m.Last = End{Generation: 3, Cause: CauseConfigRefus
 
 func then(t Then) func(*Machine)     { return func(m *Machine) { m.Then = t } }
 func fruitless(n int) func(*Machine) { return func(m *Machine) { m.Fruitless = n } }
+func hasty(n int) func(*Machine)     { return func(m *Machine) { m.Hasty = n } }
 func lastOf(g uint64) func(*Machine) {
 	return func(m *Machine) { m.Last = End{Generation: g, Cause: CauseSignal} }
 }
@@ -83,6 +84,15 @@ func counts(n int, cause Cause) func(*testing.T, Machine) {
 		t.Helper()
 		if m.Fruitless != n || m.Last.Cause != cause || m.Last.Generation != 3 {
 			t.Errorf("fruitless %d, last %s of generation %d; want %d, %s of 3", m.Fruitless, m.Last.Cause, m.Last.Generation, n, cause)
+		}
+	}
+}
+
+func suspected(silent bool, why string) func(*testing.T, Machine) {
+	return func(t *testing.T, m Machine) {
+		t.Helper()
+		if m.Silent != silent || m.Suspicion != why {
+			t.Errorf("silent %v, suspicion %q; want %v, %q", m.Silent, m.Suspicion, silent, why)
 		}
 	}
 }
@@ -145,7 +155,7 @@ func ruleRows() []row {
 		{"cannot be started, once", at(Starting), noStart, Starting, does(Launch), launches(1)},
 		{"found before a launch, not wanted", at(Starting, then(ThenStop), asking), found2, Stopping, append(does(Watch), toEnd...), next(ThenStop, true)},
 		{"found before a launch", at(Starting), found2, Starting, does(Watch, AwaitReady), next(ThenRetry, false)},
-		{"ready", at(Starting, running), Event{Kind: Answered}, Ready, nil, func(t *testing.T, m Machine) {
+		{"ready", at(Starting, running), Event{Kind: Answered}, Ready, does(Listen), func(t *testing.T, m Machine) {
 			if !m.WasReady {
 				t.Error("readiness not noted")
 			}
@@ -178,7 +188,8 @@ func ruleRows() []row {
 		{"configured while it is restored", at(Restoring), Event{Kind: ConfigNew}, Restoring, nil, isRenewed},
 
 		{"crash", at(Ready, running, wasReady), crash, Stopping, does(Kill), counts(1, CauseSignal)},
-		{"refused connection", at(Ready), Event{Kind: Reported}, Suspect, does(Check), nil},
+		{"refused connection", at(Ready), Event{Kind: Reported}, Suspect, does(Check), suspected(false, "it refused a connection")},
+		{"silence", at(Ready), Event{Kind: Silent, End: End{Message: "not a word"}}, Suspect, does(Observe), suspected(true, "not a word")},
 		{"stable", at(Ready, fruitless(3)), Event{Kind: TimeUp}, Ready, nil, func(t *testing.T, m Machine) {
 			if m.Fruitless != 0 {
 				t.Error("not forgiven")
@@ -188,7 +199,10 @@ func ruleRows() []row {
 		{"restart", at(Ready), Event{Kind: AskRestart}, Draining, toDrain, next(ThenStart, false)},
 		{"configured while ready", at(Ready), Event{Kind: ConfigNew}, Ready, nil, isRenewed},
 
-		{"cleared", at(Suspect, fruitless(1)), Event{Kind: Answered}, Ready, []Effect{arm(testPolicy.Stable)}, nil},
+		{"cleared", at(Suspect, fruitless(1)), Event{Kind: Answered}, Ready, []Effect{{Kind: Listen}, arm(testPolicy.Stable)}, suspected(false, "")},
+		{"ready after it was hasty", at(Starting, running, hasty(1)), Event{Kind: Answered}, Ready, []Effect{{Kind: Listen}, arm(testPolicy.Stable)}, nil},
+		{"gone, hasty for the first time", at(Stopping, hasty(1)), gone, Starting, does(Launch), nil},
+		{"gone, hasty again", at(Stopping, hasty(3)), gone, Backoff, []Effect{arm(2 * testPolicy.Delay)}, startsAt(2 * testPolicy.Delay)},
 		{"silent", at(Suspect, fruitless(1)), silent, Stopping, replace, counts(2, CauseUnresponsive)},
 		{"suspect died", at(Suspect), crash, Stopping, does(Kill), counts(1, CauseSignal)},
 		{"stop a suspect", at(Suspect), Event{Kind: AskStop}, Draining, toDrain, next(ThenStop, true)},
@@ -293,7 +307,7 @@ func TestNoRule(t *testing.T) {
 
 var eventKinds = []EventKind{
 	Demand, AskStart, AskStop, AskRestart, ConfigNew, Found, FoundDead, RestoreBegun, RestoreEnded, Launched, LaunchFailed,
-	Answered, Unanswered, Reported, Exited, Drained, Gone, NotGone, TimeUp,
+	Answered, Unanswered, Reported, Silent, Exited, Drained, Gone, NotGone, TimeUp,
 }
 
 // TestDemandOfAStopped: a request does not start what a person has stopped.

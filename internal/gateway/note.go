@@ -31,7 +31,11 @@ func (s *Supervisor) note(before Machine, e Event) {
 	case Answered:
 		s.noteAnswered(before)
 	case Reported:
+		s.opts.Recorder.Suspicion(reasonRefused)
 		s.journal(event.Suspect, "it refused a connection though its process lives; checking", nil)
+	case Silent:
+		s.opts.Recorder.Suspicion(reasonSilent)
+		s.journal(event.Suspect, e.End.Message+"; watching it", nil)
 	case NotGone:
 		s.journal(event.Stopping, "something of it could not be ended; trying again: "+e.End.Message, nil)
 	}
@@ -58,7 +62,7 @@ func (s *Supervisor) noteState(before Machine, e Event) {
 	case Stopped:
 		s.journal(event.Stopped, "stopped", nil)
 	case Backoff:
-		s.journal(event.Backoff, fmt.Sprintf("waiting until %s before the next start", m.NextStart.UTC().Format(time.RFC3339)), map[string]any{"fruitless": m.Fruitless})
+		s.journal(event.Backoff, fmt.Sprintf("waiting until %s before the next start", m.NextStart.UTC().Format(time.RFC3339)), map[string]any{"fruitless": m.Fruitless, "hasty": m.Hasty})
 	case Failed:
 		s.journal(event.Failed, m.reason(), map[string]any{"fruitless": m.Fruitless})
 	case Restoring, Starting, Ready, Suspect: // said by the event, or by who restores
@@ -95,6 +99,12 @@ func (s *Supervisor) noteExit(before Machine, e Event) {
 	}
 }
 
+// The reasons of a suspicion, as words for metrics.
+const (
+	reasonRefused = "refused"
+	reasonSilent  = "silent"
+)
+
 func (s *Supervisor) noteRestart(end End) {
 	s.restarts++
 	s.opts.Recorder.Restart(string(end.Cause))
@@ -102,6 +112,11 @@ func (s *Supervisor) noteRestart(end End) {
 
 func (s *Supervisor) noteAnswered(before Machine) {
 	if before.State == Suspect {
+		reason := reasonRefused
+		if before.Silent {
+			reason = reasonSilent
+		}
+		s.opts.Recorder.Cleared(reason)
 		s.journal(event.Cleared, "it answers again", nil)
 		return
 	}

@@ -64,6 +64,10 @@ func (w *world) send(t *rapid.T, e Event) {
 	if !ok && (len(effects) > 0 || !reflect.DeepEqual(before, w.m)) {
 		t.Fatalf("%v was of no consequence, and yet: %+v became %+v, %v", e, before, w.m, effects)
 	}
+	retried := before.State == Stopping && w.m.State == Starting && before.Then == ThenRetry && !before.Renewed
+	if retried && max(before.Fruitless, before.Hasty) > 1 {
+		t.Fatalf("the next of %d fruitless and %d hasty instances is launched without a pause", before.Fruitless, before.Hasty)
+	}
 	for _, effect := range effects {
 		w.do(t, effect)
 	}
@@ -95,9 +99,9 @@ func (w *world) do(t *rapid.T, e Effect) {
 			t.Fatalf("%s while a kill is under way", e.Kind)
 		}
 		w.kill = e.Kind == Kill
-	case AwaitReady, Check, Drain, Arm:
+	case AwaitReady, Listen, Check, Observe, Drain, Arm:
 		// The supervisor keeps one timer and one other wait for an epoch.
-		if e.Kind == Arm && w.pending(Arm) || e.Kind != Arm && w.pending(AwaitReady, Check, Drain) {
+		if e.Kind == Arm && w.pending(Arm) || e.Kind != Arm && w.pending(AwaitReady, Listen, Check, Observe, Drain) {
 			t.Fatalf("a second %s in epoch %d", e.Kind, w.m.Epoch)
 		}
 		w.waits = append(w.waits, wait{e.Kind, w.m.Epoch})
@@ -176,6 +180,8 @@ func (w *world) waitEnds(t *rapid.T, i int) {
 	switch {
 	case x.kind == Drain:
 		e.Kind = Drained
+	case x.kind == Listen:
+		e.Kind, e.End = Silent, End{Message: "silent"}
 	case x.kind == Arm:
 	case rapid.Bool().Draw(t, "answers"):
 		e.Kind = Answered
@@ -204,7 +210,7 @@ func (w *world) check(t *rapid.T) {
 	case Restoring:
 		ends = w.launch == m.Generation && !m.Launched && w.restore
 	case Suspect:
-		ends = w.pending(Check)
+		ends = w.pending(Check) && !m.Silent || w.pending(Observe) && m.Silent
 	case Draining:
 		ends = w.pending(Arm) && w.pending(Drain)
 	case Stopping:
@@ -214,7 +220,10 @@ func (w *world) check(t *rapid.T) {
 	case Failed:
 		ends = m.NextStart.IsZero() || w.pending(Arm)
 	case Ready:
-		ends = m.Fruitless == 0 || w.pending(Arm)
+		ends = m.Fruitless == 0 && m.Hasty == 0 || w.pending(Arm)
+		if !w.pending(Listen) {
+			t.Fatalf("nobody listens to a ready instance: %+v", w)
+		}
 	case Stopped:
 	}
 	if !ends {

@@ -36,7 +36,7 @@ var (
 		}
 		return end.Permanent || m.fruitlessAfter(e) >= m.Policy.Fruitless
 	}}
-	paused  = guard{"the policy wants a pause", func(m *Machine, e Event) bool { return m.Policy.Pause(m.fruitlessAfter(e), e.Roll) > 0 }}
+	paused  = guard{"the policy wants a pause", func(m *Machine, e Event) bool { return m.pauseAfter(e) > 0 }}
 	killing = guard{"what is left is being killed", func(m *Machine, _ Event) bool { return m.Killing }}
 )
 
@@ -89,6 +89,7 @@ var rules = []rule{
 
 	{Ready, Exited, always, Stopping, (*Machine).clearCrashed},
 	{Ready, Reported, always, Suspect, (*Machine).check},
+	{Ready, Silent, always, Suspect, (*Machine).observe},
 	{Ready, TimeUp, always, Ready, (*Machine).forgive},
 	{Ready, AskStop, always, Draining, (*Machine).drainToStop},
 	{Ready, AskRestart, always, Draining, (*Machine).drainToStart},

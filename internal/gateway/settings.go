@@ -11,6 +11,7 @@ type Settings struct {
 	ReadyTimeout time.Duration
 	AliveTimeout time.Duration
 	HoldRequests int
+	Hang         Hang
 	OnDemand     bool
 	// Reprobe says that the prober's conditions are others: a probe under way
 	// is begun anew. What time the instance has had already counts.
@@ -18,7 +19,7 @@ type Settings struct {
 }
 
 func (o *Options) settings() *Settings {
-	return &Settings{Policy: o.Policy, ReadyTimeout: o.ReadyTimeout, AliveTimeout: o.AliveTimeout, HoldRequests: o.HoldRequests, OnDemand: o.OnDemand}
+	return &Settings{Policy: o.Policy, ReadyTimeout: o.ReadyTimeout, AliveTimeout: o.AliveTimeout, HoldRequests: o.HoldRequests, Hang: o.Hang, OnDemand: o.OnDemand}
 }
 
 // Configure has other settings count from now on. A pause, a drain or a grace
@@ -35,11 +36,19 @@ func (s *Supervisor) configure(set *Settings) {
 	before := s.live.Swap(set)
 	s.machine.Policy = set.Policy
 	s.broker.bound(set.HoldRequests)
+	if before.Hang != set.Hang {
+		switch {
+		case s.machine.State == Ready:
+			s.do(Effect{Kind: Listen})
+		case s.machine.State == Suspect && s.machine.Silent:
+			s.do(Effect{Kind: Observe})
+		}
+	}
 	if set.Reprobe || before.ReadyTimeout != set.ReadyTimeout || before.AliveTimeout != set.AliveTimeout {
 		switch {
 		case s.machine.State == Starting && s.machine.Launched:
 			s.do(Effect{Kind: AwaitReady})
-		case s.machine.State == Suspect:
+		case s.machine.State == Suspect && !s.machine.Silent:
 			s.do(Effect{Kind: Check})
 		}
 	}

@@ -15,7 +15,7 @@ const (
 	Restoring State = "restoring" // its state is being put in place; an instance is launched then
 	Starting  State = "starting"  // an instance is being launched, or is not ready yet
 	Ready     State = "ready"     // requests are passed on
-	Suspect   State = "suspect"   // it refused a connection; requests wait while it is checked
+	Suspect   State = "suspect"   // it refused a connection, or fell silent; requests wait while it is checked
 	Draining  State = "draining"  // requests under way may end; new ones wait
 	Stopping  State = "stopping"  // it was asked to end, or what it left behind is being cleared away
 	Backoff   State = "backoff"   // a pause before the next start
@@ -44,6 +44,7 @@ const (
 	Answered     EventKind = "answered"      // the probe of this state holds
 	Unanswered   EventKind = "unanswered"    // it does not, and its time is over
 	Reported     EventKind = "reported"      // a lease holder could not connect
+	Silent       EventKind = "silent"        // several signs say that it does not answer any more
 	Exited       EventKind = "exited"        // the main process has ended
 	Drained      EventKind = "drained"       // the last request under way has ended
 	Gone         EventKind = "gone"          // nothing of the instance is left
@@ -57,10 +58,10 @@ const (
 type Event struct {
 	Kind       EventKind
 	Generation uint64    // Found, FoundDead, RestoreBegun, RestoreEnded, Launched, LaunchFailed, Reported, Exited, Gone, NotGone
-	Epoch      uint64    // Answered, Unanswered, Drained, TimeUp
+	Epoch      uint64    // Silent, Answered, Unanswered, Drained, TimeUp
 	At         time.Time // when it happened
 	Roll       float64   // a random number in [0,1), for jitter
-	End        End       // LaunchFailed, FoundDead, Unanswered, Exited: what came to an end, and why; NotGone: what is in the way
+	End        End       // LaunchFailed, FoundDead, Unanswered, Exited: what came to an end, and why; NotGone: what is in the way; Silent: the signs
 	Served     bool      // Exited, Unanswered: the instance had answered a request
 }
 
@@ -92,6 +93,7 @@ const (
 	CauseLaunch        Cause = "launch_failed"  // creel could not set it up
 	CauseNotReady      Cause = "not_ready"      // it was not ready in time, and creel killed it
 	CauseUnresponsive  Cause = "unresponsive"   // it refused connections for too long, and creel killed it
+	CauseHang          Cause = "hang"           // it fell silent for too long, and creel killed it
 	CauseRestore       Cause = "restore_failed" // its state could not be put in place, and it is not started without
 	CauseAsked         Cause = "asked"          // it ended because it was asked to
 	CauseCreelAway     Cause = "creel_away"     // it ended while no creel watched
@@ -106,7 +108,9 @@ const (
 	CallOff    EffectKind = "call off"    // cancel a launch under way: LaunchFailed, or Launched if it is too late
 	Watch      EffectKind = "watch"       // tell when the main process ends: Exited
 	AwaitReady EffectKind = "await ready" // probe until ready: Answered or Unanswered
+	Listen     EffectKind = "listen"      // tell when a ready instance falls silent: Silent
 	Check      EffectKind = "check"       // probe a suspect: Answered or Unanswered
+	Observe    EffectKind = "observe"     // wait for what becomes of a silent one: Answered or Unanswered
 	Drain      EffectKind = "drain"       // wait for requests under way: Drained
 	Terminate  EffectKind = "terminate"   // ask the instance to end: Exited
 	Kill       EffectKind = "kill"        // end all that is left of it: Gone or NotGone

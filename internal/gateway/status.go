@@ -111,7 +111,7 @@ func (m *Machine) reason() string {
 	case Ready:
 		return "ready"
 	case Suspect:
-		return "it refused a connection and is being checked"
+		return "suspected, and watched: " + m.Suspicion
 	case Draining:
 		return "requests under way may end, then it stops"
 	case Stopping:

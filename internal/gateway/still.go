@@ -119,6 +119,8 @@ func (s *Supervisor) writer(ctx context.Context) (runtime.Instance, error) {
 // freeze calls do while inst is frozen.
 func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(ctx context.Context) error) (frozen time.Duration, err error) {
 	begun := time.Now()
+	s.stills.Add(1) // odd: an instance is frozen, and cannot show that it lives
+	defer s.stills.Add(1)
 	if err := inst.Freeze(ctx); err != nil {
 		return 0, fmt.Errorf("cannot hold the gateway still: %w", err)
 	}

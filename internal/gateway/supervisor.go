@@ -38,6 +38,7 @@ type Options struct {
 	ReadyTimeout time.Duration // from start to ready
 	AliveTimeout time.Duration // a suspect's time to answer
 	HoldRequests int           // longest waiting list
+	Hang         Hang          // when an instance that does not answer is replaced
 	OnDemand     bool          // start with the first request, not at once
 	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
 
@@ -63,6 +64,8 @@ type Recorder interface {
 	Generation(n uint64)          // the present instance
 	Restart(cause string)         // an instance ended by itself
 	StartSeconds(d time.Duration) // from launch to ready
+	Suspicion(reason string)      // an instance is suspected: "refused" or "silent"
+	Cleared(reason string)        // and answers again
 }
 
 // errClosed is the cause of contexts that end because the supervisor does.
@@ -87,6 +90,7 @@ type Supervisor struct {
 	watch  watchers
 
 	looked  chan struct{} // closed when the first look is over
+	stills  atomic.Uint64 // freezes begun and ended
 	strayed atomic.Bool   // something ran in the gateway's name beside the recorded instance
 	certain atomic.Bool   // a look has succeeded: an instance that is not known of does not run
 	files   *files
@@ -316,3 +320,5 @@ func (nobody) State(string)               {}
 func (nobody) Generation(uint64)          {}
 func (nobody) Restart(string)             {}
 func (nobody) StartSeconds(time.Duration) {}
+func (nobody) Suspicion(string)           {}
+func (nobody) Cleared(string)             {}

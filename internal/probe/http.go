@@ -25,7 +25,14 @@ type HTTP struct {
 	Status    []int         // accepted status codes; empty: any 2xx
 	AnyStatus bool          // accept every status: whoever answers is alive
 	Timeout   time.Duration // for one look; 0: 2 s
+
+	// Keep, if not nil, gets the beginning of the answer's body, whatever its
+	// status, as far as it comes with the head.
+	Keep func(body []byte)
 }
+
+// maxKept is how much of a body Keep gets, in bytes.
+const maxKept = 16 << 10
 
 // Check implements Probe. The request goes out on a connection of its own.
 func (p HTTP) Check(ctx context.Context, t Target) error {
@@ -78,6 +85,9 @@ func (p HTTP) ask(ctx context.Context, c net.Conn, t Target) error {
 		}
 		return p.broken(err)
 	}
+	if p.Keep != nil {
+		p.Keep(p.beginning(ctx, c, resp))
+	}
 	if p.accepts(resp.StatusCode) {
 		return nil
 	}
@@ -102,17 +112,24 @@ func (p HTTP) response(in *bufio.Reader) (*http.Response, error) {
 	return nil, errors.New("only interim answers came")
 }
 
-// body is what the answer says, as far as it is at hand: a body that trickles
-// must not keep the next check waiting.
+// body is what the answer says, for a message.
 func (p HTTP) body(ctx context.Context, c net.Conn, resp *http.Response) string {
+	// More than is shown is read so that a secret across the border is whole
+	// when it is looked for.
+	b := p.beginning(ctx, c, resp)
+	return clip(shown(string(b[:min(len(b), 4*maxShown)])))
+}
+
+// beginning is the beginning of the body, as far as it is at hand: a body that
+// trickles must not keep the next check waiting.
+func (p HTTP) beginning(ctx context.Context, c net.Conn, resp *http.Response) []byte {
 	err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 	if err != nil || ctx.Err() != nil { // looked at after the deadline that ctx's end sets was replaced
-		return ""
+		return nil
 	}
-	// More than is shown is read so that a secret across the border is whole
-	// when it is looked for. An error only makes the text shorter.
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4*maxShown))
-	return clip(shown(string(b)))
+	// An error only makes it shorter.
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxKept))
+	return b
 }
 
 // broken says what was wrong with the connection or with the answer.

@@ -17,7 +17,7 @@ func (x *passage) pass(l *gateway.Lease, ex *upstream.Exchange, resp *http.Respo
 		return x.switchProtocols(l, ex, resp)
 	}
 	announced := x.writeHead(resp)
-	err := x.copyBody(ex, resp)
+	err := x.copyBody(l, ex, resp)
 	var cut *cutError
 	switch {
 	case errors.As(err, &cut):
@@ -98,7 +98,7 @@ func (e *cutError) Error() string { return "the answer was cut: " + e.err.Error(
 // copyBody copies the body. What waits for more to come is flushed, so that
 // streams reach the client at once, while an answer that is at hand whole goes
 // out in one piece.
-func (x *passage) copyBody(ex *upstream.Exchange, resp *http.Response) error {
+func (x *passage) copyBody(l *gateway.Lease, ex *upstream.Exchange, resp *http.Response) error {
 	w := x.clientWriter()
 	if resp.Body == http.NoBody || x.req.Method == http.MethodHead {
 		return w.before()
@@ -114,6 +114,7 @@ func (x *passage) copyBody(ex *upstream.Exchange, resp *http.Response) error {
 	for {
 		n, err := resp.Body.Read(*buf)
 		if n > 0 {
+			l.Moved()
 			left -= int64(n)
 			// A buffer that could be filled means that there is more at hand.
 			wait := err == nil && left != 0 && (n < len(*buf) || !ex.Buffered())

@@ -16,7 +16,7 @@ func pipes(ended chan struct{}) (client, gateway net.Conn, ts *tunnels) {
 	ts = &tunnels{}
 	ts.init(nobody{})
 	t := &tunnel{
-		owner: ts, ended: ended, window: time.Second, webSocket: true, over: make(chan struct{}),
+		owner: ts, ended: ended, moved: func() {}, window: time.Second, webSocket: true, over: make(chan struct{}),
 		client: side{conn: c, writeIdle: time.Minute}, gateway: side{conn: g, masks: true, writeIdle: time.Minute},
 	}
 	t.run(nil, nil, nil)

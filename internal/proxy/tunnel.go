@@ -67,7 +67,7 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 	}
 	idle := x.set.Timeouts.WriteIdle
 	t := &tunnel{
-		owner: &x.proxy.tunnels, ended: l.Ended(), window: x.set.Replay.CrashWindow,
+		owner: &x.proxy.tunnels, ended: l.Ended(), moved: l.Mover(), window: x.set.Replay.CrashWindow,
 		webSocket: strings.EqualFold(agreed, "websocket"), over: make(chan struct{}),
 		client: side{conn: client, writeIdle: idle}, gateway: side{conn: server, masks: true, writeIdle: idle},
 	}
@@ -111,6 +111,7 @@ func pending(br *bufio.Reader) []byte {
 type tunnel struct {
 	owner     *tunnels
 	ended     <-chan struct{} // the instance has ended
+	moved     func()          // something came from it
 	window    time.Duration
 	webSocket bool
 	client    side
@@ -152,6 +153,9 @@ func (t *tunnel) relay(from, to *side, first []byte) {
 	var sent error
 	use := func(b []byte) error {
 		from.heard.Store(time.Now().UnixNano())
+		if from == &t.gateway {
+			t.moved()
+		}
 		sent = to.relay(b, t.webSocket)
 		return sent
 	}

@@ -108,6 +108,29 @@ type Stray struct {
 	Where     string `json:"where"` // by what it is known, such as its cgroup
 }
 
+// Activity is what all processes of an instance have done so far, together.
+type Activity struct {
+	CPU   time.Duration // processor time used
+	IO    uint64        // bytes read and written, from and to anything; 0: not to be seen
+	Tasks uint64        // changes with every process that begins or ends
+	// Backlog is how many connections to its port it has not accepted yet.
+	Backlog int
+	// Held: somebody keeps it from running at all. It is frozen, by creel or from
+	// outside, or its main process is held by a debugger.
+	Held bool
+}
+
+// Watched is implemented by an Instance whose processes can be looked at.
+type Watched interface {
+	// Activity tells what they have done. It is cheap.
+	Activity() (Activity, error)
+	// Examine gathers what may tell a person why they do nothing: threads and
+	// what they wait for, memory, connections. Keys are words, values those that
+	// JSON knows. What cannot be found out is left out. It gives what it has when
+	// ctx ends.
+	Examine(ctx context.Context) map[string]any
+}
+
 // Spec is what to run.
 type Spec struct {
 	Gateway    string   // name of the gateway, [a-z0-9-]{1,40}

@@ -56,6 +56,8 @@ type Metrics struct {
 	errors        labelled
 	notReplayable labelled
 	restarts      labelled
+	suspicions    labelled
+	cleared       labelled
 
 	// Gauges that requests move are plain integers, read when scraped: the
 	// library's gauge is a float that is changed by compare-and-swap.
@@ -129,7 +131,13 @@ func (m *Metrics) registerGateway(states []string) {
 	restarts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "creel_restarts_total",
 		Help: "Restarts of the gateway, by cause."}, []string{"cause"})
-	m.restarts.vec = restarts
+	suspicions := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "creel_suspicions_total",
+		Help: "Times that a running gateway was suspected, by reason: it refused a connection, or fell silent."}, []string{"reason"})
+	cleared := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "creel_suspicions_cleared_total",
+		Help: "Suspicions that were false: the gateway answered again, by reason."}, []string{"reason"})
+	m.restarts.vec, m.suspicions.vec, m.cleared.vec = restarts, suspicions, cleared
 	m.startSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "creel_start_seconds",
 		Help:    "How long the gateway took from start to ready.",
@@ -144,7 +152,7 @@ func (m *Metrics) registerGateway(states []string) {
 		Name: "creel_generation",
 		Help: "Number of the gateway's present instance; grows by one with each start."},
 		func() float64 { return float64(m.generation.Load()) })
-	m.registry.MustRegister(restarts, m.startSeconds, m.states, generation)
+	m.registry.MustRegister(restarts, suspicions, cleared, m.startSeconds, m.states, generation)
 }
 
 func gauge(name, help string, v *atomic.Int64) prometheus.Collector {
@@ -232,6 +240,21 @@ func (m *Metrics) NotReplayable(reason string) {
 func (m *Metrics) Restart(cause string) {
 	if m != nil {
 		m.restarts.inc(cause)
+	}
+}
+
+// Suspicion counts a suspicion against the running gateway, by a stable word for
+// the reason.
+func (m *Metrics) Suspicion(reason string) {
+	if m != nil {
+		m.suspicions.inc(reason)
+	}
+}
+
+// Cleared counts a suspicion that was false, by the same word.
+func (m *Metrics) Cleared(reason string) {
+	if m != nil {
+		m.cleared.inc(reason)
 	}
 }
 

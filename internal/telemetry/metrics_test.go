@@ -48,6 +48,8 @@ func used() *Metrics {
 	m.ReplayBodyBytes(-24)
 	m.NotReplayable("not_idempotent")
 	m.Restart("oom")
+	m.Suspicion("silent")
+	m.Cleared("silent")
 	m.StartSeconds(15 * time.Second)
 	m.Generation(7)
 	m.State("starting")
@@ -129,6 +131,8 @@ func TestNilMetricsDoNothing(t *testing.T) {
 	m.JournalLost(1)
 	m.StartSeconds(time.Second)
 	m.Restart("oom")
+	m.Suspicion("silent")
+	m.Cleared("silent")
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 404 {

@@ -121,6 +121,9 @@
 //	/hang?for=D       takes the request and never answers (or after D)
 //	/hang-all?for=D   answers 202, then the whole process answers nothing (for D, or for
 //	                  ever), while connections are still accepted
+//	/late?by=D&for=D  answers 202, then every answer (those of /healthz and /readyz too)
+//	                  begins late by D, for as long; what is being streamed goes on
+//	/burn?for=D       answers 202, then uses all of one processor for D
 //	/refuse?for=D&drop=1
 //	                  closes the listener, answers, and opens it again after D, same pid.
 //	                  Idle connections are closed, with drop all of them

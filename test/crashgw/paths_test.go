@@ -56,16 +56,22 @@ func TestPage(t *testing.T) {
 func TestHang(t *testing.T) {
 	p := Start(t, Options{})
 	mustGet(t, p.URL+"/hang?for=10ms", 200)
+	requireSilence(t, p.URL+"/hang")
+	mustGet(t, p.URL+"/echo", 200) // the others are served
+}
+
+// requireSilence checks that a request gets no answer, for a moment.
+func requireSilence(t *testing.T, url string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", p.URL+"/hang", nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if resp, err := (&http.Transport{}).RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, %v; want no answer", resp, err)
 	}
-	mustGet(t, p.URL+"/echo", 200) // the others are served
 }
 
 func TestHangAll(t *testing.T) {
@@ -97,6 +103,30 @@ func TestHangAll(t *testing.T) {
 	q := Start(t, Options{})
 	mustGet(t, q.URL+"/hang-all?for=50ms", 202)
 	mustGet(t, q.URL+"/healthz", 200) // late, but it comes
+}
+
+func TestLate(t *testing.T) {
+	p := Start(t, Options{})
+	stream := openStream(t, dial(t, p), "/sse?n=1000000&every=1ms")
+	mustGet(t, p.URL+"/late?by=60ms&for=50ms", 202)
+	start := time.Now()
+	mustGet(t, p.URL+"/healthz", 200)
+	if took := time.Since(start); took < 60*time.Millisecond {
+		t.Errorf("answered after %v", took)
+	}
+	mustGet(t, p.URL+"/late?by=1h", 202)
+	if _, err := stream.ReadString('\n'); err != nil {
+		t.Errorf("the stream: %v", err)
+	}
+	requireSilence(t, p.URL+"/readyz")
+	mustGet(t, Start(t, Options{}).URL+"/late", 400)
+}
+
+func TestBurn(t *testing.T) {
+	p := Start(t, Options{})
+	mustGet(t, p.URL+"/burn?for=50ms", 202)
+	mustGet(t, p.URL+"/healthz", 200)
+	mustGet(t, p.URL+"/burn", 400)
 }
 
 func TestSlowBody(t *testing.T) {

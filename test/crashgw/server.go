@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // server is the process as an HTTP server.
@@ -26,9 +27,10 @@ type server struct {
 	firstKill  *firstKill // nil: the first request kills nobody
 	orphanPID  int        // set before serving; 0: none
 
-	gate     gate        // shut: nothing is answered
-	ready    atomic.Bool // the boot delay is over
-	draining atomic.Bool // SIGTERM has come, --slow-term runs
+	late     atomic.Int64 // nanoseconds by which every answer is late
+	gate     gate         // shut: nothing is answered
+	ready    atomic.Bool  // the boot delay is over
+	draining atomic.Bool  // SIGTERM has come, --slow-term runs
 
 	arrivals atomic.Int64 // requests that count for --die-after-requests
 	answers  atomic.Int64 // those of them that were answered
@@ -92,6 +94,9 @@ func (s *server) serve() error {
 
 // ServeHTTP applies the switches of the process, then those of the request.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if late := time.Duration(s.late.Load()); late > 0 && sleep(r.Context(), late) != nil {
+		return
+	}
 	if s.gate.wait(r.Context()) != nil {
 		return
 	}

@@ -45,6 +45,40 @@ func (c *call) serveHangAll() {
 	c.reply(http.StatusAccepted, c.health(true))
 }
 
+// serveLate answers, and from then on every answer begins late, those of /healthz
+// and /readyz too. What is being streamed goes on.
+func (c *call) serveLate() {
+	by, d := c.params.duration("by", -1), c.params.duration("for", -1)
+	if by < 0 {
+		c.params.fail("cannot be late by nothing: use by=")
+	}
+	if c.refused() {
+		return
+	}
+	c.late.Store(int64(by))
+	if d >= 0 {
+		time.AfterFunc(d, func() { c.late.Store(0) })
+	}
+	c.reply(http.StatusAccepted, c.health(true))
+}
+
+// serveBurn answers, and keeps one processor busy from then on.
+func (c *call) serveBurn() {
+	d := c.params.duration("for", -1)
+	if d < 0 {
+		c.params.fail("cannot use a processor for ever: use for=")
+	}
+	if c.refused() {
+		return
+	}
+	until := time.Now().Add(d)
+	go func() { // ends by itself
+		for time.Now().Before(until) {
+		}
+	}()
+	c.reply(http.StatusAccepted, c.health(true))
+}
+
 // serveRefuse closes the listener, and then answers: a client that has the
 // answer knows that the next connection is refused.
 func (c *call) serveRefuse() {

@@ -61,11 +61,12 @@ func Load(ctx context.Context, addr string, perSecond int, dice *rand.Rand) []*R
 		}
 		r := &Request{ID: fmt.Sprintf("r%d", n), Kind: kinds[dice.IntN(len(kinds))]}
 		all = append(all, r)
-		under.Go(func() { r.send(addr, client) })
+		under.Go(func() { r.Send(addr, client) })
 	}
 }
 
-func (r *Request) send(addr string, client *http.Client) {
+// Send sends the request and waits for its outcome.
+func (r *Request) Send(addr string, client *http.Client) {
 	r.Sent = time.Now()
 	defer func() { r.Ended = time.Now() }()
 	if r.Kind == "socket" {

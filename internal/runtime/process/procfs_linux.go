@@ -21,6 +21,7 @@ type procStat struct {
 	ppid      int
 	session   int
 	startTime uint64 // clock ticks since boot
+	cpu       uint64 // clock ticks used, children that were waited for included
 }
 
 // ended reports whether the process has ended and is merely not reaped yet.
@@ -56,11 +57,16 @@ func parseStat(data []byte) (procStat, error) {
 		return s, bad
 	}
 	s.state = fields[0][0]
-	var errs [4]error
+	var errs [8]error
 	s.pid, errs[0] = strconv.Atoi(strings.TrimSpace(string(data[:open])))
 	s.ppid, errs[1] = strconv.Atoi(fields[1])
 	s.session, errs[2] = strconv.Atoi(fields[3])
 	s.startTime, errs[3] = strconv.ParseUint(fields[19], 10, 64)
+	for i, field := range fields[11:15] { // utime, stime, cutime, cstime
+		var n uint64
+		n, errs[4+i] = strconv.ParseUint(field, 10, 64)
+		s.cpu += n
+	}
 	if errors.Join(errs[:]...) != nil {
 		return s, bad
 	}
