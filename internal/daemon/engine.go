@@ -12,6 +12,7 @@ import (
 
 	"creel/internal/api"
 	"creel/internal/config"
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/runtime"
@@ -46,10 +47,12 @@ func (d *daemon) newEngine() (_ *engine, err error) {
 	if e.socket, err = api.ListenControl(d.cfg.DataDir); err != nil {
 		return nil, err
 	}
+	crashpoint.Passed(crashpoint.SocketBound)
 	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg.DataDir, "journal"), Logger: d.log, Metrics: d.metrics})
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Passed(crashpoint.JournalOpened)
 	dir := gatewayDir(d.cfg)
 	if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg.DataDir, Logger: d.log}); err != nil {
 		return nil, &DataDirError{d.cfg.DataDir, err}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"creel/internal/crashpoint"
 )
 
 // InUseError says that another creel has the data folder.
@@ -63,11 +65,13 @@ func lockDataDir(dir string) (*lock, error) {
 	}
 	l := &lock{f}
 	if err == nil {
+		crashpoint.Passed(crashpoint.LockTaken)
 		err = l.sign()
 	}
 	if err != nil {
 		return nil, errors.Join(&DataDirError{dir, err}, f.Close())
 	}
+	crashpoint.Passed(crashpoint.LockSigned)
 	return l, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
 	"creel/internal/config"
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/logfile"
@@ -100,6 +101,7 @@ func (d *daemon) notify(state string) {
 func (d *daemon) shutdown() error {
 	d.notify(systemd.SdNotifyStopping)
 	d.journal.Record(event.Event{Kind: event.CreelStopped, Gateway: d.cfg.Gateway.Name, Message: "creel stops"})
+	crashpoint.Passed(crashpoint.CreelStopping)
 	limit := d.cfg.Gateway.Stop.Drain + d.cfg.Gateway.Stop.Grace + shutdownTime
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -114,6 +116,7 @@ func (d *daemon) shutdown() error {
 	d.leases.last()
 	err := d.engine.stop(ctx)
 	close(ended)
+	crashpoint.Passed(crashpoint.CreelStopped)
 	return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endControl())
 }
 

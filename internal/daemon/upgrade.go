@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/handover"
@@ -108,11 +109,13 @@ func (d *daemon) startSuccessor() (*handover.Successor, error) {
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Passed(crashpoint.UpgradeStarted)
 	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
 	defer cancel()
 	if err := s.AwaitPrepared(ctx); err != nil {
 		return nil, errors.Join(err, s.Abandon())
 	}
+	crashpoint.Passed(crashpoint.UpgradePrepared)
 	return s, nil
 }
 
@@ -126,17 +129,21 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	if err := d.engine.leave(); err != nil {
 		d.log.Warn("something was left over in handing over", "error", err)
 	}
+	crashpoint.Passed(crashpoint.UpgradeLeft)
 	ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
 	defer cancel()
 	err := s.Go()
 	if err == nil {
+		crashpoint.Passed(crashpoint.UpgradeTold)
 		err = s.AwaitReady(ctx)
 	}
 	if err == nil {
+		crashpoint.Passed(crashpoint.UpgradeHeard)
 		d.log.Info("handed over", "pid", s.PID())
 		return s.Release()
 	}
 	err = errors.Join(err, s.Abandon())
+	crashpoint.Passed(crashpoint.UpgradeAbandoned)
 	again, engineErr := d.newEngine()
 	if engineErr != nil {
 		return errors.Join(err, errNoEngine, engineErr)
@@ -146,7 +153,9 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	again.run(stop)
 	d.install(again)
 	d.dropping.Go(old.drop) // whoever asked for the upgrade over its socket gets the answer first
-	return errors.Join(err, d.lock.sign())
+	err = errors.Join(err, d.lock.sign())
+	crashpoint.Passed(crashpoint.UpgradeReclaimed)
+	return err
 }
 
 // drop ends an engine's control connections.
@@ -176,6 +185,7 @@ func (d *daemon) drain() error {
 	if left := d.census.awaitNone(ctx); left > 0 {
 		d.log.Info("closing connections that are still with the old creel", "connections", left)
 	}
+	crashpoint.Passed(crashpoint.UpgradeDrained)
 	const serviceRestart = 1012 // IANA's registry of WebSocket close codes
 	return errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
 }
@@ -203,11 +213,16 @@ func (d *daemon) inherit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTime+takeoverTime)
 	defer cancel()
+	crashpoint.Passed(crashpoint.UpgradeInherited)
 	if err := p.Prepared(ctx); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	d.lock, d.listener = &lock{lockFile}, l
-	return d.lock.sign()
+	if err := d.lock.sign(); err != nil {
+		return errors.Join(err, l.Close(), d.lock.close())
+	}
+	crashpoint.Passed(crashpoint.UpgradeSigned)
+	return nil
 }
 
 // settle tells the predecessor that this creel is in charge, once the gateway is
@@ -227,5 +242,7 @@ func (d *daemon) settle(ctx context.Context, e *engine) {
 		d.opts.Predecessor.Failed(err)
 		return
 	}
+	crashpoint.Passed(crashpoint.UpgradeSettled)
 	d.opts.Predecessor.Ready()
+	crashpoint.Passed(crashpoint.UpgradeReady)
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 )
 
@@ -50,6 +51,7 @@ func (s *Supervisor) do(e Effect) {
 			if err := inst.Terminate(); err != nil {
 				s.log.Warn("cannot ask the gateway to end; it will be killed", "generation", generation, "error", err)
 			}
+			crashpoint.Passed(crashpoint.GatewayTermed)
 		})
 	case Kill:
 		s.doKill(generation, s.inst, s.face)
@@ -135,6 +137,7 @@ func (s *Supervisor) doWatch(inst runtime.Instance, face *instance) {
 		case <-s.ctx.Done():
 			return
 		}
+		crashpoint.Passed(crashpoint.GatewayEnded)
 		face.decide(crashed)
 		exit := inst.Exit()
 		face.outside.Store(!exit.Known || exit.Signal == syscall.SIGKILL && !exit.OOM)

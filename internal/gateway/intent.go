@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"creel/internal/crashpoint"
 )
 
 // intent is what must outlive creel though no instance runs: the last
@@ -99,5 +101,6 @@ func (f *intentFile) change(change func(*intent)) error {
 		}
 	}
 	f.now = next
+	crashpoint.Passed(crashpoint.IntentWritten)
 	return nil
 }

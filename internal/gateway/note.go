@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 )
 
@@ -106,9 +107,11 @@ func (s *Supervisor) noteAnswered(before Machine) {
 		return
 	}
 	if s.adopted {
+		crashpoint.Passed(crashpoint.GatewayAdopted)
 		s.journal(event.Adopted, fmt.Sprintf("taken over with pid %d, which runs since %s", s.inst.Record().PID, s.launchAt.UTC().Format(time.RFC3339)), nil)
 		return
 	}
+	crashpoint.Passed(crashpoint.GatewayReady)
 	s.spent = time.Since(s.launchAt)
 	s.opts.Recorder.StartSeconds(s.spent)
 	s.journal(event.Ready, fmt.Sprintf("ready after %v", s.spent.Round(time.Millisecond)), map[string]any{"pid": s.inst.Record().PID})

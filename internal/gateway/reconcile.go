@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/runtime"
 )
@@ -50,6 +51,7 @@ func (s *Supervisor) reconcile() {
 
 // found takes over an instance, or clears away what is left of it.
 func (s *Supervisor) found(inst runtime.Instance) {
+	crashpoint.Passed(crashpoint.GatewayFound)
 	generation := inst.Record().Generation
 	kind, end := Found, End{}
 	if hasEnded(inst) {

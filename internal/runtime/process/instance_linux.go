@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 )
 
@@ -175,12 +176,15 @@ func (i *instance) Kill(ctx context.Context) error {
 	if err := i.killMain(ctx); err != nil {
 		return i.killError(err)
 	}
+	crashpoint.Passed(crashpoint.ProcessKilled)
 	if err := i.group.remove(ctx); err != nil {
 		return i.killError(err)
 	}
+	crashpoint.Passed(crashpoint.ProcessUngrouped)
 	if err := i.rt.record.remove(i.rec); err != nil {
 		return i.killError(err)
 	}
+	crashpoint.Passed(crashpoint.RecordRemoved)
 	i.cleared = true
 	return nil
 }
