@@ -53,6 +53,8 @@ type Options struct {
 	FirstRequestKills      bool
 	FirstRequestKillsTimes string // path of a file that holds a number
 	Ledger                 string // path; empty: /item is refused
+	Store                  string // path; empty: /store is refused
+	Lives                  string // path; empty: lives are not recorded
 
 	// asOrphan is set in the child that OrphanServe and OrphanHold start.
 	asOrphan Orphan
@@ -76,6 +78,8 @@ func (o *Options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.FirstRequestKillsTimes, "first-request-kills-times-file", o.FirstRequestKillsTimes,
 		"file that says how many processes do so")
 	fs.StringVar(&o.Ledger, "ledger", o.Ledger, "file that records what was executed")
+	fs.StringVar(&o.Store, "store", o.Store, "file that holds the state")
+	fs.StringVar(&o.Lives, "lives", o.Lives, "file that records the starts and ends of processes")
 	fs.Var((*orphanValue)(&o.asOrphan), asOrphanFlag, "internal: this process is the orphan")
 }
 
