@@ -27,7 +27,7 @@ func TestUpgrades(t *testing.T) {
 	ctx, stopLoad := context.WithCancel(t.Context())
 	defer stopLoad()
 	done := make(chan []*harness.Request, 1)
-	go func() { done <- harness.Load(ctx, c.Addr, 150, rand.New(rand.NewPCG(1, 2))) }()
+	go func() { done <- harness.Load(ctx, c.Addr, "r", 150, rand.New(rand.NewPCG(1, 2))) }()
 	streams := c.streams(ctx)
 	creels := []int{before.Creel.PID}
 	for n := range upgrades {

@@ -58,7 +58,7 @@ func TestLives(t *testing.T) {
 	beside := Start(t, Options{Lives: path, Orphan: OrphanHold})
 	second := Start(t, Options{Lives: path})
 	second.Signal(syscall.SIGTERM)
-	second.Wait(30*time.Second)
+	second.Wait(30 * time.Second)
 	lives, err := ReadLives(path)
 	if err != nil {
 		t.Fatal(err)
