@@ -84,8 +84,14 @@ func (l *lock) sign() error {
 	return err
 }
 
-// close gives the lock up, unless a successor has it, too.
-func (l *lock) close() error { return l.file.Close() }
+// close gives the lock up, unless a successor has it, too. It may be called
+// again.
+func (l *lock) close() error {
+	if err := l.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // lockHolder is the pid that the holder of the lock has written into it.
 func lockHolder(f *os.File) int {

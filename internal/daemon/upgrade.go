@@ -171,8 +171,11 @@ func (e *engine) drop() {
 // ended or drainTime is over.
 func (d *daemon) drain() error {
 	d.leaving.Store(true)
+	// The lock is the successor's alone from here on: should that one die, the
+	// next creel must not have to wait for the end of this drain.
+	lockErr := d.lock.close()
 	d.leases.set(&remote{d.cfg.DataDir}, nil, d.successorPages())
-	err := d.listener.Close()
+	err := errors.Join(lockErr, d.listener.Close())
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	go func() { // ends with drain
