@@ -167,29 +167,31 @@ func (a *armed) carryOut(d death) {
 	}
 }
 
-// gatewaysOf lists the main processes of gateways, and launchers that are to
-// become one, of the world in dir. Orphans are none.
-func gatewaysOf(dir string) []int {
-	var pids []int
-	for pid, argv := range processes(dir) {
-		if len(argv) > 1 && argv[1] == asArmed || strings.Contains(strings.Join(argv, " "), "--as-orphan") {
-			continue
-		}
-		pids = append(pids, pid)
-	}
-	return pids
+// population are the processes of a world.
+type population struct {
+	creels    []int
+	instances []int // main processes of gateways, and launchers that are to become one
+	orphans   []int
 }
 
-// creelsOf lists the creels of the world in dir.
-func creelsOf(dir string) []int {
-	var pids []int
+func populationOf(dir string) population {
+	var p population
 	for pid, argv := range processes(dir) {
-		if len(argv) > 1 && argv[1] == asArmed {
-			pids = append(pids, pid)
+		switch {
+		case len(argv) > 1 && argv[1] == asArmed:
+			p.creels = append(p.creels, pid)
+		case strings.Contains(strings.Join(argv, " "), "--as-orphan"):
+			p.orphans = append(p.orphans, pid)
+		default:
+			p.instances = append(p.instances, pid)
 		}
 	}
-	return pids
+	return p
 }
+
+func gatewaysOf(dir string) []int { return populationOf(dir).instances }
+
+func creelsOf(dir string) []int { return populationOf(dir).creels }
 
 // processes gives the argument lists of all processes that name the folder.
 // Zombies have none.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"creel/internal/api"
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/test/crashgw"
 	"creel/test/harness"
@@ -18,6 +19,11 @@ import (
 // check looks at all that a round has left. The world is steady.
 func (w *world) check(r *round, st api.Status) {
 	w.T.Helper()
+	for _, p := range r.passages {
+		if p.Death != nil && (p.Point == crashpoint.RecordLinked || p.Point == crashpoint.RecordSetAside) {
+			w.untold[r.before.Generation] = true // who knew has died before it could say so
+		}
+	}
 	w.requests = append(w.requests, r.load.requests...)
 	w.history = append(w.history, r.load.history...)
 	w.checkSurface(st)
@@ -25,7 +31,7 @@ func (w *world) check(r *round, st api.Status) {
 	w.checkOpenFiles(st)
 	w.checkGeneration(r, st)
 	w.awaitFor(soon, "a journal that tells all of it", func() error { // it is written a moment later
-		return checkJournal(w.journal(), st.Generation)
+		return checkJournal(w.journal(), st.Generation, w.untold)
 	})
 	w.checkLives()
 	w.checkRequests(r)
@@ -143,6 +149,7 @@ func (w *world) checkFailure(r *round, what string, from, to int64, replayable b
 	case slices.Contains(r.scenario.codes, code):
 	case replayable:
 		w.errorf("a replayable request failed: %s", what)
+	case r.scenario.unwatched && r.ends && code == "no_response":
 	case code != "gateway_crashed" || !r.ends:
 		w.errorf("a failure that is not true: %s", what)
 	}
@@ -153,8 +160,8 @@ func (w *world) checkFailure(r *round, what string, from, to int64, replayable b
 func (w *world) checkStreams(r *round) {
 	w.T.Helper()
 	for _, b := range r.load.streams {
-		const goingAway, serviceRestart = 1001, 1012
-		told := b.code == goingAway || b.code == serviceRestart
+		const goingAway, internalError, serviceRestart = 1001, 1011, 1012
+		told := b.code == goingAway || b.code == serviceRestart || r.scenario.unwatched && b.code == internalError
 		switch {
 		case errors.Is(b.err, errCleanEnd):
 			w.errorf("%s: %v", b.what, b.err)

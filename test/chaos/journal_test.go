@@ -15,12 +15,12 @@ import (
 //     or is the present one. A creel that dies while it starts one has no time to
 //     say so: there the next creel_started is the end, if the instance was never
 //     ready and the next creel has not found it. Neither has one to tell whose
-//     record could not be trusted;
+//     record could not be trusted, nor has one in untold;
 //   - nothing is told of a generation after its end but that it is cleared away,
 //     and, by another creel, that it has ended. A new generation is begun only
 //     after the end of the one before.
-func checkJournal(events []event.Event, present uint64) error {
-	j := &journal{}
+func checkJournal(events []event.Event, present uint64, untold map[uint64]bool) error {
+	j := &journal{untold: untold}
 	for n, e := range events {
 		if n > 0 && e.Seq != events[n-1].Seq+1 {
 			return fmt.Errorf("event %d follows event %d", e.Seq, events[n-1].Seq)
@@ -43,7 +43,8 @@ type journal struct {
 	generation uint64 // the latest that was begun; 0: none
 	seen       bool   // it was ready or was taken over: it ran
 	ended      bool   // its end was told
-	cutShort   bool   // nobody is left who could tell of its end
+	untold     map[uint64]bool
+	cutShort   bool // nobody is left who could tell of its end
 }
 
 // after are the kinds that may follow the end of a generation: they tell how it
@@ -94,9 +95,9 @@ func (j *journal) begin(generation uint64) error {
 	switch {
 	case generation <= j.generation:
 		return fmt.Errorf("generation %d was begun already", j.generation)
-	case j.generation != 0 && !j.ended && !j.cutShort:
+	case j.generation != 0 && !j.ended && !j.cutShort && !j.untold[j.generation]:
 		return fmt.Errorf("generation %d has not ended", j.generation)
 	}
-	*j = journal{generation: generation}
+	*j = journal{generation: generation, untold: j.untold}
 	return nil
 }

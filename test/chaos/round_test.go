@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -48,6 +49,9 @@ func (w *world) play(s scenario, deaths ...death) []passage {
 	w.orders++
 	r := &round{scenario: s, before: w.steady(), ends: s.ends}
 	all := append(slices.Clone(s.deaths), deaths...)
+	if err := os.Remove(filepath.Join(w.Dir, passagesFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.T.Fatal(err)
+	}
 	if err := give(w.Dir, orders{ID: w.orders, Old: r.before.Creel.PID, Deaths: all}); err != nil {
 		w.T.Fatal(err)
 	}

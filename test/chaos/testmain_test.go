@@ -22,6 +22,7 @@ var flags struct {
 	duration time.Duration
 	only     string
 	worlds   int
+	full     bool
 }
 
 func TestMain(m *testing.M) {
@@ -30,8 +31,9 @@ func TestMain(m *testing.M) {
 		arm(os.Args[2])
 		os.Exit(cli.Main(os.Args[3:], os.Environ(), os.Stdout, os.Stderr))
 	}
+	flag.BoolVar(&flags.full, "chaos.full", false, "play all of the matrix: creel, the gateway and both killed everywhere")
 	flag.Uint64Var(&flags.seed, "chaos.seed", 0, "seed of the order of rounds, of the load and of random moments; 0: a new one")
-	flag.IntVar(&flags.rounds, "chaos.rounds", 0, "how many rounds of the matrix, and of each random world; 0: all of the matrix, and random ones for chaos.duration")
+	flag.IntVar(&flags.rounds, "chaos.rounds", 0, "how many rounds of the matrix, and of each random world; 0: see chaos.full and chaos.duration")
 	flag.DurationVar(&flags.duration, "chaos.duration", 20*time.Second, "how long random rounds are begun")
 	flag.StringVar(&flags.only, "chaos.only", "", "the one case of the matrix that is to be played, as a failure names it")
 	flag.IntVar(&flags.worlds, "chaos.worlds", 4, "how many creels are tormented at once")

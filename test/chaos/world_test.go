@@ -25,7 +25,7 @@ gateway:
   name: chaos
   ready: {path: /readyz, timeout: 30s}
   alive: {path: /healthz, timeout: 10s}
-  stop: {drain: 500ms, grace: 3s}
+  stop: {drain: 200ms, grace: 3s}
   restart: {delay: 10ms, max_delay: 100ms, fruitless: 100}
 proxy:
   replay:
@@ -39,12 +39,14 @@ log: {level: debug}
 // belongs to one test.
 type world struct {
 	*harness.Creel
-	dice    *rand.Rand
-	repeat  string // the command that repeats what is being done
-	orphans int    // processes that each instance leaves behind
-	round   int
-	orders  int // id of the latest
-	fds     []string
+	dice     *rand.Rand
+	repeat   string // the command that repeats what is being done
+	orphans  int    // processes that each instance leaves behind
+	round    int
+	orders   int             // id of the latest
+	untold   map[uint64]bool // generations of whose end nobody could tell
+	launched time.Time
+	fds      []string
 
 	history  []operation
 	requests []*harness.Request
@@ -70,6 +72,8 @@ func newWorld(t *testing.T, n int, dice *rand.Rand) *world {
 	}
 	w.Args = append([]string{asArmed, w.Dir}, w.Args[1:]...)
 	t.Cleanup(w.end)
+	w.untold = map[uint64]bool{}
+	w.launched = time.Now()
 	w.Launch()
 	w.steady()
 	return w
@@ -110,15 +114,31 @@ func (w *world) end() {
 	}
 }
 
-// keep is the loop that starts creel again: whenever none is left.
+// keep is what a service manager does: whenever the creel that has signed the
+// lock is dead, it starts another one. One that is still coming up gets its time.
 func (w *world) keep() {
+	main := w.mainPID()
+	if _, alive := processes(w.Dir)[main]; alive {
+		return
+	}
 	select {
 	case <-w.Exited:
-		if len(creelsOf(w.Dir)) == 0 {
-			w.Launch()
-		}
 	default:
+		if w.Cmd.Process.Pid != main && time.Since(w.launched) < soon {
+			return
+		}
 	}
+	w.launched = time.Now()
+	w.Launch()
+}
+
+// mainPID is who has signed the lock on the data folder; 0: nobody yet.
+func (w *world) mainPID() int {
+	var pid int
+	if b, err := os.ReadFile(filepath.Join(w.DataDir(), "creel.lock")); err == nil {
+		_, _ = fmt.Sscan(string(b), &pid) // empty for a moment while it is signed
+	}
+	return pid
 }
 
 // await waits for a condition, and starts creel again meanwhile if need be.
@@ -161,14 +181,15 @@ func (w *world) steady() api.Status {
 		if !st.OK || st.State != "ready" {
 			return fmt.Errorf("the gateway is %s: %s", st.State, st.Reason)
 		}
-		if creels := creelsOf(w.Dir); !slices.Equal(creels, []int{st.Creel.PID}) {
-			return fmt.Errorf("creel %d says it is in charge; there are %v", st.Creel.PID, creels)
+		p := populationOf(w.Dir)
+		if !slices.Equal(p.creels, []int{st.Creel.PID}) {
+			return fmt.Errorf("creel %d says it is in charge; there are %v", st.Creel.PID, p.creels)
 		}
-		if instances := gatewaysOf(w.Dir); !slices.Equal(instances, []int{st.PID}) {
-			return fmt.Errorf("generation %d has pid %d; there are %v", st.Generation, st.PID, instances)
+		if !slices.Equal(p.instances, []int{st.PID}) {
+			return fmt.Errorf("generation %d has pid %d; there are %v", st.Generation, st.PID, p.instances)
 		}
-		if all := processes(w.Dir); len(all) != 2+w.orphans {
-			return fmt.Errorf("there are %d processes", len(all))
+		if len(p.orphans) != w.orphans {
+			return fmt.Errorf("there are %d orphans", len(p.orphans))
 		}
 		return nil
 	})
