@@ -93,7 +93,8 @@ type daemon struct {
 	census   census
 	leaving  atomic.Bool // a successor is in charge: connections are to come to an end
 	upgrades chan upgradeRequest
-	dropping sync.WaitGroup // engines whose last control connections are being ended
+	dropping sync.WaitGroup  // what is left of engines that were left
+	outlived context.Context // ends when the last requests of such engines have
 }
 
 // Run runs a creel until ctx ends, and stops its gateway then, or until a
@@ -166,7 +167,7 @@ func (d *daemon) assemble() (err error) {
 	if d.app, err = d.newApp(); err != nil {
 		return err
 	}
-	if d.engine, err = d.newEngine(); err != nil {
+	if d.engine, err = d.newEngine(nil); err != nil {
 		return err
 	}
 	d.install(d.engine)

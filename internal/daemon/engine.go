@@ -36,9 +36,13 @@ type engine struct {
 	giveUp  func(error) // ends this creel, with an error that says all
 }
 
-// newEngine makes an engine; what fails is undone.
-func (d *daemon) newEngine() (_ *engine, err error) {
+// newEngine makes an engine; what fails is undone. It takes over the runtime of
+// an engine that was left, if one is given.
+func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 	e := &engine{d: d}
+	if left != nil {
+		e.runtime = left.runtime
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.release())
@@ -54,8 +58,10 @@ func (d *daemon) newEngine() (_ *engine, err error) {
 	}
 	crashpoint.Passed(crashpoint.JournalOpened)
 	dir := gatewayDir(d.cfg)
-	if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg.DataDir, Logger: d.log}); err != nil {
-		return nil, &DataDirError{d.cfg.DataDir, err}
+	if e.runtime == nil {
+		if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg.DataDir, Logger: d.log}); err != nil {
+			return nil, &DataDirError{d.cfg.DataDir, err}
+		}
 	}
 	prober, err := newProber(d.cfg.Gateway, process.LogPath(dir))
 	if err != nil {
@@ -103,9 +109,11 @@ func (e *engine) run(stop func(error)) {
 }
 
 // leave stops the engine and leaves the gateway running, for another creel's
-// engine or another engine of this creel.
-func (e *engine) leave() error {
+// engine or another engine of this creel. Requests that are under way still hear
+// of the gateway's end, until ctx ends: the runtime stays open for that.
+func (e *engine) leave(ctx context.Context) error {
 	e.gateway.Leave()
+	e.d.dropping.Go(func() { e.gateway.Outlive(ctx) })
 	return e.end()
 }
 
@@ -113,6 +121,7 @@ func (e *engine) leave() error {
 // engine.
 func (e *engine) stop(ctx context.Context) error {
 	err := e.gateway.Close(ctx)
+	e.runtime.Close()
 	return errors.Join(err, e.end())
 }
 
@@ -122,7 +131,13 @@ func (e *engine) end() error {
 	// Whoever has asked over the socket for what happens now still gets an
 	// answer: only the listener is closed. Followers are cut by the end of creel.
 	err := e.socket.Close()
-	return errors.Join(err, e.release())
+	return errors.Join(err, e.closeJournal())
+}
+
+func (e *engine) closeJournal() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	return e.journal.Close(ctx)
 }
 
 // release gives up what newEngine has made, as far as it got.
@@ -132,9 +147,7 @@ func (e *engine) release() error {
 		e.runtime.Close()
 	}
 	if e.journal != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
-		defer cancel()
-		errs = append(errs, e.journal.Close(ctx))
+		errs = append(errs, e.closeJournal())
 	}
 	if e.socket != nil {
 		if err := e.socket.Close(); !errors.Is(err, net.ErrClosed) {

@@ -27,6 +27,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer d.dropping.Wait()
+	outlived, forget := context.WithCancel(context.Background())
+	defer forget()
+	d.outlived = outlived
 	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
 	d.engine.run(stop)
 	serving.Go(func() { serveOn(d.public, d.listener, d.cfg.TLS, stop) })
@@ -52,7 +55,9 @@ func (d *daemon) serve(ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
-			return errors.Join(d.drain(), d.endControl())
+			err := d.drain()
+			d.engine.runtime.Close()
+			return errors.Join(err, d.endControl())
 		case errors.Is(err, errNoEngine):
 			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"))
 		}

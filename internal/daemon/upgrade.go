@@ -126,7 +126,7 @@ var errNoEngine = errors.New("this creel cannot take the gateway back")
 // gateway back.
 func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg.Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
-	if err := d.engine.leave(); err != nil {
+	if err := d.engine.leave(d.outlived); err != nil {
 		d.log.Warn("something was left over in handing over", "error", err)
 	}
 	crashpoint.Passed(crashpoint.UpgradeLeft)
@@ -144,7 +144,7 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	}
 	err = errors.Join(err, s.Abandon())
 	crashpoint.Passed(crashpoint.UpgradeAbandoned)
-	again, engineErr := d.newEngine()
+	again, engineErr := d.newEngine(d.engine)
 	if engineErr != nil {
 		return errors.Join(err, errNoEngine, engineErr)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"creel/internal/crashpoint"
@@ -138,10 +137,8 @@ func (s *Supervisor) doWatch(inst runtime.Instance, face *instance) {
 			return
 		}
 		crashpoint.Passed(crashpoint.GatewayEnded)
-		face.decide(crashed)
 		exit := inst.Exit()
-		face.outside.Store(!exit.Known || exit.Signal == syscall.SIGKILL && !exit.OOM)
-		close(face.ended)
+		face.end(exit)
 		s.broker.lost(face)
 		end := s.opts.Explain(exit, s.opts.Tail())
 		end.Generation = face.number

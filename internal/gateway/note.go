@@ -17,9 +17,7 @@ func (s *Supervisor) note(before Machine, e Event) {
 	case FoundDead:
 		s.journalEnd(event.Exited, "", e.End)
 	case LaunchFailed:
-		if e.End.Cause != CauseAsked {
-			s.journalEnd(event.StartFailed, "it could not be started", e.End)
-		}
+		s.noteLaunchFailed(e.End)
 	case Exited:
 		s.noteExit(before, e)
 	case Unanswered:
@@ -78,6 +76,14 @@ func (s *Supervisor) noteStopping(before Machine) {
 		cut = map[string]any{"requests_cut": s.face.leases.Load()}
 	}
 	s.journal(event.Stopping, "asked to end", cut)
+}
+
+func (s *Supervisor) noteLaunchFailed(end End) {
+	if end.Cause == CauseAsked {
+		s.record(slog.LevelInfo, event.Event{Kind: event.StartFailed, Generation: end.Generation, Message: "its start was called off, as was asked for", Cause: string(CauseAsked)})
+		return
+	}
+	s.journalEnd(event.StartFailed, "it could not be started", end)
 }
 
 // endedAsAsked is all that there is to say of an end that creel has asked for.
