@@ -28,8 +28,9 @@ type scenario struct {
 	ends bool
 	// codes are the problems that clients may be told of.
 	codes []string
-	// unwatched tells that nobody watches the instance for a moment. If it ends
-	// then, its clients hear that it broke the connection, not that it crashed.
+	// unwatched tells that requests of a creel that drains may be sent to an
+	// instance of the next one, of whose end it does not hear. They are told that
+	// the gateway broke the connection, not that it crashed.
 	unwatched bool
 	// deaths are its own.
 	deaths []death
@@ -64,8 +65,8 @@ var scenarios = []scenario{
 		w.await("creel's end", func() error { return stillThere(w, r.before.Creel.PID) })
 		return nil
 	}},
-	{name: "upgrade", unwatched: true, act: func(w *world, _ *round) error { return w.ask("upgrade") }},
-	{name: "upgrade fails", unwatched: true, deaths: []death{{crashpoint.UpgradeSigned, roleNew, 1, victimCreel}}, act: func(w *world, _ *round) error {
+	{name: "upgrade", act: func(w *world, _ *round) error { return w.ask("upgrade") }},
+	{name: "upgrade fails", deaths: []death{{crashpoint.UpgradeSigned, roleNew, 1, victimCreel}}, act: func(w *world, _ *round) error {
 		if err := w.ask("upgrade"); err == nil {
 			return fmt.Errorf("the upgrade has not failed")
 		}
