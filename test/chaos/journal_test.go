@@ -10,11 +10,12 @@ import (
 // checkJournal tells whether the journal tells one life after the other:
 //
 //   - numbers grow by one;
-//   - generations that are begun grow, and so never repeat;
+//   - generations that are begun grow. A number is begun again only if the creel
+//     that had said so died before it had written it down: nothing ran under it;
 //   - each generation that is begun comes to an end (exited, killed, start_failed)
-//     or is the present one. A creel that dies while it starts one has no time to
-//     say so: there the next creel_started is the end, if the instance was never
-//     ready and the next creel has not found it. Neither has one to tell whose
+//     or is the present one. A creel that dies, or hands over, while it starts one
+//     cannot say so: there the next creel_started, or upgraded, is the end, if the
+//     instance was never ready and the next creel has not found it. Neither has one to tell whose
 //     record could not be trusted, nor has one in untold;
 //   - nothing is told of a generation after its end but that it is cleared away,
 //     and, by another creel, that it has ended. A new generation is begun only
@@ -53,7 +54,7 @@ var after = []event.Kind{event.Killed, event.Stopping, event.Stopped, event.Back
 
 func (j *journal) take(e event.Event) error {
 	switch {
-	case e.Kind == event.CreelStarted:
+	case e.Kind == event.CreelStarted, e.Kind == event.Upgraded:
 		j.cutShort = !j.seen && !j.ended
 		return nil
 	case e.Kind == event.RecordRefused:
@@ -93,7 +94,7 @@ func (j *journal) take(e event.Event) error {
 
 func (j *journal) begin(generation uint64) error {
 	switch {
-	case generation <= j.generation:
+	case generation < j.generation, generation == j.generation && !j.cutShort:
 		return fmt.Errorf("generation %d was begun already", j.generation)
 	case j.generation != 0 && !j.ended && !j.cutShort && !j.untold[j.generation]:
 		return fmt.Errorf("generation %d has not ended", j.generation)
