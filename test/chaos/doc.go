@@ -26,12 +26,12 @@
 //   - the journal tells one life after the other (journal_test.go);
 //   - status, /_creel/status and /_creel/readyz say what is so.
 //
-// TestChecker shows that each of these checks can fail, on histories made by
-// hand and on creels and gateways that are broken on purpose.
+// TestChecker… shows that each of these checks can fail on histories made by hand,
+// TestBroken… on creels and gateways that are broken on purpose.
 //
 // # Reproducing
 //
 // A round that fails prints the command that repeats it, and leaves the history
-// of its world in the folder artifacts, or $CREEL_CHAOS_ARTIFACTS. What a seed
-// fixes is what is done and asked; how the operating system orders it is not.
+// of its world in the folder artifacts, or in that of -chaos.artifacts. What a
+// seed fixes is what is done and asked; how the operating system orders it is not.
 package chaos

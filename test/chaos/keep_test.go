@@ -8,18 +8,10 @@ import (
 	"strings"
 )
 
-// artifacts is where failed worlds leave their history.
-func artifacts() string {
-	if dir := os.Getenv("CREEL_CHAOS_ARTIFACTS"); dir != "" {
-		return dir
-	}
-	return "artifacts"
-}
-
 // keepHistory copies what explains a failure: all files of the world, creel's
 // output and journal among them, and what the clients saw.
 func (w *world) keepHistory() {
-	dir := filepath.Join(artifacts(), strings.ReplaceAll(w.T.Name(), "/", "-"))
+	dir := filepath.Join(flags.artifacts, strings.ReplaceAll(w.T.Name(), "/", "-"))
 	if err := os.RemoveAll(dir); err != nil { // of an earlier run
 		w.T.Error(err)
 	}

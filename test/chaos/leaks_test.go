@@ -21,20 +21,24 @@ import (
 // runs.
 func (w *world) checkPlace(st api.Status) {
 	w.T.Helper()
-	dir := filepath.Join(w.DataDir(), "gateways", "chaos")
-	b, err := os.ReadFile(filepath.Join(dir, "instance.json"))
-	if err != nil {
-		w.errorf("the record: %v", err)
-		return
-	}
-	var rec runtime.Record
-	if err := json.Unmarshal(b, &rec); err != nil || rec.PID != st.PID || rec.Generation != st.Generation {
-		w.errorf("recorded is %s (%v); generation %d runs with pid %d", b, err, st.Generation, st.PID)
+	rec, err := w.record()
+	if err != nil || rec.PID != st.PID || rec.Generation != st.Generation {
+		w.errorf("recorded is %+v (%v); generation %d runs with pid %d", rec, err, st.Generation, st.PID)
 		return
 	}
 	w.checkCgroup(rec)
 	w.checkPorts(st)
 	w.checkFiles()
+}
+
+// record reads the instance record.
+func (w *world) record() (runtime.Record, error) {
+	var rec runtime.Record
+	b, err := os.ReadFile(filepath.Join(w.DataDir(), "gateways", "chaos", "instance.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &rec)
+	}
+	return rec, err
 }
 
 // checkCgroup: the gateway has one cgroup, in which are all its processes and

@@ -23,6 +23,10 @@ var flags struct {
 	only     string
 	worlds   int
 	full     bool
+	// artifacts is where failed worlds leave their history. A variable of the
+	// environment would go down to creel, which refuses those that it does not
+	// know.
+	artifacts string
 }
 
 func TestMain(m *testing.M) {
@@ -37,6 +41,7 @@ func TestMain(m *testing.M) {
 	flag.DurationVar(&flags.duration, "chaos.duration", 20*time.Second, "how long random rounds are begun")
 	flag.StringVar(&flags.only, "chaos.only", "", "the one case of the matrix that is to be played, as a failure names it")
 	flag.IntVar(&flags.worlds, "chaos.worlds", 4, "how many creels are tormented at once")
+	flag.StringVar(&flags.artifacts, "chaos.artifacts", "artifacts", "the folder in which failed worlds leave their history")
 	flag.Parse()
 	if flags.seed == 0 {
 		flags.seed = uint64(time.Now().UnixNano())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,11 +40,13 @@ log: {level: debug}
 // belongs to one test.
 type world struct {
 	*harness.Creel
-	dice     *rand.Rand
-	repeat   string // the command that repeats what is being done
-	orphans  int    // processes that each instance leaves behind
-	round    int
-	orders   int             // id of the latest
+	dice    *rand.Rand
+	repeat  string // the command that repeats what is being done
+	orphans int    // processes that each instance leaves behind
+	round   int
+	orders  int // id of the latest
+	// reported takes what is found wrong, in place of the test; nil: the test.
+	reported *[]string
 	untold   map[uint64]bool // generations of whose end nobody could tell
 	launched time.Time
 	fds      []string
@@ -62,8 +65,13 @@ var gateways = []crashgw.Options{
 // newWorld makes a world and waits until its gateway is ready.
 func newWorld(t *testing.T, n int, dice *rand.Rand) *world {
 	t.Helper()
+	return newWorldWith(t, n, dice, settings)
+}
+
+func newWorldWith(t *testing.T, n int, dice *rand.Rand, settings string) *world {
+	t.Helper()
 	o := gateways[n%len(gateways)]
-	w := &world{Creel: harness.Prepare(t, o), dice: dice}
+	w := &world{Creel: harness.Prepare(t, o), dice: dice, repeat: command(t.Name(), "")}
 	if o.Orphan != crashgw.OrphanNone {
 		w.orphans = 1
 	}
@@ -82,6 +90,11 @@ func newWorld(t *testing.T, n int, dice *rand.Rand) *world {
 // end stops all that is left of a world, and keeps its history if it has failed.
 func (w *world) end() {
 	defer func() { w.Cmd = nil }() // the rest is done
+	for _, trouble := range []string{"DATA RACE", "panic: ", "fatal error: "} {
+		if strings.Contains(w.Output.String(), trouble) {
+			w.T.Errorf("creel's output tells of a %s", trouble)
+		}
+	}
 	if w.T.Failed() {
 		w.keepHistory()
 	}
@@ -215,6 +228,10 @@ func (w *world) ask(what string) error {
 // errorf is a failure of the present round.
 func (w *world) errorf(format string, args ...any) {
 	w.T.Helper()
+	if w.reported != nil {
+		*w.reported = append(*w.reported, fmt.Sprintf(format, args...))
+		return
+	}
 	w.T.Errorf("round %d: %s\nrepeat with: %s", w.round, fmt.Sprintf(format, args...), w.repeat)
 }
 
