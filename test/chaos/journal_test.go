@@ -15,8 +15,8 @@ import (
 //   - each generation that is begun comes to an end (exited, killed, start_failed)
 //     or is the present one. A creel that dies, or hands over, while it starts one
 //     cannot say so: there the next creel_started, or upgraded, is the end, if the
-//     instance was never ready and the next creel has not found it. Neither has one to tell whose
-//     record could not be trusted, nor has one in untold;
+//     instance was never ready and the next creel has not found it. Neither has one an end to tell
+//     whose record could not be trusted, nor need those in untold have one;
 //   - nothing is told of a generation after its end but that it is cleared away,
 //     and, by another creel, that it has ended. A new generation is begun only
 //     after the end of the one before.

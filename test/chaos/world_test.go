@@ -47,7 +47,7 @@ type world struct {
 	orders  int // id of the latest
 	// reported takes what is found wrong, in place of the test; nil: the test.
 	reported *[]string
-	untold   map[uint64]bool // generations of whose end nobody could tell
+	untold   map[uint64]bool // generations of whose end nobody may have told
 	launched time.Time
 	fds      []string
 
