@@ -106,7 +106,8 @@ type daemon struct {
 	reloads     chan reloadRequest
 	left        chan struct{} // closed when serve takes no more requests of these sorts
 	certificate certificate
-	dropping    sync.WaitGroup // engines whose last control connections are being ended
+	dropping    sync.WaitGroup  // what is left of engines that were left
+	outlived    context.Context // ends when the last requests of such engines have
 }
 
 // Run runs a creel until ctx ends, and stops its gateway then, or until a
@@ -171,7 +172,7 @@ func (d *daemon) assemble() (err error) {
 	if d.app, err = d.newApp(); err != nil {
 		return err
 	}
-	if d.engine, err = d.newEngine(); err != nil {
+	if d.engine, err = d.newEngine(nil); err != nil {
 		return err
 	}
 	d.install(d.engine)

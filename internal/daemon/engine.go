@@ -12,6 +12,7 @@ import (
 
 	"creel/internal/api"
 	"creel/internal/config"
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/liveness"
@@ -38,9 +39,13 @@ type engine struct {
 	giveUp  func(error) // ends this creel, with an error that says all
 }
 
-// newEngine makes an engine; what fails is undone.
-func (d *daemon) newEngine() (_ *engine, err error) {
+// newEngine makes an engine; what fails is undone. It takes over the runtime of
+// an engine that was left, if one is given.
+func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 	e := &engine{d: d}
+	if left != nil {
+		e.runtime = left.runtime
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.release())
@@ -49,13 +54,17 @@ func (d *daemon) newEngine() (_ *engine, err error) {
 	if e.socket, err = api.ListenControl(d.cfg().DataDir); err != nil {
 		return nil, err
 	}
+	crashpoint.Passed(crashpoint.SocketBound)
 	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg().DataDir, "journal"), Logger: d.log, Metrics: d.metrics})
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Passed(crashpoint.JournalOpened)
 	dir := gatewayDir(d.cfg())
-	if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg().DataDir, Logger: d.log}); err != nil {
-		return nil, &DataDirError{d.cfg().DataDir, err}
+	if e.runtime == nil {
+		if e.runtime, err = process.New(process.Options{Dir: dir, DataDir: d.cfg().DataDir, Logger: d.log}); err != nil {
+			return nil, &DataDirError{d.cfg().DataDir, err}
+		}
 	}
 	conditions, err := newConditions(d.cfg().Gateway)
 	if err != nil {
@@ -123,10 +132,12 @@ func (e *engine) run(stop func(error)) {
 }
 
 // leave stops the engine and leaves the gateway running, for another creel's
-// engine or another engine of this creel.
-func (e *engine) leave() error {
+// engine or another engine of this creel. Requests that are under way still hear
+// of the gateway's end, until ctx ends: the runtime stays open for that.
+func (e *engine) leave(ctx context.Context) error {
 	e.keeper.halt() // it holds nothing still then
 	e.gateway.Leave()
+	e.d.dropping.Go(func() { e.gateway.Outlive(ctx) })
 	return e.end()
 }
 
@@ -138,6 +149,7 @@ func (e *engine) stop(ctx context.Context) error {
 	if err == nil {
 		e.keeper.finish(ctx, e.d.log)
 	}
+	e.runtime.Close()
 	return errors.Join(err, e.end())
 }
 
@@ -147,7 +159,13 @@ func (e *engine) end() error {
 	// Whoever has asked over the socket for what happens now still gets an
 	// answer: only the listener is closed. Followers are cut by the end of creel.
 	err := e.socket.Close()
-	return errors.Join(err, e.release())
+	return errors.Join(err, e.closeJournal())
+}
+
+func (e *engine) closeJournal() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	return e.journal.Close(ctx)
 }
 
 // release gives up what newEngine has made, as far as it got.
@@ -157,9 +175,7 @@ func (e *engine) release() error {
 		e.runtime.Close()
 	}
 	if e.journal != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
-		defer cancel()
-		errs = append(errs, e.journal.Close(ctx))
+		errs = append(errs, e.closeJournal())
 	}
 	if e.socket != nil {
 		if err := e.socket.Close(); !errors.Is(err, net.ErrClosed) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"creel/internal/crashpoint"
 )
 
 // InUseError says that another creel has the data folder.
@@ -63,11 +65,13 @@ func lockDataDir(dir string) (*lock, error) {
 	}
 	l := &lock{f}
 	if err == nil {
+		crashpoint.Passed(crashpoint.LockTaken)
 		err = l.sign()
 	}
 	if err != nil {
 		return nil, errors.Join(&DataDirError{dir, err}, f.Close())
 	}
+	crashpoint.Passed(crashpoint.LockSigned)
 	return l, nil
 }
 
@@ -80,8 +84,14 @@ func (l *lock) sign() error {
 	return err
 }
 
-// close gives the lock up, unless a successor has it, too.
-func (l *lock) close() error { return l.file.Close() }
+// close gives the lock up, unless a successor has it, too. It may be called
+// again.
+func (l *lock) close() error {
+	if err := l.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // lockHolder is the pid that the holder of the lock has written into it.
 func lockHolder(f *os.File) int {

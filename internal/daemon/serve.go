@@ -12,6 +12,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
 	"creel/internal/config"
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/logfile"
@@ -27,6 +28,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer serving.Wait()
 	defer d.dropping.Wait()
 	defer d.endRequests()
+	outlived, forget := context.WithCancel(context.Background())
+	defer forget()
+	d.outlived = outlived
 	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
 	d.engine.run(stop)
 	serving.Go(func() { serveOn(d.public, d.listener, d.cfg().TLS, stop) })
@@ -57,7 +61,9 @@ func (d *daemon) serve(ctx context.Context) error {
 		switch {
 		case err == nil:
 			d.endRequests()
-			return errors.Join(d.drain(), d.endControl())
+			err := d.drain()
+			d.engine.runtime.Close()
+			return errors.Join(err, d.endControl())
 		case errors.Is(err, errNoEngine):
 			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"))
 		}
@@ -106,6 +112,7 @@ func (d *daemon) notify(state string) {
 func (d *daemon) shutdown() error {
 	d.notify(systemd.SdNotifyStopping)
 	d.journal.Record(event.Event{Kind: event.CreelStopped, Gateway: d.cfg().Gateway.Name, Message: "creel stops"})
+	crashpoint.Passed(crashpoint.CreelStopping)
 	limit := d.cfg().Gateway.Stop.Drain + d.cfg().Gateway.Stop.Grace + shutdownTime
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -120,6 +127,7 @@ func (d *daemon) shutdown() error {
 	d.leases.last()
 	err := d.engine.stop(ctx)
 	close(ended)
+	crashpoint.Passed(crashpoint.CreelStopped)
 	return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endControl())
 }
 

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/handover"
@@ -98,11 +99,13 @@ func (d *daemon) startSuccessor() (*handover.Successor, error) {
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Passed(crashpoint.UpgradeStarted)
 	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
 	defer cancel()
 	if err := s.AwaitPrepared(ctx); err != nil {
 		return nil, errors.Join(err, s.Abandon())
 	}
+	crashpoint.Passed(crashpoint.UpgradePrepared)
 	return s, nil
 }
 
@@ -113,21 +116,25 @@ var errNoEngine = errors.New("this creel cannot take the gateway back")
 // gateway back.
 func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
-	if err := d.engine.leave(); err != nil {
+	if err := d.engine.leave(d.outlived); err != nil {
 		d.log.Warn("something was left over in handing over", "error", err)
 	}
+	crashpoint.Passed(crashpoint.UpgradeLeft)
 	ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
 	defer cancel()
 	err := s.Go()
 	if err == nil {
+		crashpoint.Passed(crashpoint.UpgradeTold)
 		err = s.AwaitReady(ctx)
 	}
 	if err == nil {
+		crashpoint.Passed(crashpoint.UpgradeHeard)
 		d.log.Info("handed over", "pid", s.PID())
 		return s.Release()
 	}
 	err = errors.Join(err, s.Abandon())
-	again, engineErr := d.newEngine()
+	crashpoint.Passed(crashpoint.UpgradeAbandoned)
+	again, engineErr := d.newEngine(d.engine)
 	if engineErr != nil {
 		return errors.Join(err, errNoEngine, engineErr)
 	}
@@ -136,7 +143,9 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	again.run(stop)
 	d.install(again)
 	d.dropping.Go(old.drop) // whoever asked for the upgrade over its socket gets the answer first
-	return errors.Join(err, d.lock.sign())
+	err = errors.Join(err, d.lock.sign())
+	crashpoint.Passed(crashpoint.UpgradeReclaimed)
+	return err
 }
 
 // drop ends an engine's control connections.
@@ -154,8 +163,11 @@ func (e *engine) drop() {
 func (d *daemon) drain() error {
 	d.leaving.Store(true)
 	d.proxy.Leave()
+	// The lock is the successor's alone from here on: should that one die, the
+	// next creel must not have to wait for the end of this drain.
+	lockErr := d.lock.close()
 	d.leases.set(&remote{d.cfg().DataDir}, nil, d.successorPages())
-	err := d.listener.Close()
+	err := errors.Join(lockErr, d.listener.Close())
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)
 	defer cancel()
 	go func() { // ends with drain
@@ -168,6 +180,7 @@ func (d *daemon) drain() error {
 	if left := d.census.awaitNone(ctx); left > 0 {
 		d.log.Info("closing connections that are still with the old creel", "connections", left)
 	}
+	crashpoint.Passed(crashpoint.UpgradeDrained)
 	const serviceRestart = 1012 // IANA's registry of WebSocket close codes
 	return errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
 }
@@ -198,11 +211,16 @@ func (d *daemon) inherit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTime+takeoverTime)
 	defer cancel()
+	crashpoint.Passed(crashpoint.UpgradeInherited)
 	if err := p.Prepared(ctx); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	d.lock, d.listener = &lock{lockFile}, l
-	return d.lock.sign()
+	if err := d.lock.sign(); err != nil {
+		return errors.Join(err, l.Close(), d.lock.close())
+	}
+	crashpoint.Passed(crashpoint.UpgradeSigned)
+	return nil
 }
 
 // checkSame refuses, before anything is let go of, to take over under a
@@ -247,5 +265,7 @@ func (d *daemon) settle(ctx context.Context, e *engine) {
 		d.opts.Predecessor.Failed(err)
 		return
 	}
+	crashpoint.Passed(crashpoint.UpgradeSettled)
 	d.opts.Predecessor.Ready()
+	crashpoint.Passed(crashpoint.UpgradeReady)
 }

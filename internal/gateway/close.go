@@ -56,6 +56,28 @@ func (s *Supervisor) Leave() {
 	s.tasks.Wait()
 }
 
+// Outlive goes on telling the holders of leases of the instance's end, after
+// Leave: requests that were under way outlive their supervisor, and must not
+// take a crash for a broken connection. It returns when the instance has ended
+// or ctx does. The runtime must still watch the instance.
+func (s *Supervisor) Outlive(ctx context.Context) {
+	<-s.done
+	inst := s.running()
+	if inst == nil || s.face == nil {
+		return
+	}
+	select {
+	case <-s.face.ended: // told by the watch
+		return
+	default:
+	}
+	select {
+	case <-inst.Done():
+		s.face.end(inst.Exit())
+	case <-ctx.Done():
+	}
+}
+
 // end is the end of run.
 func (s *Supervisor) end() {
 	s.endWaits()

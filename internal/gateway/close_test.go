@@ -47,6 +47,35 @@ func TestLeave(t *testing.T) {
 	})
 }
 
+// TestOutlive: requests that were under way when the supervisor was left hear of
+// the instance's end all the same, once, and no longer than they are listened to.
+func TestOutlive(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		l, i := r.lease(), r.rt.now()
+		r.Leave()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r.Outlive(ctx) // returns at once
+		select {
+		case <-l.Ended():
+			t.Error("it ended by being left")
+		default:
+		}
+		outlived := make(chan struct{})
+		go func() { r.Outlive(t.Context()); close(outlived) }()
+		synctest.Wait()
+		i.crash()
+		<-l.Ended()
+		<-outlived
+		if !l.Crashed() {
+			t.Error("it is not told as a crash")
+		}
+		r.Outlive(t.Context()) // says it no second time
+		l.Release()
+	})
+}
+
 // TestClose: the gateway is stopped in good order, and starts again with the next
 // creel, since no person has stopped it.
 func TestClose(t *testing.T) {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/gateway/internal/vouch"
 	"creel/internal/runtime"
 )
@@ -56,6 +56,7 @@ func (s *Supervisor) do(e Effect) {
 			if err := inst.Terminate(); err != nil {
 				s.log.Warn("cannot ask the gateway to end; it will be killed", "generation", generation, "error", err)
 			}
+			crashpoint.Passed(crashpoint.GatewayTermed)
 		})
 	case Kill:
 		s.doKill(generation, s.inst, s.face)
@@ -213,10 +214,9 @@ func (s *Supervisor) doWatch(inst runtime.Instance, face *instance) {
 		case <-s.ctx.Done():
 			return
 		}
-		face.decide(crashed)
+		crashpoint.Passed(crashpoint.GatewayEnded)
 		exit := inst.Exit()
-		face.outside.Store(!exit.Known || exit.Signal == syscall.SIGKILL && !exit.OOM)
-		close(face.ended)
+		face.end(exit)
 		s.broker.lost(face)
 		end := s.opts.Explain(exit, s.opts.Tail())
 		end.Generation = face.number

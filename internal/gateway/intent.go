@@ -7,10 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"creel/internal/crashpoint"
 )
 
 // intent is what must outlive creel though no instance runs: the last
@@ -40,6 +43,7 @@ func openIntent(path string) (*intentFile, error) {
 	if path == "" {
 		return f, nil
 	}
+	clearTemporary(path)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -56,6 +60,22 @@ func openIntent(path string) (*intentFile, error) {
 		return f, errors.Join(err, fmt.Errorf("cannot put that file aside: %w", e))
 	}
 	return f, fmt.Errorf("%w; the file was put aside as %s", err, aside)
+}
+
+// clearTemporary removes what writers of the file at path have left beside it
+// that died before they had renamed it. Nobody writes it now. What cannot be
+// removed takes a little room, and is no reason to say anything.
+func clearTemporary(path string) {
+	dir, name := filepath.Split(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+name) { // as renameio names them
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 func parseIntent(b []byte) (intent, error) {
@@ -99,5 +119,6 @@ func (f *intentFile) change(change func(*intent)) error {
 		}
 	}
 	f.now = next
+	crashpoint.Passed(crashpoint.IntentWritten)
 	return nil
 }

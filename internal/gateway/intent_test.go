@@ -156,3 +156,25 @@ func TestIntentInUnwritableFolder(t *testing.T) {
 		}
 	})
 }
+
+// TestUnfinishedIntent: what a writer has left that was killed is cleared away,
+// and nothing else.
+func TestUnfinishedIntent(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "intent.json")
+	for _, name := range []string{"intent.json", ".intent.json123", "intent.json.old", ".other"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(`{"version":1,"generation":7}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f, err := openIntent(path); err != nil || f.get().Generation != 7 {
+		t.Errorf("got %+v, %v", f.get(), err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 3 {
+		t.Errorf("left are %v (%v)", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".intent.json123")); err == nil {
+		t.Error("an unfinished file is left")
+	}
+}

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"creel/internal/runtime"
 	"errors"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -167,6 +169,14 @@ func (i *instance) decide(fate int32) {
 		fate = crashed
 	}
 	i.fate.CompareAndSwap(undecided, fate)
+}
+
+// end tells lease holders of the end of the instance's main process. It must be
+// called once.
+func (i *instance) end(exit runtime.Exit) {
+	i.decide(crashed)
+	i.outside.Store(!exit.Known || exit.Signal == syscall.SIGKILL && !exit.OOM)
+	close(i.ended)
 }
 
 func (i *instance) hasEnded() bool {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 )
 
@@ -16,9 +17,7 @@ func (s *Supervisor) note(before Machine, e Event) {
 	case FoundDead:
 		s.journalEnd(event.Exited, "", e.End)
 	case LaunchFailed:
-		if e.End.Cause != CauseAsked {
-			s.journalEnd(event.StartFailed, "it could not be started", e.End)
-		}
+		s.noteLaunchFailed(e.End)
 	case Exited:
 		s.noteExit(before, e)
 	case Unanswered:
@@ -83,6 +82,14 @@ func (s *Supervisor) noteStopping(before Machine) {
 	s.journal(event.Stopping, "asked to end", cut)
 }
 
+func (s *Supervisor) noteLaunchFailed(end End) {
+	if end.Cause == CauseAsked {
+		s.record(slog.LevelInfo, event.Event{Kind: event.StartFailed, Generation: end.Generation, Message: "its start was called off, as was asked for", Cause: string(CauseAsked)})
+		return
+	}
+	s.journalEnd(event.StartFailed, "it could not be started", end)
+}
+
 // endedAsAsked is all that there is to say of an end that creel has asked for.
 // What is made of the exit status speaks of ends that nobody expected.
 const endedAsAsked = "it ended, as it was asked to"
@@ -121,9 +128,11 @@ func (s *Supervisor) noteAnswered(before Machine) {
 		return
 	}
 	if s.adopted {
+		crashpoint.Passed(crashpoint.GatewayAdopted)
 		s.journal(event.Adopted, fmt.Sprintf("taken over with pid %d, which runs since %s", s.inst.Record().PID, s.launchAt.UTC().Format(time.RFC3339)), nil)
 		return
 	}
+	crashpoint.Passed(crashpoint.GatewayReady)
 	s.spent = time.Since(s.launchAt)
 	s.opts.Recorder.StartSeconds(s.spent)
 	s.journal(event.Ready, fmt.Sprintf("ready after %v", s.spent.Round(time.Millisecond)), map[string]any{"pid": s.inst.Record().PID})

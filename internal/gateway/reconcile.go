@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/runtime"
 )
@@ -62,6 +63,7 @@ func (s *Supervisor) recall() {
 
 // found takes over an instance, or clears away what is left of it.
 func (s *Supervisor) found(inst runtime.Instance) {
+	crashpoint.Passed(crashpoint.GatewayFound)
 	generation := inst.Record().Generation
 	kind, end := Found, End{}
 	if hasEnded(inst) {

@@ -159,7 +159,7 @@ func TestStopCallsALaunchOff(t *testing.T) {
 		if len(r.rt.starts()) != 0 {
 			t.Error("it was launched")
 		}
-		r.wantsJournal("starting 1", "stopped 1")
+		r.wantsJournal("starting 1", "start_failed 1 asked", "stopped 1")
 	})
 }
 

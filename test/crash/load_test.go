@@ -31,7 +31,7 @@ func TestKillsUnderLoad(t *testing.T) {
 	defer stopLoad()
 	done := make(chan []*harness.Request, 1)
 	loadDice := rand.New(rand.NewPCG(seed, 1))
-	go func() { done <- harness.Load(ctx, c.Addr, 250, loadDice) }()
+	go func() { done <- harness.Load(ctx, c.Addr, "r", 250, loadDice) }()
 	for range kills {
 		harness.Pause(t, time.Duration(dice.IntN(400))*time.Millisecond)
 		before := c.Crash()

@@ -27,7 +27,7 @@ func TestUpgrades(t *testing.T) {
 	ctx, stopLoad := context.WithCancel(t.Context())
 	defer stopLoad()
 	done := make(chan []*harness.Request, 1)
-	go func() { done <- harness.Load(ctx, c.Addr, 150, rand.New(rand.NewPCG(1, 2))) }()
+	go func() { done <- harness.Load(ctx, c.Addr, "r", 150, rand.New(rand.NewPCG(1, 2))) }()
 	streams := c.streams(ctx)
 	creels := []int{before.Creel.PID}
 	for n := range upgrades {
@@ -173,5 +173,37 @@ func TestSuccessorKilled(t *testing.T) {
 	// and the old creel, draining, has no say any more.
 	if st.Creel.PID != before.Creel.PID {
 		t.Errorf("creel was pid %d and is pid %d", before.Creel.PID, st.Creel.PID)
+	}
+}
+
+// TestSuccessorKilledInCharge: the successor is killed while the old creel still
+// has a stream to finish. The next creel need not wait for that: it starts at
+// once, the gateway never notices, and the stream goes on.
+func TestSuccessorKilledInCharge(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	before := c.WaitFor("ready", ready)
+	resp, err := http.Get(c.URL("/sse?n=1000000&every=20ms"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	old := c.Cmd.Process.Pid
+	c.Post("upgrade")
+	successor := c.WaitFor("the successor", ready).Creel.PID
+	if err := syscall.Kill(successor, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.AwaitEnd(successor)
+	c.Launch()
+	st := c.WaitFor("the next creel", func(st api.Status) bool { return st.OK && st.Creel.PID == c.Cmd.Process.Pid })
+	if st.PID != before.PID || st.Generation != before.Generation {
+		t.Errorf("the gateway was pid %d, generation %d and is pid %d, generation %d", before.PID, before.Generation, st.PID, st.Generation)
+	}
+	if _, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil {
+		t.Errorf("the stream broke: %v", err)
+	}
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Errorf("the old creel is gone: %v", err)
 	}
 }

@@ -33,6 +33,7 @@ func init() { // not a plain initialiser: serveLedger and others lead back here
 		"/env":          {(*call).serveEnv, whole},
 		"/log":          {(*call).serveLog, whole},
 		"/item":         {(*call).serveItem, whole},
+		"/store":        {(*call).serveStore, whole},
 		"/ledger":       {(*call).serveLedger, whole},
 		"/state":        {(*call).serveState, whole},
 		"/hang":         {(*call).serveHang, fixed},

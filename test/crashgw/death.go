@@ -40,6 +40,11 @@ func fatalSignal(name string) syscall.Signal {
 // die ends the process. It does not return.
 func (s *server) die(d death) {
 	fmt.Fprintln(os.Stderr, s.log.Prefix()+d.String())
+	if s.lives != nil {
+		if err := s.lives.write(Life{Kind: LifeEnd}); err != nil {
+			fmt.Fprintln(os.Stderr, s.log.Prefix()+err.Error())
+		}
+	}
 	if d.signal != 0 {
 		killSelf(d.signal)
 	}

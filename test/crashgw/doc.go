@@ -14,6 +14,9 @@
 //     executed again, whichever process wrote the line. The look-up and the
 //     write happen under flock(2), so that this holds between an orphan and its
 //     successor too.
+//   - The store of /store is linearizable: whatever was answered with 200 was
+//     on the disk before, and every answer shows all that was answered before it
+//     was asked for, also after SIGKILL and whichever process answers.
 //   - Answers that are meant to be broken, or to be cut off, are written to the
 //     connection byte by byte, not through net/http.
 //   - A switch that is misspelt or makes no sense is refused (exit code 2, or
@@ -65,6 +68,10 @@
 //	                            copy that is not of one instant shows (package state, which
 //	                            the program has to import). Ready with the first transaction
 //	--state-every D             pause after each of these transactions
+//	--store FILE                keep the state of /store
+//	--lives FILE                record the start of the process, and its end unless it is
+//	                            killed. FILE.lock is locked for as long as it lives: a process
+//	                            that finds it locked records "overlap" instead of "start"
 //
 // Requests for /healthz and /readyz are never counted by --die-after-requests
 // and never trigger --first-request-kills. Exits: 0 in good order, 2 for wrong
@@ -118,6 +125,11 @@
 //	                  "duplicate":true and recorded as a repeat
 //	/ledger           the ledger as it is
 //	/state            {"done":N}, the number of the last transaction that is complete (--state)
+//	/store?list=&forget=1
+//	                  lists that outlive the process: POST adds the body to one, PUT adds
+//	                  it unless it is there, GET reads. The file is synced before the
+//	                  answer, which is Stored in JSON. A known Idempotency-Key of a POST
+//	                  adds nothing; with forget=1 keys are neither known nor kept
 //	/hang?for=D       takes the request and never answers (or after D)
 //	/hang-all?for=D   answers 202, then the whole process answers nothing (for D, or for
 //	                  ever), while connections are still accepted

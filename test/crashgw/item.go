@@ -73,7 +73,7 @@ func (c *call) serveLedger() {
 	if c.refused() {
 		return
 	}
-	b, err := os.ReadFile(c.ledger.path)
+	b, err := os.ReadFile(c.ledger.file.path)
 	if err != nil {
 		c.reply(http.StatusInternalServerError, failure{fmt.Sprintf("cannot read the ledger: %v", err)})
 		return

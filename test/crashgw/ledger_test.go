@@ -199,7 +199,7 @@ func TestTornLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.f.Close()
+	defer l.file.f.Close()
 	for key, known := range map[string]bool{"k1": true, "k2": false} {
 		repeat, err := l.record(t.Context(), Entry{Kind: KindExecuted, ID: key, Key: key}, true)
 		if err != nil || repeat != known {
@@ -219,7 +219,7 @@ func TestLedgerLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.f.Close()
+	defer l.file.f.Close()
 	other, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)

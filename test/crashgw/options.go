@@ -53,6 +53,8 @@ type Options struct {
 	FirstRequestKills      bool
 	FirstRequestKillsTimes string // path of a file that holds a number
 	Ledger                 string // path; empty: /item is refused
+	Store                  string // path; empty: /store is refused
+	Lives                  string // path; empty: lives are not recorded
 
 	State      string        // path of a folder; empty: none
 	StateEvery time.Duration // pause between two transactions; 0: none
@@ -81,6 +83,8 @@ func (o *Options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.Ledger, "ledger", o.Ledger, "file that records what was executed")
 	fs.StringVar(&o.State, "state", o.State, "folder of a state that changes all the time")
 	fs.DurationVar(&o.StateEvery, "state-every", o.StateEvery, "pause between two changes of the state")
+	fs.StringVar(&o.Store, "store", o.Store, "file that holds the state")
+	fs.StringVar(&o.Lives, "lives", o.Lives, "file that records the starts and ends of processes")
 	fs.Var((*orphanValue)(&o.asOrphan), asOrphanFlag, "internal: this process is the orphan")
 }
 

@@ -24,6 +24,8 @@ type server struct {
 	port       *port
 	conns      *connTable
 	http       *http.Server
+	store      *store     // nil: none
+	lives      *lives     // nil: not recorded
 	firstKill  *firstKill // nil: the first request kills nobody
 	orphanPID  int        // set before serving; 0: none
 
@@ -63,6 +65,20 @@ func newServer(opts Options, logger *log.Logger) (*server, error) {
 			return nil, err
 		}
 		s.state = st
+	}
+	if opts.Store != "" {
+		st, err := openStore(opts.Store)
+		if err != nil {
+			return nil, err
+		}
+		s.store = st
+	}
+	if opts.Lives != "" && opts.asOrphan == OrphanNone {
+		l, err := openLives(opts.Lives, s.generation)
+		if err != nil {
+			return nil, err
+		}
+		s.lives = l
 	}
 	if opts.FirstRequestKills || opts.FirstRequestKillsTimes != "" {
 		k, err := newFirstKill(opts.FirstRequestKillsTimes)

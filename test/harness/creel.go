@@ -48,7 +48,9 @@ func RunIfAsked() {
 type Creel struct {
 	T          *testing.T
 	Dir        string // of the test
-	LedgerPath string // of crashgw
+	LedgerPath string // of crashgw, like the two that follow
+	StorePath  string
+	LivesPath  string
 	Addr       string // where clients connect
 	Args       []string
 	Cmd        *exec.Cmd
@@ -83,8 +85,8 @@ func Start(t *testing.T, o crashgw.Options) *Creel {
 func Prepare(t *testing.T, o crashgw.Options) *Creel {
 	t.Helper()
 	c := &Creel{T: t, Dir: t.TempDir(), Addr: "127.0.0.1:" + strconv.Itoa(crashgw.FreePort(t))}
-	c.LedgerPath = filepath.Join(c.Dir, "ledger")
-	o.Ledger = c.LedgerPath
+	c.LedgerPath, c.StorePath, c.LivesPath = filepath.Join(c.Dir, "ledger"), filepath.Join(c.Dir, "store"), filepath.Join(c.Dir, "lives")
+	o.Ledger, o.Store, o.Lives = c.LedgerPath, c.StorePath, c.LivesPath
 	if err := os.WriteFile(c.ConfigPath(), []byte(Settings), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -44,8 +44,9 @@ const uploadSize = 256 << 10
 
 // Load sends requests at a constant rate, whatever becomes of the earlier ones
 // (an open loop: a stall of creel's shows as failures or waits, never as fewer
-// requests), until ctx ends, and returns them all once each has its outcome.
-func Load(ctx context.Context, addr string, perSecond int, dice *rand.Rand) []*Request {
+// requests), until ctx ends, and returns them all once each has its outcome. Their
+// ids begin with prefix.
+func Load(ctx context.Context, addr, prefix string, perSecond int, dice *rand.Rand) []*Request {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: Patience}
 	defer client.CloseIdleConnections()
 	var all []*Request
@@ -59,7 +60,7 @@ func Load(ctx context.Context, addr string, perSecond int, dice *rand.Rand) []*R
 			return all
 		case <-tick.C:
 		}
-		r := &Request{ID: fmt.Sprintf("r%d", n), Kind: kinds[dice.IntN(len(kinds))]}
+		r := &Request{ID: fmt.Sprintf("%s%d", prefix, n), Kind: kinds[dice.IntN(len(kinds))]}
 		all = append(all, r)
 		under.Go(func() { r.Send(addr, client) })
 	}
@@ -136,6 +137,10 @@ func (r *Request) openSocket(addr string, client *http.Client) {
 	conn, resp, err := websocket.Dial(ctx, "ws://"+addr+"/ws", &websocket.DialOptions{HTTPClient: &http.Client{Transport: client.Transport}})
 	if resp != nil {
 		r.Status = resp.StatusCode
+	}
+	if err != nil && resp != nil && resp.Body != nil { // refused, with a problem document
+		r.Read(resp)
+		return
 	}
 	if err != nil {
 		r.Err = err

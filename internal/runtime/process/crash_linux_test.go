@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 	"creel/internal/runtime/runtimetest"
 )
@@ -18,21 +19,21 @@ import (
 // word to go. Nothing of the command may run, and nothing may stay.
 func TestCreelDiesWhileStarting(t *testing.T) {
 	for _, parent := range parents(t) {
-		for _, step := range []string{"launched", "recorded"} {
-			t.Run(parent.Mode+"/"+step, func(t *testing.T) {
+		for _, step := range []crashpoint.Point{crashpoint.ProcessLaunched, crashpoint.RecordPrepared, crashpoint.ProcessRecorded} {
+			t.Run(parent.Mode+"/"+string(step), func(t *testing.T) {
 				dir := t.TempDir()
 				trace := filepath.Join(dir, "trace")
 				port := freePort(t)
-				runCreel(t, dir, parent, port, step, "touch", trace)
+				runCreel(t, dir, parent, port, string(step), "touch", trace)
 
 				r := testRuntime(t, dir, parent)
 				i, err := r.Find(t.Context())
 				switch {
-				case step == "launched" && !errors.Is(err, runtime.ErrNoInstance):
+				case step != crashpoint.ProcessRecorded && !errors.Is(err, runtime.ErrNoInstance):
 					t.Errorf("find: %v, want no record", err)
-				case step == "recorded" && err != nil:
+				case step == crashpoint.ProcessRecorded && err != nil:
 					t.Fatalf("find: %v", err)
-				case step == "recorded":
+				case step == crashpoint.ProcessRecorded:
 					awaitDone(t, i)
 					mustKill(t, i)
 				}

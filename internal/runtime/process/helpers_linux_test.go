@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 	"creel/internal/runtime/runtimetest"
 )
@@ -46,8 +47,8 @@ func touchRole(args []string) int {
 	return 0
 }
 
-// creelRole is a creel that starts an instance and dies by SIGKILL: at the step
-// args[3], or when the start is done. The instance runs the role args[4] with
+// creelRole is a creel that starts an instance and dies by SIGKILL: at the
+// crashpoint args[3], or when the start is done. The instance runs the role args[4] with
 // the arguments after that.
 func creelRole(args []string) int {
 	dir, parent, step, command := args[0], args[1], args[3], args[4:]
@@ -65,11 +66,11 @@ func creelRole(args []string) int {
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL) // ends this very process
 		select {}
 	}
-	r.step = func(name string) {
-		if name == step {
+	crashpoint.Arm(func(p crashpoint.Point) {
+		if string(p) == step {
 			die()
 		}
-	}
+	})
 	spec := roleSpec(port, command[0], command[1:]...)
 	if _, err := r.Start(context.Background(), spec); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 )
 
@@ -185,15 +186,18 @@ func (i *instance) Kill(ctx context.Context) error {
 	if err := i.killMain(ctx); err != nil {
 		return i.killError(err)
 	}
+	crashpoint.Passed(crashpoint.ProcessKilled)
 	if err := i.group.remove(ctx); err != nil {
 		return i.killError(err)
 	}
+	crashpoint.Passed(crashpoint.ProcessUngrouped)
 	if err := i.rt.holdFile().remove(i.rec); err != nil {
 		return i.killError(err)
 	}
 	if err := i.rt.record.remove(i.rec); err != nil {
 		return i.killError(err)
 	}
+	crashpoint.Passed(crashpoint.RecordRemoved)
 	i.cleared = true
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 )
 
@@ -137,6 +138,7 @@ func (f recordFile) write(rec runtime.Record) error {
 	if err := writeSynced(temp, append(data, '\n')); err != nil {
 		return fmt.Errorf("cannot write the instance record: %w", err)
 	}
+	crashpoint.Passed(crashpoint.RecordPrepared)
 	if err := os.Rename(temp, f.path); err != nil {
 		return fmt.Errorf("cannot write the instance record: %w", err)
 	}
@@ -187,6 +189,7 @@ func (f recordFile) setAside(now time.Time) (string, error) {
 		if err := os.Rename(f.path, path); err != nil {
 			return "", fmt.Errorf("cannot set the instance record aside: %w", err)
 		}
+		crashpoint.Passed(crashpoint.RecordSetAside)
 		return path, syncDir(filepath.Dir(f.path))
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"creel/internal/crashpoint"
 )
 
 // rotator keeps the output log of a gateway from growing without end.
@@ -177,6 +179,7 @@ func (r *rotator) rotate() error {
 	if copyErr != nil {
 		return fmt.Errorf("its content was dropped: %w", copyErr)
 	}
+	crashpoint.Passed(crashpoint.LogEmptied)
 	return nil
 }
 
@@ -201,9 +204,11 @@ func (r *rotator) copyOut(log *os.File, size int64) (err error) {
 	if err := copyRange(out, log, from, size); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
+	crashpoint.Passed(crashpoint.LogCopied)
 	if err := r.shift(temp); err != nil {
 		return err
 	}
+	crashpoint.Passed(crashpoint.LogShifted)
 	const rounds = 3
 	limit := size + r.max // of catching up, in a flood
 	for range rounds {

@@ -33,9 +33,6 @@ type Runtime struct {
 	mu        sync.Mutex
 	closed    bool
 	instances map[*instance]bool // being watched
-
-	// step, if not nil, is told how far a start has got. Tests end creel there.
-	step func(name string)
 }
 
 var _ runtime.Runtime = (*Runtime)(nil)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 )
 
@@ -34,6 +35,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 	if err != nil {
 		return nil, startError(spec, err)
 	}
+	crashpoint.Passed(crashpoint.ProcessGrouped)
 	// After newGroup, which may just have ended the holder.
 	if err := checkPort(spec.Port); err != nil {
 		return nil, startError(spec, errors.Join(err, r.discard(ctx, g)))
@@ -43,7 +45,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 		return nil, startError(spec, errors.Join(err, r.discard(ctx, g)))
 	}
 	defer l.close()
-	r.reached("launched")
+	crashpoint.Passed(crashpoint.ProcessLaunched)
 
 	i, err := r.identify(spec, l, g)
 	if err != nil {
@@ -51,25 +53,20 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 	}
 	err = r.record.write(i.rec)
 	if err == nil {
-		r.reached("recorded")
+		crashpoint.Passed(crashpoint.ProcessRecorded)
 		err = l.release(ctx)
 	}
 	if err != nil {
 		l.close()
 		return nil, startError(spec, errors.Join(err, r.cleanUp(ctx, i.Kill)))
 	}
+	crashpoint.Passed(crashpoint.ProcessReleased)
 	return i, nil
 }
 
 // startError adds what was attempted, and keeps the type of the cause.
 func startError(spec runtime.Spec, err error) error {
 	return fmt.Errorf("cannot start gateway %s: %w", spec.Gateway, err)
-}
-
-func (r *Runtime) reached(step string) {
-	if r.step != nil {
-		r.step(step)
-	}
 }
 
 // checkStart refuses what can be refused before anything is done, and looks up

@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"creel/internal/crashpoint"
+)
+
+// matrixCase is one kill in one scenario.
+type matrixCase struct {
+	scenario scenario
+	death    death
+}
+
+// TestMatrix plays every scenario once without a death, to find out which points
+// it passes, and then again for each of these passages, with creel, the gateway
+// or both killed there.
+func TestMatrix(t *testing.T) {
+	t.Logf("seed %d", flags.seed)
+	cases := explore(t)
+	if t.Failed() {
+		return
+	}
+	cases = choose(t, cases)
+	tally := &tally{played: map[crashpoint.Point]int{}}
+	t.Run("kills", func(t *testing.T) {
+		for n := range flags.worlds {
+			t.Run(fmt.Sprintf("w%d", n), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, n, rand.New(rand.NewPCG(flags.seed, uint64(100+n))))
+				for i := n; i < len(cases); i += flags.worlds {
+					tally.add(w.kill(cases[i]))
+				}
+			})
+		}
+	})
+	t.Logf("%d rounds, %d deaths did not come about", tally.rounds, tally.missed)
+	if flags.rounds > 0 || flags.only != "" || t.Failed() {
+		return
+	}
+	for _, p := range crashpoint.All {
+		if tally.played[p] == 0 {
+			t.Errorf("no creel was killed at %s", p)
+		}
+	}
+}
+
+// choose takes the cases that are to be played, in the order of the seed. By
+// default creel is killed everywhere, and the gateway, or both, at about every
+// third passage: which of them depends on the seed.
+func choose(t *testing.T, cases []matrixCase) []matrixCase {
+	all := len(cases)
+	dice := rand.New(rand.NewPCG(flags.seed, 1))
+	dice.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
+	switch {
+	case flags.only != "":
+		cases = slices.DeleteFunc(cases, func(c matrixCase) bool { return caseName(c.scenario, c.death) != flags.only })
+		if len(cases) == 0 {
+			t.Fatalf("there is no case %s", flags.only)
+		}
+	case flags.rounds > 0:
+		cases = cases[:min(flags.rounds, len(cases))]
+	case !flags.full:
+		cases = slices.DeleteFunc(cases, func(c matrixCase) bool { return c.death.Victim != victimCreel && dice.IntN(3) > 0 })
+	}
+	t.Logf("%d of %d cases", len(cases), all)
+	return cases
+}
+
+// kill plays one case. It returns the death, and whether it came about: under
+// load a scenario does not always take the same way.
+func (w *world) kill(c matrixCase) (death, bool) {
+	w.T.Helper()
+	w.repeat = command("TestMatrix", fmt.Sprintf("-chaos.only='%s'", caseName(c.scenario, c.death)))
+	w.T.Logf("round %d: %s", w.round+1, caseName(c.scenario, c.death))
+	return c.death, carriedOut(w.play(c.scenario, c.death), c.death)
+}
+
+// tally counts what the worlds have done.
+type tally struct {
+	mu             sync.Mutex
+	rounds, missed int
+	played         map[crashpoint.Point]int // deaths of creels
+}
+
+func (t *tally) add(d death, came bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rounds++
+	if !came {
+		t.missed++
+	} else if d.Victim != victimGateway {
+		t.played[d.Point]++
+	}
+}
+
+// explore plays all scenarios without deaths and returns the cases that follow.
+// Each point of the list must be passed in one of them.
+func explore(t *testing.T) []matrixCase {
+	var mu sync.Mutex
+	passed := map[crashpoint.Point]bool{}
+	found := make([][]matrixCase, len(scenarios))
+	t.Run("explore", func(t *testing.T) {
+		const worlds = 2
+		for n := range worlds {
+			t.Run(fmt.Sprintf("w%d", n), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, n, rand.New(rand.NewPCG(flags.seed, uint64(10+n))))
+				for i := n; i < len(scenarios); i += worlds {
+					w.repeat = command("TestMatrix", "")
+					t.Logf("round %d: %s", w.round+1, scenarios[i].name)
+					passages := w.play(scenarios[i])
+					found[i] = casesOf(scenarios[i], passages)
+					mu.Lock()
+					for _, p := range passages {
+						passed[p.Point] = true
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	for _, p := range crashpoint.All {
+		if !passed[p] && !t.Failed() {
+			t.Errorf("no scenario passes %s: the matrix wants one", p)
+		}
+	}
+	return slices.Concat(found...)
+}
+
+// casesOf are the kills that a run without any shows the chance of.
+func casesOf(s scenario, passages []passage) []matrixCase {
+	var all []matrixCase
+	for _, p := range passages {
+		if p.Death != nil {
+			continue // the scenario's own
+		}
+		for _, victim := range []string{victimCreel, victimGateway, victimBoth} {
+			all = append(all, matrixCase{s, death{p.Point, p.Role, p.Nth, victim}})
+		}
+	}
+	return all
+}
