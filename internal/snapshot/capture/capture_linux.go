@@ -25,7 +25,12 @@ const (
 
 // Capturer captures the state of one gateway. Its methods may be called from
 // any goroutine; one capture is made at a time.
-type Capturer struct{ opts Options }
+type Capturer struct {
+	opts Options
+	// step is nil but in tests: it is told of each entry that is about to be looked
+	// at, and of each file that is about to be copied, with everything held still.
+	step func(path string, copying bool)
+}
 
 // New gives a Capturer, and removes what a capture that was cut short has left
 // in Options.Dir.
@@ -81,6 +86,7 @@ type session struct {
 	maps     mappings
 	progress Progress
 	stash    *stash
+	step     func(path string, copying bool)
 	found    tree.Totals   // what all rounds together had to copy, for progress
 	looking  time.Duration // that a look at every file takes
 
@@ -109,7 +115,7 @@ func (c *Capturer) begin(progress Progress) (*session, error) {
 		return nil, err
 	}
 	s := &session{
-		Options: c.opts, folder: folder, inodes: inodes, progress: progress,
+		Options: c.opts, folder: folder, inodes: inodes, progress: progress, step: c.step,
 		maps:    mappings{processes: c.opts.Processes},
 		dirents: make([]byte, 64<<10), buffer: make([]byte, 256<<10), noClone: map[uint64]bool{},
 	}

@@ -44,6 +44,9 @@ func (r *round) file(n *node, dirfd int, st stamp, alloc int64) error {
 		}
 		r.discard(old)
 	}
+	if r.frozen && r.step != nil {
+		r.step(string(r.path), true)
+	}
 	in := &inode{Stamp: st, Alloc: alloc, round: r.no}
 	if err := r.content(in, fd); err != nil {
 		delete(r.inodes, st.id())

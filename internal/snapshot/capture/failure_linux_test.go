@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -263,38 +262,23 @@ func TestKilledWhileCapturing(t *testing.T) {
 // noticed, and named.
 func TestNotStill(t *testing.T) {
 	c, root := newCapturer(t)
-	put(t, root+"/f", strings.Repeat("x", 32<<20))
-	f, err := os.OpenFile(root+"/f", os.O_WRONLY, 0)
-	must(t, err)
-	defer f.Close()
+	put(t, root+"/f", "x")
 	tries := 0
-	_, err = c.Capture(t.Context(), func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
+	c.step = func(path string, copying bool) {
+		if copying {
+			put(t, root+"/f", fmt.Sprint("changed ", tries))
+		}
+	}
+	_, err := c.Capture(t.Context(), func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
 		tries++
-		stop, writes := make(chan struct{}), make(chan struct{})
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				if _, err := f.WriteAt([]byte{byte(n)}, 0); err != nil {
-					t.Error(err)
-				}
-				select {
-				case <-stop:
-					return
-				case writes <- struct{}{}:
-				default:
-				}
-			}
-		})
-		<-writes
-		err := do(ctx)
-		close(stop)
-		wg.Wait()
-		return time.Millisecond, err
+		put(t, root+"/f", fmt.Sprint("before the freeze ", tries))
+		return time.Millisecond, do(ctx)
 	}, nil)
 	moved, ok := errors.AsType[*NotStillError](err)
 	if !ok || moved.Path != "home/f" || tries != maxTries {
 		t.Errorf("after %d tries: %v", tries, err)
 	}
+	c.step = nil
 	works(t, c)
 }
 

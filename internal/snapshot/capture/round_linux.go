@@ -171,6 +171,9 @@ func (r *round) entry(n *node, dirfd int) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
+	if r.frozen && r.step != nil {
+		r.step(string(r.path), false)
+	}
 	var sx unix.Statx_t
 	if err := unix.Statx(dirfd, n.name, unix.AT_SYMLINK_NOFOLLOW, statMask, &sx); err != nil {
 		return r.unreadable(n, "look at", err)
