@@ -8,6 +8,22 @@
 // request without a body needs no goroutine and no header copies.
 //
 // What is parsed, is parsed by net/http (ReadResponse).
+//
+// # Why a request that must not be sent twice gets a connection of its own
+//
+// An idle connection may be closed by its peer in the moment it is used. For some
+// such ends it could be proved that the request was not read: Linux reports EPIPE,
+// not ECONNRESET, where the peer's FIN came before the RST, so what was written in
+// one piece arrived at a closed socket. For one it cannot, and it is a common one:
+// an app whose event loop stands still for longer than its keep-alive timeout
+// (Node: 5 s) looks at its timers first when it goes on, and closes a connection
+// on which a request has been waiting all the while. The end is then a RST alone,
+// as it is where an app has read and acted on a part of the request and died. A
+// connection that has just been made is not closed so, and the request waits until
+// the app gets round to it. To look for a FIN before writing, or to use none but
+// connections that were idle for a moment, does not help: the app is silent, not
+// late. So such requests are spared the reuse, and connecting is made cheap
+// (socket_linux.go).
 package upstream
 
 import (
@@ -16,7 +32,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -63,8 +78,8 @@ type Options struct {
 
 // Pool holds the connections to one instance.
 type Pool struct {
-	opts   Options
-	dialer net.Dialer
+	opts Options
+	dial dialFunc
 
 	mu      sync.Mutex
 	idle    []*Conn // last used last
@@ -80,7 +95,7 @@ func NewPool(o Options) *Pool {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = defaultIdleTimeout
 	}
-	return &Pool{opts: o, dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: -1}}
+	return &Pool{opts: o, dial: dialTo(o.Addr)}
 }
 
 // Get gives a connection for one exchange: an idle one whose peer is there, or
@@ -98,16 +113,12 @@ func (p *Pool) Get(ctx context.Context, fresh bool) (*Conn, error) {
 			c.close()
 		}
 	}
-	nc, err := p.dialer.DialContext(ctx, "tcp", p.opts.Addr)
+	tcp, err := p.dial(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		return nil, &DialError{Err: err}
-	}
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("cannot use a connection of type %T", nc), nc.Close())
 	}
 	c := &Conn{tcp: tcp, pool: p}
 	c.br = bufio.NewReaderSize(&limitedReader{c}, bufferSize)
@@ -183,7 +194,7 @@ func (p *Pool) Retire() {
 
 // Conn is a connection to the instance. It carries one exchange at a time.
 type Conn struct {
-	tcp       *net.TCPConn
+	tcp       socket
 	br        *bufio.Reader
 	pool      *Pool
 	idleSince time.Time
