@@ -235,6 +235,9 @@ func (x *Exchange) Receive(r *Request) (*http.Response, error) {
 // begun takes note of the answer: from here on no deadline is on the reading.
 func (x *Exchange) begun(resp *http.Response, r *Request) error {
 	x.answered.Store(true)
+	if resp.ContentLength < 0 || int64(x.conn.br.Buffered()) < resp.ContentLength {
+		x.conn.proved() // else it is about to be kept, or closed
+	}
 	if r.AnswerWithin > 0 {
 		if err := x.setReadDeadline(time.Time{}); err != nil {
 			return fmt.Errorf("cannot read the gateway's answer: %w", err)

@@ -83,6 +83,7 @@ type Pool struct {
 
 	mu      sync.Mutex
 	idle    []*Conn // last used last
+	queue   queue
 	reaper  *time.Timer
 	retired bool
 }
@@ -95,7 +96,7 @@ func NewPool(o Options) *Pool {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = defaultIdleTimeout
 	}
-	return &Pool{opts: o, dial: dialTo(o.Addr)}
+	return &Pool{opts: o, dial: dialTo(o.Addr), queue: queue{every: queueTick}}
 }
 
 // Get gives a connection for one exchange: an idle one whose peer is there, or
@@ -113,14 +114,22 @@ func (p *Pool) Get(ctx context.Context, fresh bool) (*Conn, error) {
 			c.close()
 		}
 	}
+	if !fresh {
+		if c, err := p.enter(ctx); c != nil || err != nil {
+			return c, err
+		}
+	}
 	tcp, err := p.dial(ctx)
 	if err != nil {
+		if !fresh {
+			p.leave(nil)
+		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		return nil, &DialError{Err: err}
 	}
-	c := &Conn{tcp: tcp, pool: p}
+	c := &Conn{tcp: tcp, pool: p, unproven: !fresh}
 	c.br = bufio.NewReaderSize(&limitedReader{c}, bufferSize)
 	return c, nil
 }
@@ -142,6 +151,14 @@ func (p *Pool) takeIdle() *Conn {
 func (p *Pool) put(c *Conn) {
 	c.idleSince = time.Now()
 	p.mu.Lock()
+	if c.unproven {
+		c.unproven = false
+		p.queue.unproven--
+	}
+	if !p.retired && p.let(c) {
+		p.mu.Unlock()
+		return
+	}
 	keep := !p.retired && len(p.idle) < p.opts.MaxIdle
 	if keep {
 		p.idle = append(p.idle, c)
@@ -186,6 +203,8 @@ func (p *Pool) Retire() {
 		p.reaper.Stop()
 		p.reaper = nil
 	}
+	for p.let(nil) { // each finds out by itself
+	}
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.close()
@@ -198,13 +217,26 @@ type Conn struct {
 	br        *bufio.Reader
 	pool      *Pool
 	idleSince time.Time
+	unproven  bool  // it has not had an answer yet, and the pool waits for it: see queue
 	headLeft  int64 // bytes that an answer's head may still have; <0: no limit
 }
 
 // Discard closes a connection that is not used after all.
 func (c *Conn) Discard() { c.close() }
 
+// proved takes note of the connection's first answer, or of its end.
+func (c *Conn) proved() {
+	if !c.unproven {
+		return
+	}
+	c.unproven = false
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	c.pool.proved()
+}
+
 func (c *Conn) close() {
+	c.proved()
 	// An error here tells of nothing that could be done about it.
 	_ = c.tcp.Close()
 }

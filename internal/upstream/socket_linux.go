@@ -19,7 +19,6 @@ func dialTo(addr string) dialFunc {
 	if err != nil || !to.Addr().Is4() {
 		return dialPlainly(addr)
 	}
-	sa := &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 	remote := net.TCPAddrFromAddrPort(to)
 	return func(ctx context.Context) (socket, error) {
 		if err := ctx.Err(); err != nil {
@@ -29,6 +28,8 @@ func dialTo(addr string) dialFunc {
 		if err != nil {
 			return nil, os.NewSyscallError("socket", err)
 		}
+		// One for each: package syscall writes into it.
+		sa := &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 		s, err := connect(ctx, fd, sa, addr)
 		if err != nil {
 			return nil, os.NewSyscallError("connect", err)
