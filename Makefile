@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X creel/internal/cli.version=$(VERSION)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build run test unit e2e lint bench gen clean
+.PHONY: build run test unit e2e lint bench bench-peers gen clean
 
 build: ## build bin/creel
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/creel
@@ -35,6 +35,10 @@ lint: ## gofmt, vet, staticcheck, govulncheck
 
 bench: build ## what creel costs and what it saves, as ratios from one run
 	$(GO) run ./bench -creel $(BIN)
+
+bench-peers: build ## the same beside nginx, HAProxy and Caddy; writes docs/benchmarks.md
+	bench/setup-peers
+	$(GO) run ./bench -creel $(BIN) -peers $(dir $(BIN))peers -write docs/benchmarks.md
 
 gen: ## write generated docs anew
 	$(GO) generate ./...

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,29 +18,39 @@ type measurement struct {
 	name  string
 	title string // a few words, for the document
 	run   func(ctx context.Context, b *bench) ([]row, error)
+	// compare is there in place of run where creel is compared with several others.
+	compare func(ctx context.Context, b *bench) (*comparison, error)
 }
 
 // measurements are all there are, in the order of the report.
 var measurements = []measurement{
-	{"pass", "Small answers passed through", measurePass},
-	{"bulk", "Large bodies passed through", measureBulk},
-	{"recovery", "Back after a crash", measureRecovery},
-	{"held", "Requests that wait for a boot", measureHeld},
-	{"relay", "WebSocket messages", measureRelay},
-	{"sockets", "Memory of idle WebSockets", measureSockets},
-	{"idle", "Memory at rest", measureIdle},
+	{name: "pass", title: "Small answers passed through", run: measurePass},
+	{name: "bulk", title: "Large bodies passed through", run: measureBulk},
+	{name: "recovery", title: "Back after a crash", run: measureRecovery},
+	{name: "held", title: "Requests that wait for a boot", run: measureHeld},
+	{name: "relay", title: "WebSocket messages", run: measureRelay},
+	{name: "sockets", title: "Memory of idle WebSockets", run: measureSockets},
+	{name: "idle", title: "Memory at rest", run: measureIdle},
 }
 
+// withPeers is what is measured besides if there are peers.
+var withPeers = measurement{name: "peers", title: "Other proxies", compare: measurePeers}
+
 func measurementNames() []string {
-	names := make([]string, len(measurements))
-	for i, m := range measurements {
-		names[i] = m.name
+	var names []string
+	for _, m := range append(slices.Clone(measurements), withPeers) {
+		names = append(names, m.name)
 	}
 	return names
 }
 
-// chooseMeasurements picks measurements by name; an empty list stands for all.
-func chooseMeasurements(list string) ([]measurement, error) {
+// chooseMeasurements picks measurements by name; an empty list stands for all,
+// that with peers if there are any.
+func chooseMeasurements(list string, peers bool) ([]measurement, error) {
+	measurements := slices.Clone(measurements)
+	if peers {
+		measurements = append(measurements, withPeers)
+	}
 	if list == "" {
 		return measurements, nil
 	}
@@ -55,6 +66,9 @@ func chooseMeasurements(list string) ([]measurement, error) {
 		}
 	}
 	for name := range wanted {
+		if name == withPeers.name {
+			return nil, errors.New("cannot compare with peers: say by -peers in which folder bench/setup-peers has put them")
+		}
 		return nil, fmt.Errorf("cannot measure %q: there are %s", name, strings.Join(measurementNames(), ", "))
 	}
 	return chosen, nil
@@ -66,6 +80,7 @@ type plan struct {
 	Warm    time.Duration // load before each count
 	Count   time.Duration // load that is counted
 	Kills   int           // in recovery
+	Crashes int           // of the gateway behind each of several proxies
 	Boots   int           // rounds of held requests
 	Sockets int           // idle WebSockets
 	Rests   int           // rounds of memory at rest
@@ -75,8 +90,8 @@ type plan struct {
 }
 
 var (
-	wholePlan = plan{Rounds: 5, Warm: 400 * time.Millisecond, Count: 1600 * time.Millisecond, Kills: 50, Boots: 15, Sockets: 2000, Rests: 3, Hold: 30 * time.Second, RestFor: 2 * time.Second, Watch: time.Second}
-	quickPlan = plan{Rounds: 2, Warm: 150 * time.Millisecond, Count: 350 * time.Millisecond, Kills: 10, Boots: 3, Sockets: 500, Rests: 1, Hold: 0, RestFor: time.Second, Watch: 300 * time.Millisecond}
+	wholePlan = plan{Rounds: 5, Warm: 400 * time.Millisecond, Count: 1600 * time.Millisecond, Kills: 50, Crashes: 20, Boots: 15, Sockets: 2000, Rests: 3, Hold: 30 * time.Second, RestFor: 2 * time.Second, Watch: time.Second}
+	quickPlan = plan{Rounds: 2, Warm: 150 * time.Millisecond, Count: 350 * time.Millisecond, Kills: 10, Crashes: 5, Boots: 3, Sockets: 500, Rests: 1, Hold: 0, RestFor: time.Second, Watch: 300 * time.Millisecond}
 )
 
 // bench is what measurements work with.
@@ -90,6 +105,7 @@ type bench struct {
 	creel      contestant
 	plain      contestant // what creel is compared with
 	pooled     contestant // the same, made as cheap as its settings allow
+	peersDir   string     // where bench/setup-peers has put the others; empty: they are not compared with
 	creelBuild string
 }
 
@@ -112,7 +128,7 @@ func newBench(o options, progress io.Writer) (*bench, error) {
 	}
 	b := &bench{
 		dir: dir, self: self, plan: wholePlan, quick: o.quick, progress: progress, creelBuild: build,
-		creel: creel{binary: binary}, plain: reverseProxy{}, pooled: reverseProxy{pool: true},
+		peersDir: o.peers, creel: creel{binary: binary}, plain: reverseProxy{}, pooled: reverseProxy{pool: true},
 	}
 	if o.quick {
 		b.plan = quickPlan
@@ -143,7 +159,7 @@ func (b *bench) measure(ctx context.Context, chosen []measurement) (report, erro
 		}
 		r.Others = append(r.Others, share)
 		b.say("measuring %s (others use %.0f%% of the machine)", m.name, 100*share)
-		rows, err := m.run(ctx, b)
+		rows, compared, err := m.make(ctx, b)
 		if ctx.Err() != nil {
 			return r, errors.Join(append(errs, fmt.Errorf("stopped while measuring %s: %w", m.name, context.Cause(ctx)))...)
 		}
@@ -152,10 +168,20 @@ func (b *bench) measure(ctx context.Context, chosen []measurement) (report, erro
 			errs = append(errs, fmt.Errorf("cannot measure %s: %w", m.name, err))
 			continue
 		}
-		r.Sections = append(r.Sections, section{Name: m.name, Title: m.title, Rows: rows})
+		r.Sections = append(r.Sections, section{Name: m.name, Title: m.title, Rows: rows, Compared: compared})
 	}
 	r.Took = time.Since(r.Date)
 	return r, errors.Join(errs...)
+}
+
+// make measures, in either way.
+func (m measurement) make(ctx context.Context, b *bench) ([]row, *comparison, error) {
+	if m.compare != nil {
+		c, err := m.compare(ctx, b)
+		return nil, c, err
+	}
+	rows, err := m.run(ctx, b)
+	return rows, nil, err
 }
 
 func (b *bench) say(format string, args ...any) {

@@ -13,7 +13,7 @@ import (
 )
 
 // tinyPlan is enough to see that everything works. Its figures mean nothing.
-var tinyPlan = plan{Rounds: 1, Warm: 5 * time.Millisecond, Count: 200 * time.Millisecond, Kills: 3, Boots: 1, Sockets: 20, Rests: 1, Watch: 50 * time.Millisecond}
+var tinyPlan = plan{Rounds: 1, Warm: 5 * time.Millisecond, Count: 200 * time.Millisecond, Kills: 3, Crashes: 2, Boots: 1, Sockets: 20, Rests: 1, Watch: 50 * time.Millisecond}
 
 // newTestBench makes a bench whose creel is this test binary.
 func newTestBench(t *testing.T) *bench {
@@ -43,7 +43,12 @@ func TestMeasureAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Sections) != len(measurements) || len(r.Unmeasured) > 0 {
+	c := &comparison{Names: []string{"creel", "other"}, Versions: []string{"other 1.0"}}
+	if err := c.row("failed", "requests", []float64{0}, []float64{3}); err != nil {
+		t.Fatal(err)
+	}
+	r.Sections = append(r.Sections, section{Name: "peers", Title: "Other proxies", Compared: c})
+	if len(r.Sections) != len(measurements)+1 || len(r.Unmeasured) > 0 {
 		t.Fatalf("%d sections of %d, and %v were not measured", len(r.Sections), len(measurements), r.Unmeasured)
 	}
 	file := filepath.Join(b.dir, "benchmarks.md")
@@ -61,6 +66,11 @@ func TestMeasureAll(t *testing.T) {
 			}
 		}
 	}
+	for _, want := range []string{"| failed | requests | 0 | 3.00 |", "- other 1.0", "lb_try_duration"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the document has no %q", want)
+		}
+	}
 	for _, left := range []string{"<no value>", "%!", "NaN"} {
 		if strings.Contains(string(text), left) {
 			t.Errorf("the document has %q in it", left)
@@ -69,16 +79,53 @@ func TestMeasureAll(t *testing.T) {
 	noneLeft(t, b.dir)
 }
 
+// The gateway behind proxies is killed, and what became of requests is counted:
+// creel has lost no GET, a proxy that repeats nothing has lost some, and neither
+// has executed a POST twice.
+func TestCrashes(t *testing.T) {
+	b := newTestBench(t)
+	g := gatewayOptions{boot: 30 * time.Millisecond, ledger: true}
+	for _, k := range []contestant{b.creel, keptProxy{}} {
+		r, err := b.crashes(t.Context(), k, g)
+		if err != nil {
+			t.Fatalf("%s: %v", k.name(), err)
+		}
+		if len(r.back) != b.plan.Crashes || r.safe.sent == 0 || r.unsafe.sent == 0 || r.twice != 0 {
+			t.Errorf("%s: %+v", k.name(), r)
+		}
+		if lost := r.safe.lost > 0; lost == (k == b.creel) {
+			t.Errorf("%s has lost %d of %d GETs", k.name(), r.safe.lost, r.safe.sent)
+		}
+	}
+	noneLeft(t, b.dir)
+}
+
+// What a ledger says twice was executed twice; what it lacks was not answered.
+func TestAudit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ledger")
+	if err := os.WriteFile(file, []byte("a\nb\na\nc\na\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := crashLoad{answered: map[string]bool{"a": true, "b": true}}
+	if twice, err := l.audit(file); twice != 1 || err != nil {
+		t.Errorf("%d, %v", twice, err)
+	}
+	l.answered["d"] = true
+	if _, err := l.audit(file); err == nil {
+		t.Error("an answer to a request that was not executed has passed")
+	}
+}
+
 // A measurement that fails is told and named, and does not keep others from
 // being made.
 func TestMeasureFails(t *testing.T) {
 	b := newTestBench(t)
 	b.plain = reverseProxy{}
-	broken := measurement{"broken", "Broken", func(ctx context.Context, b *bench) ([]row, error) {
+	broken := measurement{name: "broken", title: "Broken", run: func(ctx context.Context, b *bench) ([]row, error) {
 		_, err := b.stand(ctx, gatewayOptions{}, b.plain, creel{binary: filepath.Join(b.dir, "none")})
 		return nil, err
 	}}
-	fine := measurement{"fine", "Fine", func(context.Context, *bench) ([]row, error) { return rowsOf(line{what: "x", creel: []float64{1}}) }}
+	fine := measurement{name: "fine", title: "Fine", run: func(context.Context, *bench) ([]row, error) { return rowsOf(line{what: "x", creel: []float64{1}}) }}
 	r, err := b.measure(t.Context(), []measurement{broken, fine})
 	if err == nil || !strings.Contains(err.Error(), "cannot measure broken: cannot start creel") {
 		t.Errorf("error %v, want one that names the measurement and the contestant", err)
@@ -187,9 +234,12 @@ func TestParseOptions(t *testing.T) {
 		{"", "pass bulk recovery held relay sockets idle", ""},
 		{"-only recovery,pass -creel x", "pass recovery", ""},
 		{"-only sing", "", `"sing"`},
-		{"-write x -quick", "", "cannot write a document"},
-		{"-write x -only pass", "", "cannot write a document"},
-		{"-write x", "pass bulk recovery held relay sockets idle", ""},
+		{"-write x -peers y -quick", "", "cannot write a document"},
+		{"-write x -peers y -only pass", "", "cannot write a document"},
+		{"-write x", "", "cannot write a document"},
+		{"-write x -peers y", "pass bulk recovery held relay sockets idle peers", ""},
+		{"-only peers -peers y", "peers", ""},
+		{"-only peers", "", "bench/setup-peers"},
 		{"pass", "", "only flags"},
 		{"-loud", "", "loud"},
 	} {

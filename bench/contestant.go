@@ -25,6 +25,7 @@ type contestant interface {
 // standing is a contestant that is up. stop must be called once.
 type standing struct {
 	name    string
+	dir     string // its folder, and its gateway's tag
 	addr    string // where clients connect
 	pids    []int  // processes whose cost is the contestant's; the gateway is none of them
 	metrics string // path of its Go runtime's counters, in the text format of Prometheus; empty: it has none
@@ -47,7 +48,7 @@ func (b *bench) stand(ctx context.Context, g gatewayOptions, cs ...contestant) (
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("cannot start %s: %w", c.name(), err), fall(up))
 		}
-		s.name = c.name()
+		s.name, s.dir = c.name(), dir
 		up = append(up, s)
 	}
 	return up, nil
@@ -107,10 +108,18 @@ func portOf(addr string) string {
 type gatewayOptions struct {
 	boot    time.Duration // from its start until it is ready
 	tooSoon bool          // it listens from the start, and answers 503 until it is ready
+	ledger  bool          // it writes down what it does, in its tag's folder
 }
+
+// ledgerOf is the ledger of a gateway with that tag.
+func ledgerOf(tag string) string { return filepath.Join(tag, "ledger") }
 
 // command is the command line of a gateway. tag, which is a folder of this run,
 // tells it from all other processes of the machine.
 func (g gatewayOptions) command(b *bench, tag string) []string {
-	return []string{b.self, roleGateway, "-boot", g.boot.String(), "-too-soon=" + strconv.FormatBool(g.tooSoon), "-tag", filepath.Clean(tag)}
+	command := []string{b.self, roleGateway, "-boot", g.boot.String(), "-too-soon=" + strconv.FormatBool(g.tooSoon), "-tag", filepath.Clean(tag)}
+	if g.ledger {
+		command = append(command, "-ledger", ledgerOf(tag))
+	}
+	return command
 }

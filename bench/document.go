@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"text/template"
+	"time"
 )
 
 // documentText is the document's prose. Each figure in it comes from a run.
@@ -35,6 +36,21 @@ func (r report) writeDocument(path string) error {
 	}
 	return nil
 }
+
+// Peers are the other proxies' names and configurations, for the prose.
+func (r report) Peers() []struct{ Label, Config string } {
+	var all []struct{ Label, Config string }
+	for _, p := range peers {
+		all = append(all, struct{ Label, Config string }{p.label, p.config})
+	}
+	return all
+}
+
+// PeerRounds is how many rounds of load the other proxies had.
+func (r report) PeerRounds() int { return min(peersRounds, r.Plan.Rounds) }
+
+// CrashBoot is the boot time of the gateway in the comparison of crashes.
+func (r report) CrashBoot() time.Duration { return crashBoot }
 
 // Ratio finds a ratio for the prose, by a section's name and a row's beginning.
 // That there is none is an error: the sentence around it would be a lie.

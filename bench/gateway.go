@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// workTime is how long /work and /once take: a request that is being worked on may
+// meet a crash.
+const workTime = 2 * time.Millisecond
+
 // smallBody is the size of small answers and of small request bodies.
 const smallBody = 1024
 
@@ -30,10 +34,13 @@ type identity struct {
 //	/big?n=   n bytes
 //	/sink     reads the body and answers one byte
 //	/echo     WebSocket that sends each message back
+//	/work     takes 2 ms for it, and 1 KiB
+//	/once?id= the same, after it has written the id into its ledger
 type benchGateway struct {
 	readyAt atomic.Int64 // 0: not ready
 	small   []byte
 	big     []byte
+	ledger  *os.File // what has been done, a line for each; nil: none is kept
 }
 
 // runGateway is the role of a gateway. It listens on 127.0.0.1 at $PORT.
@@ -41,6 +48,7 @@ func runGateway(args []string) error {
 	flags := flag.NewFlagSet(roleGateway, flag.ContinueOnError)
 	boot := flags.Duration("boot", 0, "time until it is ready")
 	tooSoon := flags.Bool("too-soon", false, "listen at once, and answer 503 until it is ready")
+	ledger := flags.String("ledger", "", "file to write down what was done")
 	flags.String("tag", "", "of no meaning to the gateway: it tells one run's processes from others")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -54,6 +62,11 @@ func runGateway(args []string) error {
 		return err
 	}
 	g := &benchGateway{small: make([]byte, smallBody), big: make([]byte, 256<<10)}
+	if *ledger != "" {
+		if g.ledger, err = os.OpenFile(*ledger, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
+	}
 	if *tooSoon {
 		go func() { // ends when the boot does
 			<-booted
@@ -94,6 +107,17 @@ func (g *benchGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 		answerBytes(w, g.small[:1], 1)
+	case "/once":
+		// What is written has happened, whatever becomes of the process: the
+		// kernel has it.
+		if _, err := fmt.Fprintln(g.ledger, r.URL.Query().Get("id")); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		fallthrough
+	case "/work":
+		time.Sleep(workTime)
+		answerBytes(w, g.small, smallBody)
 	case "/echo":
 		echo(w, r)
 	default:

@@ -45,8 +45,8 @@ const (
 	exitUsage
 )
 
-// wholeRun bounds a run. The longest takes about four minutes on two cores.
-const wholeRun = 15 * time.Minute
+// wholeRun bounds a run. The longest takes about nine minutes on two cores.
+const wholeRun = 25 * time.Minute
 
 func main() {
 	if code, ok := runRole(os.Args[1:]); ok {
@@ -63,6 +63,7 @@ func main() {
 type options struct {
 	creel string // binary to measure
 	write string // document to write; empty: none
+	peers string // folder with the peers; empty: there are none
 	quick bool
 	only  []measurement
 }
@@ -74,6 +75,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.creel, "creel", "bin/creel", "creel binary to measure")
 	flags.StringVar(&o.write, "write", "", "write the results as a document to this file")
+	flags.StringVar(&o.peers, "peers", "", "compare with nginx, HAProxy and Caddy too, which bench/setup-peers has put into this folder (or which are in PATH)")
 	flags.BoolVar(&o.quick, "quick", false, "a run of about half a minute, for a first look")
 	flags.StringVar(&only, "only", "", "measure only these, separated by commas: "+strings.Join(measurementNames(), ", "))
 	if err := flags.Parse(args); err != nil {
@@ -82,11 +84,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("cannot use the argument %q: there are only flags", flags.Arg(0))
 	}
-	if o.write != "" && (o.quick || only != "") {
-		return o, errors.New("cannot write a document from a part of the measurements: leave out -quick and -only")
+	if o.write != "" && (o.quick || only != "" || o.peers == "") {
+		return o, errors.New("cannot write a document from a part of the measurements: leave out -quick and -only, and give -peers")
 	}
 	var err error
-	o.only, err = chooseMeasurements(only)
+	o.only, err = chooseMeasurements(only, o.peers != "")
 	return o, err
 }
 

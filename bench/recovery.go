@@ -45,7 +45,7 @@ func measureRecovery(ctx context.Context, b *bench) (rows []row, err error) {
 			return nil, fmt.Errorf("kill %d of %d: %w", i+1, b.plan.Kills, err)
 		}
 		back = append(back, millis(d))
-		if d, err = bootAlone(ctx, b, dir); err != nil {
+		if d, err = bootAlone(ctx, b, dir, gatewayOptions{}); err != nil {
 			return nil, fmt.Errorf("cannot boot the gateway by itself: %w", err)
 		}
 		boots = append(boots, millis(d))
@@ -95,13 +95,13 @@ func killAndAsk(w *wire, addr string) (time.Duration, error) {
 
 // bootAlone starts a gateway with nothing in front of it, and returns how long
 // it took from then to its first answer.
-func bootAlone(ctx context.Context, b *bench, dir string) (took time.Duration, err error) {
+func bootAlone(ctx context.Context, b *bench, dir string, g gatewayOptions) (took time.Duration, err error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return 0, err
 	}
 	environ := append(os.Environ(), "PORT="+portOf(addr))
-	command := gatewayOptions{}.command(b, dir)
+	command := g.command(b, dir)
 	began := time.Now()
 	p, err := startChild(filepath.Join(dir, "output"), environ, command...)
 	if err != nil {

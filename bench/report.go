@@ -27,6 +27,7 @@ type report struct {
 type section struct {
 	Name, Title string
 	Rows        []row
+	Compared    *comparison // in place of rows
 }
 
 // row is one quantity.
@@ -167,6 +168,10 @@ func (r report) table() string {
 	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0) // writes to a Builder, which takes everything
 	for _, s := range r.Sections {
+		if s.Compared != nil {
+			s.Compared.print(t, s.Title)
+			continue
+		}
 		fmt.Fprintf(t, "\n%s\tunit\tcreel\tReverseProxy\tratio\tbar\tmet\n", strings.ToUpper(s.Title))
 		for _, row := range s.Rows {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.What, row.Unit, &row.Creel, row.Peer, row.RatioText(), row.Bar, row.Met())

@@ -44,18 +44,28 @@ func (c reverseProxy) start(ctx context.Context, b *bench, dir string, g gateway
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddr()
+	s, err := c.startBefore(ctx, b, dir, behind, gateway.kill)
 	if err != nil {
 		return nil, errors.Join(err, gateway.kill())
+	}
+	return s, nil
+}
+
+// startBefore starts the proxy in front of a gateway. stopGateway becomes part of
+// its stop, unless it fails.
+func (c reverseProxy) startBefore(ctx context.Context, b *bench, dir, behind string, stopGateway func() error) (*standing, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
 	}
 	proxy, err := startChild(filepath.Join(dir, "proxy"), os.Environ(), b.self, roleReverseProxy, "-listen", addr, "-to", behind, fmt.Sprintf("-pool=%t", c.pool))
 	if err != nil {
-		return nil, errors.Join(err, gateway.kill())
+		return nil, err
 	}
-	stop := func() error { return errors.Join(proxy.kill(), gateway.kill()) }
 	if err := awaitAnswer(ctx, addr, proxy); err != nil {
-		return nil, errors.Join(err, stop())
+		return nil, errors.Join(err, proxy.kill())
 	}
+	stop := func() error { return errors.Join(proxy.kill(), stopGateway()) }
 	return &standing{addr: addr, pids: []int{proxy.pid()}, metrics: ownMetrics, stop: stop}, nil
 }
 

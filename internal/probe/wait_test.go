@@ -45,6 +45,7 @@ func every(first, step, end time.Duration) []time.Duration {
 const ms = time.Millisecond
 
 func TestPace(t *testing.T) {
+	late := Pace{Early: -1} // pauses that are long from the beginning
 	tests := []struct {
 		name string
 		pace Pace
@@ -52,13 +53,19 @@ func TestPace(t *testing.T) {
 		want []time.Duration // the checks; the last one holds
 	}{
 		{"holds at once", Pace{}, func(time.Duration) error { return nil }, []time.Duration{0}},
-		{"refused, then ready", Pace{}, func(at time.Duration) error {
+		{"refused, then ready", late, func(at time.Duration) error {
 			if at < 100*ms {
 				return failing(Refused)
 			}
 			return nil
 		}, every(0, 2*ms, 101*ms)},
-		{"listens early, says no", Pace{}, func(at time.Duration) error {
+		{"refused at first, in proportion", Pace{Refused: 8 * ms, Early: 16 * ms}, func(at time.Duration) error {
+			if at < 26*ms {
+				return failing(Refused)
+			}
+			return nil
+		}, []time.Duration{0, 1 * ms, 2 * ms, 3 * ms, 4500 * time.Microsecond, 6750 * time.Microsecond, 10125 * time.Microsecond, 15187500, 22781250, 30781250}},
+		{"listens early, says no", late, func(at time.Duration) error {
 			switch {
 			case at < 500*ms:
 				return failing(Refused)
@@ -73,7 +80,7 @@ func TestPace(t *testing.T) {
 			}
 			return nil
 		}, every(0, 10*ms, 51*ms)},
-		{"floor", SlowBoot, func(at time.Duration) error {
+		{"floor", Pace{Floor: SlowBoot.Floor, FloorAfter: SlowBoot.FloorAfter, Early: -1}, func(at time.Duration) error {
 			if at < 2100*ms {
 				return failing(Refused)
 			}
@@ -85,7 +92,7 @@ func TestPace(t *testing.T) {
 			}
 			return nil
 		}, every(0, 250*ms, 1001*ms)},
-		{"a pace of one's own", Pace{Refused: 7 * ms}, func(at time.Duration) error {
+		{"a pace of one's own", Pace{Refused: 7 * ms, Early: -1}, func(at time.Duration) error {
 			if at < 20*ms {
 				return failing(Refused)
 			}

@@ -22,8 +22,8 @@ type idleReader struct {
 
 func newIdleReader(c net.Conn) *idleReader {
 	r := &idleReader{conn: c}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		r.raw, _ = tcp.SyscallConn() // without it, the plain way is taken
+	if s, ok := c.(syscall.Conn); ok {
+		r.raw, _ = s.SyscallConn() // without it, the plain way is taken
 		r.try = r.tryRead
 	}
 	return r

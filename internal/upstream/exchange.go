@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"sync"
@@ -75,7 +76,7 @@ type Client interface {
 // Exchange is one attempt: one request, one answer, one connection.
 type Exchange struct {
 	conn    *Conn // nil once it is ended
-	tcp     *net.TCPConn
+	tcp     socket
 	ctx     context.Context
 	release func() bool // takes back the hook on ctx
 	method  string
@@ -129,6 +130,10 @@ func (c *Conn) Send(ctx context.Context, r *Request) (*Exchange, error) {
 		recycle(bw)
 		x.whole.Store(true)
 		return x, nil
+	}
+	if err := c.tcp.SetNoDelay(true); err != nil { // pieces of a stream do not wait for each other
+		recycle(bw)
+		return x, x.wrap(err)
 	}
 	x.sending = make(chan struct{})
 	body := r.Body // the next attempt puts its own there, while this one may still be reading
@@ -230,6 +235,9 @@ func (x *Exchange) Receive(r *Request) (*http.Response, error) {
 // begun takes note of the answer: from here on no deadline is on the reading.
 func (x *Exchange) begun(resp *http.Response, r *Request) error {
 	x.answered.Store(true)
+	if resp.ContentLength < 0 || int64(x.conn.br.Buffered()) < resp.ContentLength {
+		x.conn.proved() // else it is about to be kept, or closed
+	}
 	if r.AnswerWithin > 0 {
 		if err := x.setReadDeadline(time.Time{}); err != nil {
 			return fmt.Errorf("cannot read the gateway's answer: %w", err)
@@ -272,9 +280,11 @@ func (x *Exchange) receiveError(err error) error {
 	return &BadResponseError{err}
 }
 
+// isOpError tells whether an error is the connection's.
 func isOpError(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op)
+	var file *fs.PathError // see socket_linux.go
+	return errors.As(err, &op) || errors.As(err, &file)
 }
 
 func isTimeout(err error) bool {
@@ -297,13 +307,13 @@ func (x *Exchange) Buffered() bool { return x.conn.br.Buffered() > 0 }
 
 // Hijack takes the connection out of the exchange, once a 101 answer has been
 // received. br holds what was read beyond it; ctx no longer ends it.
-func (x *Exchange) Hijack() (conn *net.TCPConn, br *bufio.Reader, ok bool) {
+func (x *Exchange) Hijack() (conn net.Conn, br *bufio.Reader, ok bool) {
 	if !x.release() {
 		return nil, nil, false
 	}
 	c := x.conn
 	x.conn = nil
-	if c.tcp.SetDeadline(time.Time{}) != nil { // the connection is gone
+	if c.tcp.SetDeadline(time.Time{}) != nil || c.tcp.SetNoDelay(true) != nil { // the connection is gone
 		c.close()
 		return nil, nil, false
 	}

@@ -8,6 +8,22 @@
 // request without a body needs no goroutine and no header copies.
 //
 // What is parsed, is parsed by net/http (ReadResponse).
+//
+// # Why a request that must not be sent twice gets a connection of its own
+//
+// An idle connection may be closed by its peer in the moment it is used. For some
+// such ends it could be proved that the request was not read: Linux reports EPIPE,
+// not ECONNRESET, where the peer's FIN came before the RST, so what was written in
+// one piece arrived at a closed socket. For one it cannot, and it is a common one:
+// an app whose event loop stands still for longer than its keep-alive timeout
+// (Node: 5 s) looks at its timers first when it goes on, and closes a connection
+// on which a request has been waiting all the while. The end is then a RST alone,
+// as it is where an app has read and acted on a part of the request and died. A
+// connection that has just been made is not closed so, and the request waits until
+// the app gets round to it. To look for a FIN before writing, or to use none but
+// connections that were idle for a moment, does not help: the app is silent, not
+// late. So such requests are spared the reuse, and connecting is made cheap
+// (socket_linux.go).
 package upstream
 
 import (
@@ -16,7 +32,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -63,11 +78,12 @@ type Options struct {
 
 // Pool holds the connections to one instance.
 type Pool struct {
-	opts   Options
-	dialer net.Dialer
+	opts Options
+	dial dialFunc
 
 	mu      sync.Mutex
 	idle    []*Conn // last used last
+	queue   queue
 	reaper  *time.Timer
 	retired bool
 }
@@ -80,7 +96,7 @@ func NewPool(o Options) *Pool {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = defaultIdleTimeout
 	}
-	return &Pool{opts: o, dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: -1}}
+	return &Pool{opts: o, dial: dialTo(o.Addr), queue: queue{every: queueTick}}
 }
 
 // Get gives a connection for one exchange: an idle one whose peer is there, or
@@ -98,18 +114,22 @@ func (p *Pool) Get(ctx context.Context, fresh bool) (*Conn, error) {
 			c.close()
 		}
 	}
-	nc, err := p.dialer.DialContext(ctx, "tcp", p.opts.Addr)
+	if !fresh {
+		if c, err := p.enter(ctx); c != nil || err != nil {
+			return c, err
+		}
+	}
+	tcp, err := p.dial(ctx)
 	if err != nil {
+		if !fresh {
+			p.leave(nil)
+		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		return nil, &DialError{Err: err}
 	}
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("cannot use a connection of type %T", nc), nc.Close())
-	}
-	c := &Conn{tcp: tcp, pool: p}
+	c := &Conn{tcp: tcp, pool: p, unproven: !fresh}
 	c.br = bufio.NewReaderSize(&limitedReader{c}, bufferSize)
 	return c, nil
 }
@@ -131,6 +151,14 @@ func (p *Pool) takeIdle() *Conn {
 func (p *Pool) put(c *Conn) {
 	c.idleSince = time.Now()
 	p.mu.Lock()
+	if c.unproven {
+		c.unproven = false
+		p.queue.unproven--
+	}
+	if !p.retired && p.let(c) {
+		p.mu.Unlock()
+		return
+	}
 	keep := !p.retired && len(p.idle) < p.opts.MaxIdle
 	if keep {
 		p.idle = append(p.idle, c)
@@ -175,6 +203,8 @@ func (p *Pool) Retire() {
 		p.reaper.Stop()
 		p.reaper = nil
 	}
+	for p.let(nil) { // each finds out by itself
+	}
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.close()
@@ -183,17 +213,30 @@ func (p *Pool) Retire() {
 
 // Conn is a connection to the instance. It carries one exchange at a time.
 type Conn struct {
-	tcp       *net.TCPConn
+	tcp       socket
 	br        *bufio.Reader
 	pool      *Pool
 	idleSince time.Time
+	unproven  bool  // it has not had an answer yet, and the pool waits for it: see queue
 	headLeft  int64 // bytes that an answer's head may still have; <0: no limit
 }
 
 // Discard closes a connection that is not used after all.
 func (c *Conn) Discard() { c.close() }
 
+// proved takes note of the connection's first answer, or of its end.
+func (c *Conn) proved() {
+	if !c.unproven {
+		return
+	}
+	c.unproven = false
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	c.pool.proved()
+}
+
 func (c *Conn) close() {
+	c.proved()
 	// An error here tells of nothing that could be done about it.
 	_ = c.tcp.Close()
 }

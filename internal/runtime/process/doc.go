@@ -7,7 +7,7 @@
 //     creel's life by any signal. A creel that starts later finds it by its
 //     record and takes it over (invariant I6).
 //   - Nothing runs unrecorded. The process is started as a launcher, which
-//     waits; its record is made durable; then the launcher is told to go on and
+//     waits; its record is written; then the launcher is told to go on and
 //     becomes the command by execve, under the same pid. A creel that dies in
 //     between closes the control socket, and the launcher ends without having
 //     run anything.

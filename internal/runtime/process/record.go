@@ -26,6 +26,13 @@ const RecordName = "instance.json"
 // recordFile is the file that holds the record of the one instance of a
 // gateway. A record is there from before the command runs until nothing of the
 // instance is left.
+//
+// What it is to outlive is creel, not the machine: nothing of an instance outlives
+// a reboot. So its name need not be on disk when the command runs (each wait for a
+// disk would be a wait for the gateway after every crash). A record that a power
+// failure brings back is of another boot and says nothing; one that it takes away
+// was of no use any more. What must not come about is a record that is there in
+// part, so its contents are on disk before its name is.
 type recordFile struct {
 	path    string
 	host    string // of this machine
@@ -127,8 +134,8 @@ func parseRecord(data []byte) (rec runtime.Record, reason string) {
 	return rec, ""
 }
 
-// write makes rec durable: after a crash there is either the whole record or
-// the one before.
+// write makes rec the record: whatever happens, there is either the whole record
+// or the one before.
 func (f recordFile) write(rec runtime.Record) error {
 	data, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
@@ -142,7 +149,7 @@ func (f recordFile) write(rec runtime.Record) error {
 	if err := os.Rename(temp, f.path); err != nil {
 		return fmt.Errorf("cannot write the instance record: %w", err)
 	}
-	return syncDir(filepath.Dir(f.path))
+	return nil
 }
 
 // holds reports whether the file holds the record of this very instance. A
@@ -170,7 +177,7 @@ func (f recordFile) remove(rec runtime.Record) error {
 	if err := os.Remove(f.path); err != nil {
 		return fmt.Errorf("cannot remove the instance record: %w", err)
 	}
-	return syncDir(filepath.Dir(f.path))
+	return nil
 }
 
 // setAside renames the file so that it is no longer taken for a record, and

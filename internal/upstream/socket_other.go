@@ -1,0 +1,5 @@
+//go:build !linux
+
+package upstream
+
+func dialTo(addr string) dialFunc { return dialPlainly(addr) }
