@@ -11,6 +11,7 @@ import (
 
 	"creel/internal/config"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/logfile"
 	"creel/internal/problem"
 	"creel/internal/telemetry"
@@ -19,10 +20,13 @@ import (
 // Status is all that is known, for the owner.
 type Status struct {
 	gateway.Status
-	OK      bool     `json:"ok"` // the gateway is ready
-	Held    int      `json:"held"`
-	Creel   Creel    `json:"creel"`
-	Trouble []string `json:"trouble,omitempty"` // what keeps creel from doing all of its work
+	OK    bool  `json:"ok"` // the gateway is ready
+	Held  int   `json:"held"`
+	Creel Creel `json:"creel"`
+	// Degraded is what keeps creel from doing all of its work; Trouble says it in
+	// words.
+	Degraded []health.Report `json:"degraded,omitempty"`
+	Trouble  []string        `json:"trouble,omitempty"`
 	// PendingChanges were read by a reload and do not count yet.
 	PendingChanges []config.Change `json:"pending_changes,omitempty"`
 }
@@ -51,8 +55,11 @@ func (a *API) fullStatus() Status {
 	if a.opts.Pending != nil {
 		full.PendingChanges = a.opts.Pending()
 	}
-	if err := a.opts.Journal.Health(); err != nil {
-		full.Trouble = append(full.Trouble, "the journal: "+err.Error())
+	if a.opts.Health != nil {
+		full.Degraded = a.opts.Health()
+	}
+	for _, r := range full.Degraded {
+		full.Trouble = append(full.Trouble, r.String())
 	}
 	for _, p := range st.Strays {
 		full.Trouble = append(full.Trouble, fmt.Sprintf("pid %d runs in the gateway's name beside the recorded instance: %s (%s)", p.PID, p.Command, p.Where))

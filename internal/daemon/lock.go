@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"creel/internal/health"
 )
 
 // InUseError says that another creel has the data folder.
@@ -63,7 +65,10 @@ func lockDataDir(dir string) (*lock, error) {
 	}
 	l := &lock{f}
 	if err == nil {
-		err = l.sign()
+		// The lock holds without a name in it, which a full disk may not take.
+		if err = l.sign(); health.Storage(err) {
+			err = nil
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(&DataDirError{dir, err}, f.Close())

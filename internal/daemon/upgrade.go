@@ -18,6 +18,7 @@ import (
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/handover"
+	"creel/internal/health"
 	"creel/internal/runtime/process"
 )
 
@@ -136,7 +137,10 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	again.run(stop)
 	d.install(again)
 	d.dropping.Go(old.drop) // whoever asked for the upgrade over its socket gets the answer first
-	return errors.Join(err, d.lock.sign())
+	if signErr := d.lock.sign(); !health.Storage(signErr) {
+		err = errors.Join(err, signErr)
+	}
+	return err
 }
 
 // drop ends an engine's control connections.
@@ -202,7 +206,10 @@ func (d *daemon) inherit(ctx context.Context) error {
 		return errors.Join(err, l.Close())
 	}
 	d.lock, d.listener = &lock{lockFile}, l
-	return d.lock.sign()
+	if err := d.lock.sign(); !health.Storage(err) {
+		return err
+	}
+	return nil // see lockDataDir
 }
 
 // checkSame refuses, before anything is let go of, to take over under a
