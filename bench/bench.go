@@ -28,6 +28,7 @@ var measurements = []measurement{
 	{"relay", "WebSocket messages", measureRelay},
 	{"sockets", "Memory of idle WebSockets", measureSockets},
 	{"idle", "Memory at rest", measureIdle},
+	{"hog", "creel itself, beside a gateway that runs away", measureHogs},
 }
 
 func measurementNames() []string {

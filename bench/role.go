@@ -11,6 +11,7 @@ const (
 	roleReverseProxy = "as-reverse-proxy"
 	roleLoad         = "as-load"
 	roleHold         = "as-hold"
+	roleHog          = "as-hog"
 )
 
 var roles = map[string]func(args []string) error{
@@ -18,6 +19,7 @@ var roles = map[string]func(args []string) error{
 	roleReverseProxy: runReverseProxy,
 	roleLoad:         runLoad,
 	roleHold:         runHold,
+	roleHog:          runHog,
 }
 
 // runRole plays the role that args begin with. It reports false if there is

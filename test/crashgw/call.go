@@ -37,6 +37,7 @@ func init() { // not a plain initialiser: serveLedger and others lead back here
 		"/state":        {(*call).serveState, whole},
 		"/hang":         {(*call).serveHang, fixed},
 		"/hang-all":     {(*call).serveHangAll, fixed},
+		"/hog":          {(*call).serveHog, fixed},
 		"/refuse":       {(*call).serveRefuse, fixed},
 		"/slow-body":    {(*call).serveSlowBody, stepped},
 		"/sse":          {(*call).serveSSE, stepped},

@@ -121,6 +121,9 @@
 //	/hang?for=D       takes the request and never answers (or after D)
 //	/hang-all?for=D   answers 202, then the whole process answers nothing (for D, or for
 //	                  ever), while connections are still accepted
+//	/hog?kind=KIND    answers 202, and then takes all it can get, for the rest of the
+//	                  process's life: memory (until the kernel kills it), cpu (8 busy
+//	                  threads) or processes (of "sleep"). Only under limits
 //	/refuse?for=D&drop=1
 //	                  closes the listener, answers, and opens it again after D, same pid.
 //	                  Idle connections are closed, with drop all of them
