@@ -81,7 +81,10 @@ func (d *daemon) watch(ctx context.Context) {
 			d.noteJump(jump)
 		}
 		wait := lookEvery
-		wellFolder, wellFiles := d.disk.Look(), d.spare.Refill()
+		wellFolder, wellFiles := d.disk.Look(), false
+		if !d.health.Holds(health.Start) { // which may need what was given up for it
+			wellFiles = d.spare.Refill()
+		}
 		if !wellFolder || !wellFiles {
 			wait = lookAgain
 		}

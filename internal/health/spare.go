@@ -7,8 +7,8 @@ import (
 )
 
 // spareFiles is how many descriptors are kept back: a start of the gateway takes
-// eight at a time, a probe or a look by the owner one.
-const spareFiles = 12
+// ten at a time, a probe or a look by the owner one.
+const spareFiles = 16
 
 // Spare keeps descriptors back for what must go on when there are no more: the
 // owner's questions, probes, starts. Its methods may be called from any

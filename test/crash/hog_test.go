@@ -2,7 +2,6 @@ package crash
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"creel/internal/api"
 	"creel/internal/gateway"
 	"creel/test/crashgw"
+	"creel/test/harness"
 )
 
 // limitedGateway is a gateway under a limit.
@@ -17,8 +17,8 @@ func limitedGateway(t *testing.T, limits string) *creel {
 	t.Helper()
 	c := prepare(t, crashgw.Options{})
 	c.configure("gateway:\n", "gateway:\n  limits: {"+limits+"}\n")
-	c.launch()
-	st := c.waitFor("the gateway", func(st api.Status) bool { return st.OK || st.State == gateway.Failed })
+	c.Launch()
+	st := c.WaitFor("the gateway", func(st api.Status) bool { return st.OK || st.State == gateway.Failed })
 	if !st.OK {
 		t.Fatalf("the limit cannot be enforced here: %s; this test needs cgroups that creel may write to", st.Reason)
 	}
@@ -27,14 +27,14 @@ func limitedGateway(t *testing.T, limits string) *creel {
 
 // answers looks whether creel itself, and the owner's door, answer.
 func (c *creel) answers(what string) {
-	c.t.Helper()
+	c.T.Helper()
 	for range 20 {
-		if body := c.get("/_creel/healthz"); !strings.Contains(body, "live") {
-			c.t.Fatalf("beside %s creel answers %s", what, body)
+		if body := c.Get("/_creel/healthz"); !strings.Contains(body, "live") {
+			c.T.Fatalf("beside %s creel answers %s", what, body)
 		}
 	}
-	if _, err := c.status(); err != nil {
-		c.t.Fatalf("beside %s the owner is not answered: %v", what, err)
+	if _, err := c.Status(); err != nil {
+		c.T.Fatalf("beside %s the owner is not answered: %v", what, err)
 	}
 }
 
@@ -42,10 +42,10 @@ func (c *creel) answers(what string) {
 // limit, is said to have been, with how much it used, and is started again.
 func TestMemoryHog(t *testing.T) {
 	c := limitedGateway(t, "memory: 96MiB")
-	before := c.waitFor("ready", ready)
-	c.get("/hog?kind=memory")
+	before := c.WaitFor("ready", ready)
+	c.Get("/hog?kind=memory")
 	c.answers("a memory hog")
-	st := c.waitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation > before.Generation })
+	st := c.WaitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation > before.Generation })
 	end := st.LastEnd
 	if end == nil || end.Cause != gateway.CauseOOM || end.Generation != before.Generation {
 		t.Fatalf("the last end is told as %+v", end)
@@ -63,17 +63,17 @@ func TestMemoryHog(t *testing.T) {
 // may die of the limit (a Go program does that cannot have another thread).
 func TestForkBomb(t *testing.T) {
 	c := limitedGateway(t, "pids: 60")
-	before := c.waitFor("ready", ready)
-	c.get("/hog?kind=processes")
+	before := c.WaitFor("ready", ready)
+	c.Get("/hog?kind=processes")
 	var out string
-	poll(t, "the limit", func() bool {
+	harness.Poll(t, "the limit", func() bool {
 		out, _, _ = c.command("logs")
-		st, err := c.status()
+		st, err := c.Status()
 		return strings.Contains(out, "no more processes") || err == nil && st.Restarts > 0
 	}, func() string { return out })
 	c.answers("a fork bomb")
-	c.post("restart?wait=30s")
-	if st := c.waitFor("ready", ready); st.Generation <= before.Generation {
+	c.Post("restart?wait=30s")
+	if st := c.WaitFor("ready", ready); st.Generation <= before.Generation {
 		t.Errorf("generation %d follows %d", st.Generation, before.Generation)
 	}
 	// Its processes were in its cgroup, and have ended with it.
@@ -108,15 +108,15 @@ func childrenOf(session int) []string {
 // core, is no crash and no hang; it and creel are answered.
 func TestCPUHog(t *testing.T) {
 	c := limitedGateway(t, "cpu: 50")
-	before := c.waitFor("ready", ready)
-	c.get("/hog?kind=cpu")
+	before := c.WaitFor("ready", ready)
+	c.Get("/hog?kind=cpu")
 	c.answers("a CPU hog")
-	r := &request{id: "busy", kind: "get"}
-	r.send(c, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience})
-	if !r.ok() {
+	r := &harness.Request{ID: "busy", Kind: "get"}
+	r.Err = c.getInto(r)
+	if !r.OK() {
 		t.Errorf("a request for the busy gateway: %v", r)
 	}
-	if st := c.waitFor("ready", ready); st.Generation != before.Generation {
+	if st := c.WaitFor("ready", ready); st.Generation != before.Generation {
 		t.Errorf("the gateway was restarted: generation %d, %+v", st.Generation, st.LastEnd)
 	}
 }
