@@ -31,6 +31,7 @@ var measurements = []measurement{
 	{name: "relay", title: "WebSocket messages", run: measureRelay},
 	{name: "sockets", title: "Memory of idle WebSockets", run: measureSockets},
 	{name: "idle", title: "Memory at rest", run: measureIdle},
+	{name: "hog", title: "creel itself, beside a gateway that runs away", run: measureHogs},
 }
 
 // withPeers is what is measured besides if there are peers.

@@ -12,7 +12,11 @@ import (
 )
 
 // creel is the contestant that all this is about.
-type creel struct{ binary string }
+type creel struct {
+	binary string
+	limits string // of its gateway, as in creel.yaml; empty: none
+	hog    string // what its gateway takes all of: see hog.go; empty: nothing
+}
 
 // creelSettings leave all that bears on cost and speed at its default. The
 // gateway here loses nothing by a quick end.
@@ -30,10 +34,10 @@ func (c creel) start(ctx context.Context, b *bench, dir string, g gatewayOptions
 		return nil, err
 	}
 	config := filepath.Join(dir, "creel.yaml")
-	if err := os.WriteFile(config, []byte(creelSettings), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(limitedSettings(c.limits)), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot write its configuration: %w", err)
 	}
-	command := append([]string{c.binary, "run", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", addr, "--"}, g.command(b, dir)...)
+	command := append([]string{c.binary, "run", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", addr, "--"}, hogCommand(c.hog, g.command(b, dir))...)
 	p, err := startChild(filepath.Join(dir, "output"), withoutSettings(os.Environ()), command...)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ const (
 	roleLoad         = "as-load"
 	roleHold         = "as-hold"
 	roleKeeper       = "as-keeper"
+	roleHog          = "as-hog"
 )
 
 var roles = map[string]func(args []string) error{
@@ -20,6 +21,7 @@ var roles = map[string]func(args []string) error{
 	roleLoad:         runLoad,
 	roleHold:         runHold,
 	roleKeeper:       runKeeper,
+	roleHog:          runHog,
 }
 
 // runRole plays the role that args begin with. It reports false if there is

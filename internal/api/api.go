@@ -17,6 +17,7 @@ import (
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/health"
 )
 
 // Prefix is what all of creel's own paths begin with.
@@ -42,8 +43,6 @@ type Journal interface {
 	// Subscribe gives the events after a sequence number, and then those to
 	// come, until ctx ends.
 	Subscribe(ctx context.Context, after uint64) iter.Seq[event.Event]
-	// Health is nil, or what keeps events from being written.
-	Health() error
 }
 
 // Options are what the API needs.
@@ -62,6 +61,8 @@ type Options struct {
 	// Reload has creel read its configuration again; may be nil. Errors that it
 	// tells apart: *config.Problems, and those with a method RefusedConfig.
 	Reload func(ctx context.Context) (Reload, error)
+	// Health lists what keeps creel from doing all of its work; may be nil.
+	Health func() []health.Report
 	// Pending lists what was read by a reload and does not count yet; may be nil.
 	Pending func() []config.Change
 	// Devices are the gateway's; nil: it knows none.

@@ -22,6 +22,7 @@ import (
 
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/problem"
 	"creel/internal/telemetry"
 )
@@ -66,13 +67,9 @@ func (f *fake) WaitFor(ctx context.Context, holds func(gateway.Status) bool) (ga
 	return f.Status(), ctx.Err()
 }
 
-type journal struct {
-	list   []event.Event
-	health error
-}
+type journal struct{ list []event.Event }
 
 func (j *journal) Recent(n int) []event.Event { return j.list[max(0, len(j.list)-n):] }
-func (j *journal) Health() error              { return j.health }
 func (j *journal) Subscribe(ctx context.Context, after uint64) iter.Seq[event.Event] {
 	return func(yield func(event.Event) bool) {
 		if yield(event.Event{Seq: after + 1, Kind: event.Ready, Message: "later"}) {
@@ -177,8 +174,12 @@ func TestActs(t *testing.T) {
 
 func TestStatusTellsTheOwnerAll(t *testing.T) {
 	f := &fake{status: gateway.Status{Name: "g", State: gateway.Ready, PID: 42, Addr: "127.0.0.1:9"}}
-	w := do(newAPI(t, f, &journal{health: errors.New("no space left")}).Control(), "GET", controlPrefix+"status")
-	for _, want := range []string{`"ok":true`, `"pid":42`, `"address":"127.0.0.1:9"`, `"held":3`, "#token=", "no space left"} {
+	a := newAPI(t, f, &journal{})
+	a.opts.Health = func() []health.Report {
+		return []health.Report{{Condition: health.Journal, Message: "no space left", Hint: "make some"}}
+	}
+	w := do(a.Control(), "GET", controlPrefix+"status")
+	for _, want := range []string{`"ok":true`, `"pid":42`, `"address":"127.0.0.1:9"`, `"held":3`, "#token=", "no space left; make some", `"condition":"journal_not_written"`} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("the status lacks %s: %s", want, w.Body)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"creel/internal/config"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/logfile"
 	"creel/internal/problem"
 	"creel/internal/snapshot"
@@ -20,10 +21,13 @@ import (
 // Status is all that is known, for the owner.
 type Status struct {
 	gateway.Status
-	OK      bool     `json:"ok"` // the gateway is ready
-	Held    int      `json:"held"`
-	Creel   Creel    `json:"creel"`
-	Trouble []string `json:"trouble,omitempty"` // what keeps creel from doing all of its work
+	OK    bool  `json:"ok"` // the gateway is ready
+	Held  int   `json:"held"`
+	Creel Creel `json:"creel"`
+	// Degraded is what keeps creel from doing all of its work; Trouble says it in
+	// words.
+	Degraded []health.Report `json:"degraded,omitempty"`
+	Trouble  []string        `json:"trouble,omitempty"`
 	// PendingChanges were read by a reload and do not count yet.
 	PendingChanges []config.Change `json:"pending_changes,omitempty"`
 	// Snapshots is how safe the gateway's state is; nil: nobody looks after it.
@@ -54,13 +58,16 @@ func (a *API) fullStatus() Status {
 	if a.opts.Pending != nil {
 		full.PendingChanges = a.opts.Pending()
 	}
+	if a.opts.Health != nil {
+		full.Degraded = a.opts.Health()
+	}
+	for _, r := range full.Degraded {
+		full.Trouble = append(full.Trouble, r.String())
+	}
 	if a.opts.Snapshots != nil {
 		st := a.opts.Snapshots.Status()
 		full.Snapshots = &st
 		full.Trouble = append(full.Trouble, st.Troubles...)
-	}
-	if err := a.opts.Journal.Health(); err != nil {
-		full.Trouble = append(full.Trouble, "the journal: "+err.Error())
 	}
 	for _, p := range st.Strays {
 		full.Trouble = append(full.Trouble, fmt.Sprintf("pid %d runs in the gateway's name beside the recorded instance: %s (%s)", p.PID, p.Command, p.Where))

@@ -36,24 +36,37 @@ func (c *census) connState(_ net.Conn, s http.ConnState) {
 	}
 }
 
+func (c *census) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
 // awaitNone waits until no connection is left, or ctx ends. It returns how many
 // are left.
 func (c *census) awaitNone(ctx context.Context) int {
+	c.awaitBelow(1, ctx.Done())
+	return c.count()
+}
+
+// awaitBelow waits until fewer than n connections are left, and tells whether
+// they are; false: stop was closed before.
+func (c *census) awaitBelow(n int, stop <-chan struct{}) bool {
 	for {
 		c.mu.Lock()
-		n := c.n
+		below := c.n < n
 		if c.changed == nil {
 			c.changed = make(chan struct{})
 		}
 		changed := c.changed
 		c.mu.Unlock()
-		if n == 0 {
-			return 0
+		if below {
+			return true
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return n
+		case <-stop:
+			return false
 		}
 	}
 }

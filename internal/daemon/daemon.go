@@ -28,6 +28,7 @@ import (
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/handover"
+	"creel/internal/health"
 	"creel/internal/openclaw"
 	"creel/internal/proxy"
 	"creel/internal/runtime/process"
@@ -93,6 +94,10 @@ type daemon struct {
 	addr        string // where clients connect
 	app         app
 	metrics     *telemetry.Metrics
+	health      *health.Registry
+	disk        *health.Disk
+	spare       *health.Spare
+	look        chan struct{}          // asks watch to look at once
 	engine      *engine                // owned by serve
 	engineNow   atomic.Pointer[engine] // the same, for all others
 	leases      *leases                // what the proxy asks for leases
@@ -129,6 +134,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.lock.close()) }()
 	defer d.listener.Close() // closed by then, but for an early return
+	defer d.closeHealth()
 	if err := d.assemble(); err != nil {
 		return err
 	}
@@ -168,17 +174,24 @@ func (d *daemon) assemble() (err error) {
 	for i, s := range gateway.States {
 		states[i] = string(s)
 	}
-	d.metrics = telemetry.NewMetrics(telemetry.MetricsOptions{Version: d.opts.Version, States: states})
+	d.metrics = telemetry.NewMetrics(telemetry.MetricsOptions{Version: d.opts.Version, States: states, Conditions: conditionNames()})
+	d.health = d.newHealth()
+	d.disk, d.spare, d.look = health.NewDisk(d.cfg().DataDir, d.health), health.NewSpare(d.health), make(chan struct{}, 1)
 	if d.app, err = d.newApp(); err != nil {
 		return err
 	}
-	if d.engine, err = d.newEngine(nil); err != nil {
+	d.engine, err = d.newEngine(nil)
+	if health.Storage(err) {
+		d.disk.Release() // what an engine must write is little
+		d.engine, err = d.newEngine(nil)
+	}
+	if err != nil {
 		return err
 	}
 	d.install(d.engine)
 	d.proxy, err = proxy.New(proxy.Options{
 		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
-		Waiting: d.waiting, BodyDir: d.cfg().DataDir, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
+		Waiting: d.waiting, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
 	})
 	if err != nil {
 		return errors.Join(err, d.engine.release())
@@ -239,4 +252,9 @@ func (d *daemon) front() http.Handler {
 // journal hands events to the present engine's journal.
 type journal struct{ present atomic.Pointer[event.Journal] }
 
-func (j *journal) Record(e event.Event) { j.present.Load().Record(e) }
+// Record drops what comes before the first journal is open: the log has it.
+func (j *journal) Record(e event.Event) {
+	if present := j.present.Load(); present != nil {
+		present.Record(e)
+	}
+}

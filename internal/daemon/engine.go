@@ -51,11 +51,13 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 			err = errors.Join(err, e.release())
 		}
 	}()
-	if e.socket, err = api.ListenControl(d.cfg().DataDir); err != nil {
+	socket, err := api.ListenControl(d.cfg().DataDir)
+	if err != nil {
 		return nil, err
 	}
+	e.socket = d.spare.Listener(socket)
 	crashpoint.Passed(crashpoint.SocketBound)
-	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg().DataDir, "journal"), Logger: d.log, Metrics: d.metrics})
+	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg().DataDir, "journal"), Logger: d.log, Metrics: d.metrics, OnHealth: d.journalHealth})
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 			return nil, &DataDirError{d.cfg().DataDir, err}
 		}
 	}
-	conditions, err := newConditions(d.cfg().Gateway)
+	conditions, err := d.newConditions(d.cfg().Gateway)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,8 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 	e.gateway = gateway.New(e.options(dir))
 	e.api = api.New(api.Options{
 		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: process.LogPath(dir), Version: d.opts.Version,
-		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending, Devices: e.devices(), Snapshots: e.keeper.asSnapshots(), Logger: d.log,
+		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending,
+		Devices: e.devices(), Snapshots: e.keeper.asSnapshots(), Health: d.health.Current, Logger: d.log,
 	})
 	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
@@ -95,7 +98,7 @@ func (e *engine) options(dir string) gateway.Options {
 			return spec, err
 		},
 		Policy: set.Policy, ReadyTimeout: set.ReadyTimeout, AliveTimeout: set.AliveTimeout, HoldRequests: set.HoldRequests, Hang: set.Hang, OnDemand: set.OnDemand,
-		IntentPath: filepath.Join(dir, "intent.json"), Journal: e.journal, Recorder: d.metrics, Logger: d.log,
+		IntentPath: filepath.Join(dir, "intent.json"), Shortage: d.shortage, Journal: e.journal, Recorder: d.metrics, Logger: d.log,
 	}
 }
 
@@ -127,6 +130,7 @@ func (e *engine) run(stop func(error)) {
 	e.running.Go(e.gateway.Run)
 	e.running.Go(func() { serveOn(e.control, e.socket, config.TLS{}, stop) })
 	e.running.Go(func() { e.d.watchState(watching, e.gateway) })
+	e.running.Go(func() { e.d.watch(watching) })
 	e.attend(watching)
 	e.keeper.run()
 }

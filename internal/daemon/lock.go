@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"creel/internal/crashpoint"
+	"creel/internal/health"
 )
 
 // InUseError says that another creel has the data folder.
@@ -66,7 +67,10 @@ func lockDataDir(dir string) (*lock, error) {
 	l := &lock{f}
 	if err == nil {
 		crashpoint.Passed(crashpoint.LockTaken)
-		err = l.sign()
+		// The lock holds without a name in it, which a full disk may not take.
+		if err = l.sign(); health.Storage(err) {
+			err = nil
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(&DataDirError{dir, err}, f.Close())

@@ -35,7 +35,7 @@ type conditions struct {
 	dir          string
 }
 
-func newConditions(g config.Gateway) (*conditions, error) {
+func (d *daemon) newConditions(g config.Gateway) (*conditions, error) {
 	ready, err := probe.FromConfig(g.Ready)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func newConditions(g config.Gateway) (*conditions, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conditions{ready: ready, alive: alive, dir: g.Dir, pulse: probe.PulseFromConfig(g.Alive, g.Ready)}
+	c := &conditions{ready: sparing{ready, d.spare}, alive: sparing{alive, d.spare}, dir: g.Dir, pulse: probe.PulseFromConfig(g.Alive, g.Ready)}
 	if g.Preset == config.PresetOpenClaw {
 		c.pace = probe.SlowBoot
 		c.word = probe.Pulse{Path: g.Ready.Path}

@@ -145,7 +145,7 @@ type application struct {
 
 // prepare finds out all that may be wrong.
 func (d *daemon) prepare(next *config.Config) (*application, error) {
-	conditions, err := newConditions(next.Gateway)
+	conditions, err := d.newConditions(next.Gateway)
 	if err != nil {
 		return nil, &RefusedError{"gateway.ready", err.Error()}
 	}

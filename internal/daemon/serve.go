@@ -33,7 +33,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.outlived = outlived
 	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
 	d.engine.run(stop)
-	serving.Go(func() { serveOn(d.public, d.listener, d.cfg().TLS, stop) })
+	serving.Go(func() { serveOn(d.public, d.roomy(d.listener), d.cfg().TLS, stop) })
 	if d.opts.Predecessor != nil {
 		d.settle(ctx, d.engine)
 	}

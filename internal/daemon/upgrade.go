@@ -19,6 +19,7 @@ import (
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/handover"
+	"creel/internal/health"
 	"creel/internal/runtime/process"
 )
 
@@ -143,7 +144,9 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	again.run(stop)
 	d.install(again)
 	d.dropping.Go(old.drop) // whoever asked for the upgrade over its socket gets the answer first
-	err = errors.Join(err, d.lock.sign())
+	if signErr := d.lock.sign(); !health.Storage(signErr) {
+		err = errors.Join(err, signErr)
+	}
 	crashpoint.Passed(crashpoint.UpgradeReclaimed)
 	return err
 }
@@ -216,7 +219,7 @@ func (d *daemon) inherit(ctx context.Context) error {
 		return errors.Join(err, l.Close())
 	}
 	d.lock, d.listener = &lock{lockFile}, l
-	if err := d.lock.sign(); err != nil {
+	if err := d.lock.sign(); err != nil && !health.Storage(err) { // see lockDataDir
 		return errors.Join(err, l.Close(), d.lock.close())
 	}
 	crashpoint.Passed(crashpoint.UpgradeSigned)

@@ -38,6 +38,9 @@ const (
 	Thawed         Kind = "thawed"          // it goes on
 	Stray          Kind = "stray"           // processes run in its name beside the recorded instance
 	RecordRefused  Kind = "record_refused"  // an instance record could not be trusted
+	Degraded       Kind = "degraded"        // something keeps creel from doing all of its work
+	Recovered      Kind = "recovered"       // it does no longer
+	ClockJumped    Kind = "clock_jumped"    // the wall clock was set; times before and after do not compare
 	JournalTrouble Kind = "journal_trouble" // events were lost, or a damaged file was set aside
 )
 

@@ -31,6 +31,7 @@ type Options struct {
 	LockWait time.Duration      // how long Open waits for another process to let go; 0: DefaultLockWait
 	Logger   *slog.Logger       // told of trouble with the disk; nil: nobody is
 	Metrics  *telemetry.Metrics // counts lost events; may be nil
+	OnHealth func(error)        // told what Health gives whenever that changes, by the writer; must not block; may be nil
 
 	openFile func(path string) (file, error) // tests put faults in here
 }

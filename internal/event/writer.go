@@ -244,9 +244,13 @@ func (w *writer) sync() {
 
 // publish makes the trouble known to Health.
 func (w *writer) publish() {
+	health := errors.Join(w.writeErr, w.syncErr)
 	w.journal.mu.Lock()
-	defer w.journal.mu.Unlock()
-	w.journal.health = errors.Join(w.writeErr, w.syncErr)
+	w.journal.health = health
+	w.journal.mu.Unlock()
+	if w.journal.opts.OnHealth != nil {
+		w.journal.opts.OnHealth(health)
+	}
 }
 
 // finish syncs and closes the files and counts what is left.

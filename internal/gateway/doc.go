@@ -73,7 +73,10 @@
 // # What it refuses
 //
 //   - To start a gateway whose number or record cannot be written down, or of
-//     which it cannot be told whether it runs.
+//     which it cannot be told whether it runs. While the disk is full it waits,
+//     and starts as soon as there is room (patiently). To start with the number
+//     in memory was considered: if creel died then, the next one would not know
+//     of the instance, and where there are no cgroups would start a second.
 //   - To kill anything on the word of a record that cannot be trusted.
 //   - To try for ever: Policy.Fruitless instances in a row that ended before they
 //     had answered a request are a crash loop. Requests are then refused with the

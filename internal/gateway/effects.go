@@ -115,11 +115,18 @@ func (s *Supervisor) doLaunch(generation uint64) {
 		ctx, cancel := context.WithTimeout(off, launchTimeout)
 		defer cancel()
 		m := message{Event: Event{Kind: Launched, Generation: generation}}
-		var err error
-		if m.inst, err = s.prepare(ctx, generation, last); err == nil && m.inst != nil {
-			m.Kind, m.Generation = Found, m.inst.Record().Generation
-		} else if err == nil {
-			m.inst, err = s.start(ctx, generation)
+		err := s.patiently(ctx, func() (err error) {
+			if m.inst, err = s.prepare(ctx, generation, last); err == nil && m.inst == nil {
+				m.inst, err = s.start(ctx, generation)
+				return err
+			}
+			if err == nil {
+				m.Kind, m.Generation = Found, m.inst.Record().Generation
+			}
+			return err
+		})
+		if err == nil && s.opts.Shortage != nil {
+			s.opts.Shortage(nil)
 		}
 		if err != nil {
 			m = message{Event: Event{Kind: LaunchFailed, Generation: generation, End: launchEnd(generation, err, off.Err() != nil)}}
@@ -181,6 +188,9 @@ func (s *Supervisor) prepare(ctx context.Context, generation uint64, last End) (
 	if begun && err == nil {
 		s.post(message{Event: Event{Kind: RestoreEnded, Generation: generation}})
 	}
+	if err != nil {
+		err = &keeperError{err}
+	}
 	return nil, err
 }
 
@@ -229,6 +239,9 @@ func (s *Supervisor) doProbe(epoch uint64, probe func(context.Context, runtime.I
 	ctx, inst, face := s.waitCtx(), s.inst, s.face
 	s.task(func() {
 		err := probe(ctx, inst)
+		for s.short(err) && ctx.Err() == nil && !hasEnded(inst) {
+			err = probe(ctx, inst) // creel could not ask: that says nothing of the instance
+		}
 		if err == nil {
 			s.post(message{Event: Event{Kind: Answered, Epoch: epoch}})
 			return
@@ -311,6 +324,7 @@ func (s *Supervisor) doKill(generation uint64, inst runtime.Instance, face *inst
 		ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
 		defer cancel()
 		if err := inst.Kill(ctx); err != nil {
+			s.short(err) // said there; the machine tries again in any case
 			s.log.Error("cannot end all processes of the gateway; trying again", "generation", generation, "error", err)
 			s.post(message{Event: Event{Kind: NotGone, Generation: generation, End: End{Generation: generation, Message: err.Error()}}})
 			return

@@ -29,6 +29,8 @@ func (s *Supervisor) note(before Machine, e Event) {
 		s.journalEnd(kind, "it is replaced", e.End)
 	case Answered:
 		s.noteAnswered(before)
+	case Gone:
+		s.notGone = ""
 	case Reported:
 		s.opts.Recorder.Suspicion(reasonRefused)
 		s.journal(event.Suspect, "it refused a connection though its process lives; checking", nil)
@@ -36,6 +38,10 @@ func (s *Supervisor) note(before Machine, e Event) {
 		s.opts.Recorder.Suspicion(reasonSilent)
 		s.journal(event.Suspect, e.End.Message+"; watching it", nil)
 	case NotGone:
+		if s.notGone == e.End.Message {
+			break // told already: it may be in the way for hours
+		}
+		s.notGone = e.End.Message
 		s.journal(event.Stopping, "something of it could not be ended; trying again: "+e.End.Message, nil)
 	}
 	s.noteState(before, e)

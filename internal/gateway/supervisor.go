@@ -42,6 +42,13 @@ type Options struct {
 	OnDemand     bool          // start with the first request, not at once
 	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
 
+	// Shortage is told of errors in launching, probing and clearing away, and
+	// tells whether one speaks of something that the machine lacks and may have
+	// again in a moment: such a launch is tried again until it succeeds or is
+	// called off, such a probe until it could be made. It is called with nil
+	// when a launch has succeeded, from any goroutine, and must not block. May be nil.
+	Shortage func(err error) bool
+
 	Journal  Journal  // may be nil
 	Recorder Recorder // may be nil
 	Logger   *slog.Logger
@@ -113,6 +120,7 @@ type Supervisor struct {
 	adopted  bool
 	spent    time.Duration // how long the last start took
 	restarts uint64
+	notGone  string // what was in the way of the present instance's end when that was told last
 }
 
 // message is an event with what the pure machine need not know.

@@ -12,8 +12,12 @@ import (
 )
 
 // dialPause is between two attempts to connect that the gateway is not to
-// blame for, such as when creel is out of file descriptors.
-const dialPause = 20 * time.Millisecond
+// blame for, such as when creel is out of file descriptors. It doubles, up to
+// maxDialPause: those who wait for descriptors are many.
+const (
+	dialPause    = 20 * time.Millisecond
+	maxDialPause = 500 * time.Millisecond
+)
 
 // attempt sends the request to the lease's instance and passes the answer on.
 // It returns nil once the client has got an answer, or is gone.
@@ -66,7 +70,11 @@ func (x *passage) notDialled(l *gateway.Lease, err error) *failure {
 	var dial *upstream.DialError
 	if errors.As(err, &dial) {
 		if dial.Blameless() {
-			pause(x.req.Context(), dialPause)
+			if told := x.proxy.opts.NoDial; told != nil {
+				told(err)
+			}
+			x.paused = min(max(dialPause, 2*x.paused), maxDialPause)
+			pause(x.req.Context(), x.paused)
 		} else {
 			l.Unreachable()
 		}

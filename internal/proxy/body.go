@@ -16,9 +16,24 @@ var errNotKept = errors.New("the request's body was not kept, so it cannot be se
 
 // budget bounds the bytes of bodies that are kept for all requests together.
 type budget struct {
-	limit int64 // read and written atomically
-	used  atomic.Int64
-	note  func(delta int64) // for metrics; may be nil
+	limit    int64 // read and written atomically
+	used     atomic.Int64
+	note     func(delta int64) // for metrics; may be nil
+	homeless atomic.Int64      // bytes in memory that are meant for the disk
+	disk     func(error)       // told whether the disk takes them; may be nil
+}
+
+// maxHomeless bounds the memory that is used, for all requests together, in
+// place of a disk that takes nothing.
+const maxHomeless = 64 << 20
+
+// takeHomeless makes room in memory for bytes that are counted already.
+func (b *budget) takeHomeless(n int64) bool {
+	if b.homeless.Add(n) > maxHomeless {
+		b.homeless.Add(-n)
+		return false
+	}
+	return true
 }
 
 // bound changes the limit. What is kept beyond a lower one stays.
@@ -44,7 +59,8 @@ func (b *budget) give(n int64) {
 
 // keptBody is the body of a request that may be sent again: it streams from the
 // client to the first attempt at once and is kept on the way, in memory first,
-// then in a file that has no name. Later attempts read what was kept, and then
+// then in a file that has no name, and behind that in memory again if the disk
+// takes no more. Later attempts read what was kept, and then
 // stream on from where the first one stopped.
 //
 // At any moment one attempt reads it (the last that called reader). A read from
@@ -63,9 +79,11 @@ type keptBody struct {
 	filling bool // a read from the client is under way
 	mem     []byte
 	file    *os.File
-	size    int64 // bytes kept
-	end     error // how the client's body ended: io.EOF, or what went wrong
-	lost    bool  // some bytes are kept no longer
+	onDisk  int64  // bytes in file
+	tail    []byte // bytes that the disk has not taken
+	size    int64  // bytes kept
+	end     error  // how the client's body ended: io.EOF, or what went wrong
+	lost    bool   // some bytes are kept no longer
 }
 
 func newKeptBody(src io.Reader, memory, maximum int64, b *budget, dir string) *keptBody {
@@ -106,15 +124,16 @@ func (k *keptBody) close() {
 // drop gives back what is kept. k.mu is held.
 func (k *keptBody) drop() {
 	k.budget.give(k.size)
-	k.mem, k.size = nil, 0
+	k.budget.homeless.Add(-int64(len(k.tail)))
+	k.mem, k.tail, k.onDisk, k.size = nil, nil, 0, 0
 	if k.file != nil {
 		_ = k.file.Close() // the file has no name and nobody reads it any more
 		k.file = nil
 	}
 }
 
-// keep adds bytes from the client. If there is no room for them, or no disk,
-// nothing is kept from here on. k.mu is held.
+// keep adds bytes from the client. If there is no room for them nothing is kept
+// from here on. k.mu is held.
 func (k *keptBody) keep(b []byte) {
 	n := int64(len(b))
 	if k.lost || n == 0 {
@@ -125,31 +144,44 @@ func (k *keptBody) keep(b []byte) {
 		k.drop()
 		return
 	}
-	if k.file == nil && k.size+n <= k.memory {
+	if k.file == nil && k.tail == nil && k.size+n <= k.memory {
 		k.mem = append(k.mem, b...)
 		k.size += n
 		return
 	}
 	k.size += n
-	if err := k.spill(b); err != nil {
+	if k.tail == nil {
+		err := k.spill(b)
+		if k.budget.disk != nil {
+			k.budget.disk(err)
+		}
+		if err == nil {
+			k.onDisk += n
+			return
+		}
+	}
+	if !k.budget.takeHomeless(n) {
 		k.lost = true
 		k.drop()
+		return
 	}
+	k.tail = append(k.tail, b...)
 }
 
-// spill writes bytes behind those in memory into the file. k.size includes them.
+// spill writes bytes behind those in the file. Of a write that failed nothing
+// counts.
 func (k *keptBody) spill(b []byte) error {
 	if k.file == nil {
 		f, err := os.CreateTemp(k.dir, "body-*")
 		if err != nil {
 			return err
 		}
-		k.file = f
 		if err := os.Remove(f.Name()); err != nil {
-			return err
+			return errors.Join(err, f.Close())
 		}
+		k.file = f
 	}
-	_, err := k.file.WriteAt(b, k.size-int64(len(b))-int64(len(k.mem)))
+	_, err := k.file.WriteAt(b, k.onDisk)
 	return err
 }
 
@@ -210,14 +242,18 @@ func (r *bodyReader) fill(p []byte) (int, error) {
 
 // readKept reads at off of what is kept. k.mu is held.
 func (k *keptBody) readKept(p []byte, off int64) (int, error) {
-	if inMem := int64(len(k.mem)); off < inMem {
+	inMem := int64(len(k.mem))
+	switch {
+	case off < inMem:
 		return copy(p, k.mem[off:]), nil
-	} else if k.file != nil {
-		n, err := k.file.ReadAt(p[:min(int64(len(p)), k.size-off)], off-inMem)
+	case off < inMem+k.onDisk:
+		n, err := k.file.ReadAt(p[:min(int64(len(p)), inMem+k.onDisk-off)], off-inMem)
 		if n > 0 {
 			return n, nil
 		}
 		return 0, err
+	case off-inMem-k.onDisk < int64(len(k.tail)):
+		return copy(p, k.tail[off-inMem-k.onDisk:]), nil
 	}
 	return 0, errNotKept
 }

@@ -3,9 +3,11 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"testing"
+	"testing/iotest"
 )
 
 // stepped is a client that sends when it is told to.
@@ -142,4 +144,49 @@ func TestNoNameOnDisk(t *testing.T) {
 		t.Errorf("read again: %d bytes, %v", len(all), err)
 	}
 	k.close()
+}
+
+// TestDiskFillsUp: a disk that takes a part is as good as one that takes all, as
+// long as there is memory for the rest.
+func TestDiskFillsUp(t *testing.T) {
+	for name, used := range map[string]int64{"kept": 0, "no memory left": maxHomeless - 10} {
+		t.Run(name, func(t *testing.T) {
+			b := &budget{limit: 1000}
+			b.homeless.Store(used)
+			k := newKeptBody(iotest.OneByteReader(bytes.NewReader(pattern(100))), 10, 1000, b, t.TempDir())
+			first := k.reader()
+			if _, err := io.ReadFull(first, make([]byte, 50)); err != nil {
+				t.Fatal(err)
+			}
+			k.file = readsOnly(t, k.file) // further writes fail
+			rest, err := io.ReadAll(first)
+			if err != nil || !bytes.Equal(rest, pattern(100)[50:]) {
+				t.Fatalf("the attempt under way: %q, %v", rest, err)
+			}
+			all, err := io.ReadAll(k.reader())
+			if used == 0 && (err != nil || !bytes.Equal(all, pattern(100))) {
+				t.Errorf("read again: %d bytes, %v", len(all), err)
+			}
+			if used > 0 && (!errors.Is(err, errNotKept) || !k.notKept()) {
+				t.Errorf("read again: %d bytes, %v", len(all), err)
+			}
+			k.close()
+			if got := b.homeless.Load(); got != used || b.used.Load() != 0 {
+				t.Errorf("%d bytes of memory and %d of the budget are not given back", got-used, b.used.Load())
+			}
+		})
+	}
+}
+
+// readsOnly is the same file, to be read alone.
+func readsOnly(t *testing.T, f *os.File) *os.File {
+	t.Helper()
+	again, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return again
 }

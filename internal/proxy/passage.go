@@ -39,8 +39,9 @@ type passage struct {
 	until   time.Time // end of the hold time
 	sent    int       // times that something may have reached an instance
 	crashes crashRecord
-	sentAt  time.Time // when the last attempt was sent
-	broken  int       // times that a living instance closed the connection
+	sentAt  time.Time     // when the last attempt was sent
+	paused  time.Duration // the last pause for want of descriptors
+	broken  int           // times that a living instance closed the connection
 	lastGen uint64
 }
 
@@ -173,6 +174,9 @@ func (x *passage) again(f *failure) bool {
 		return false
 	case x.crashes.convicted():
 		x.poisoned()
+		return false
+	case f.evidence == replay.NotDialled && time.Now().After(x.until):
+		x.refused(&gateway.Unavailable{Code: gateway.CodeHoldTimeout, Message: "no connection to the gateway could be made in time", Hint: "Try again later; the owner sees with `creel status` why.", RetryAfter: 5 * time.Second})
 		return false
 	case x.broken >= brokenAfter:
 		x.problem(problemNoAnswer, f.err.Error(), nil)

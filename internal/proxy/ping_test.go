@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,4 +135,13 @@ func TestNoPingWithinAFrame(t *testing.T) {
 		_, _ = client.Close(), gateway.Close()
 		time.Sleep(time.Minute) // for the tunnel's end
 	})
+}
+
+// TestHeardIsMonotonic: when a side was heard does not follow the wall clock.
+func TestHeardIsMonotonic(t *testing.T) {
+	var s side
+	s.hear()
+	if at := s.lastHeard().String(); !strings.Contains(at, " m=") {
+		t.Errorf("it is kept as %s", at)
+	}
 }

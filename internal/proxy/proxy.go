@@ -82,7 +82,13 @@ type Options struct {
 	Waiting func(w http.ResponseWriter, r *http.Request) bool
 	// BodyDir is where bodies go that are too large for memory; "": the
 	// system's folder for temporary files.
-	BodyDir  string
+	BodyDir string
+	// Disk is told of each attempt at keeping a body there: why it failed, or nil.
+	// It must not block; may be nil.
+	Disk func(error)
+	// NoDial is told why creel, and not the gateway, is to blame for a connection
+	// that could not be made; may be nil.
+	NoDial   func(error)
 	Journal  Journal  // may be nil
 	Recorder Recorder // may be nil
 	Logger   *slog.Logger
@@ -118,7 +124,7 @@ func New(o Options) (*Proxy, error) {
 		o.Journal = nobody{}
 	}
 	p := &Proxy{opts: o, log: o.Logger}
-	p.budget.note = o.Recorder.KeptBytes
+	p.budget.note, p.budget.disk = o.Recorder.KeptBytes, o.Disk
 	apply, err := p.Configure(o.Config)
 	if err != nil {
 		return nil, err

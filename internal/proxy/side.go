@@ -14,7 +14,7 @@ type side struct {
 	conn      net.Conn
 	masks     bool // frames towards this side are masked: creel is its client
 	writeIdle time.Duration
-	heard     atomic.Int64 // when bytes last came from this side, Unix ns
+	heard     atomic.Int64 // when bytes last came from this side: see hear
 	hurried   atomic.Bool  // a write may take lingerFor at most
 	pinged    time.Time    // first ping that has no answer yet; only for tunnel.ping
 
@@ -22,6 +22,17 @@ type side struct {
 	frames frames // those towards this side
 	over   bool   // creel has sent a close frame, or a write has failed: nothing more may follow
 }
+
+// begin is where the time of what was heard is counted from. A Unix time would
+// follow the wall clock when that is set, and a side that has just answered
+// would be taken for silent.
+var begin = time.Now()
+
+// hear takes note of bytes from this side.
+func (s *side) hear() { s.heard.Store(int64(time.Since(begin))) }
+
+// lastHeard is when that was done last.
+func (s *side) lastHeard() time.Time { return begin.Add(time.Duration(s.heard.Load())) }
 
 // errOverSide says that a side takes nothing more.
 var errOverSide = errors.New("this side has been closed")

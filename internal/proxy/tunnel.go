@@ -127,9 +127,8 @@ type tunnel struct {
 // run begins the relaying, with what has been read ahead from either side. It
 // returns at once; both connections are the tunnel's from then on.
 func (t *tunnel) run(head, fromClient, fromGateway []byte) {
-	now := time.Now().UnixNano()
-	t.client.heard.Store(now)
-	t.gateway.heard.Store(now)
+	t.client.hear()
+	t.gateway.hear()
 	if !t.owner.add(t) {
 		t.shut()
 		t.owner.recorder.WebSockets(-1)
@@ -152,7 +151,7 @@ func (t *tunnel) relay(from, to *side, first []byte) {
 	defer t.leave()
 	var sent error
 	use := func(b []byte) error {
-		from.heard.Store(time.Now().UnixNano())
+		from.hear()
 		if from == &t.gateway {
 			t.moved()
 		}
@@ -260,7 +259,7 @@ const (
 
 // look pings a side if it is due. Only silence after a ping counts against it.
 func (t *tunnel) look(s *side) pulse {
-	now, heard := time.Now(), time.Unix(0, s.heard.Load())
+	now, heard := time.Now(), s.lastHeard()
 	if !s.pinged.IsZero() && heard.After(s.pinged) {
 		s.pinged = time.Time{}
 	}

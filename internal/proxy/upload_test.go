@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,10 +117,6 @@ func TestBodyNotKept(t *testing.T) {
 	limits := map[string]func(*setting){
 		"body_max": func(s *setting) { s.proxy.Config.Replay.BodyMax = 30 << 10 },
 		"budget":   func(s *setting) { s.proxy.Config.Replay.Budget = 30 << 10 },
-		"no disk": func(s *setting) {
-			s.proxy.Config.Replay.BodyMemory = 1
-			s.proxy.BodyDir = "/proc/creel-cannot-write-here"
-		},
 	}
 	for name, limit := range limits {
 		t.Run(name, func(t *testing.T) {
@@ -144,6 +141,30 @@ func TestBodyNotKept(t *testing.T) {
 				t.Errorf("the metric says %v", w.tally.notReplayable)
 			}
 		})
+	}
+}
+
+// TestNoDiskForBodies: what the disk does not take is kept in memory, and sent
+// again all the same; whoever looks after the disk is told.
+func TestNoDiskForBodies(t *testing.T) {
+	body := pattern(64 << 10)
+	crashed := make(chan struct{})
+	var told atomic.Int64
+	w := newWorld(t, crashAfter(len(body), crashed), func(s *setting) {
+		s.proxy.Config.Replay.BodyMemory = 1
+		s.proxy.BodyDir = "/proc/creel-cannot-write-here"
+		s.proxy.Disk = func(err error) {
+			if err != nil {
+				told.Add(1)
+			}
+		}
+	})
+	c, url := w.httpClient("h1")
+	if resp, got := fetch(t, c, "PUT", url+"/r", bytes.NewReader(body)); resp.StatusCode != 200 || strings.TrimSpace(got) != sum(body) {
+		t.Errorf("status %d, the second instance got %s, want %s", resp.StatusCode, got, sum(body))
+	}
+	if told.Load() != 1 { // not again for each piece
+		t.Errorf("told %d times", told.Load())
 	}
 }
 

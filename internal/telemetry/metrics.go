@@ -40,6 +40,8 @@ type MetricsOptions struct {
 	Version  string   // of creel
 	Revision string   // commit it was built from; may be empty
 	States   []string // all states of a gateway; each has a series from the start
+	// Conditions are all that may be wrong; likewise.
+	Conditions []string
 }
 
 // Metrics counts what creel does, for Prometheus, in a registry of its own.
@@ -65,6 +67,7 @@ type Metrics struct {
 	generation                              atomic.Uint64
 
 	snapshots snapshots
+	degraded  *prometheus.GaugeVec
 
 	mu     sync.Mutex // held while the state changes
 	states *prometheus.GaugeVec
@@ -87,12 +90,18 @@ func NewMetrics(opts MetricsOptions) *Metrics {
 	m.journalLost = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "creel_journal_lost_events_total",
 		Help: "Events that could not be written to the journal."})
+	m.degraded = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "creel_degraded",
+		Help: "1 while something keeps creel from doing all of its work, by condition."}, []string{"condition"})
+	for _, c := range opts.Conditions {
+		m.degraded.WithLabelValues(c)
+	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "creel_build_info",
 		Help: "Always 1; the labels say what this creel was built from."},
 		[]string{"version", "revision", "go_version"})
 	build.WithLabelValues(opts.Version, opts.Revision, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.journalLost, build,
+	m.registry.MustRegister(m.journalLost, m.degraded, build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -284,6 +293,18 @@ func (m *Metrics) State(state string) {
 	}
 	m.state = state
 	m.states.WithLabelValues(state).Set(1)
+}
+
+// Degraded sets whether a condition holds.
+func (m *Metrics) Degraded(condition string, holds bool) {
+	if m == nil {
+		return
+	}
+	v := 0.0
+	if holds {
+		v = 1
+	}
+	m.degraded.WithLabelValues(condition).Set(v)
 }
 
 // JournalLost counts events that could not be written.

@@ -40,6 +40,7 @@ func init() { // not a plain initialiser: serveLedger and others lead back here
 		"/hang-all":     {(*call).serveHangAll, fixed},
 		"/late":         {(*call).serveLate, fixed},
 		"/burn":         {(*call).serveBurn, fixed},
+		"/hog":          {(*call).serveHog, fixed},
 		"/refuse":       {(*call).serveRefuse, fixed},
 		"/slow-body":    {(*call).serveSlowBody, stepped},
 		"/sse":          {(*call).serveSSE, stepped},

@@ -136,6 +136,9 @@
 //	/late?by=D&for=D  answers 202, then every answer (those of /healthz and /readyz too)
 //	                  begins late by D, for as long; what is being streamed goes on
 //	/burn?for=D       answers 202, then uses all of one processor for D
+//	/hog?kind=KIND    answers 202, and then takes all it can get, for the rest of the
+//	                  process's life: memory (until the kernel kills it), cpu (8 busy
+//	                  threads) or processes (of "sleep"). Only under limits
 //	/refuse?for=D&drop=1
 //	                  closes the listener, answers, and opens it again after D, same pid.
 //	                  Idle connections are closed, with drop all of them

@@ -172,6 +172,7 @@ func (r *Runtime) Find(ctx context.Context) (runtime.Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the instance: %w", err)
 	}
+	rec.StartedAt = trueStart(rec)
 	i, err := r.adopt(rec, g, main)
 	if err != nil {
 		return nil, fmt.Errorf("cannot take over the instance: %w", errors.Join(err, main.close()))
