@@ -39,6 +39,7 @@ type Options struct {
 	AliveTimeout time.Duration // a suspect's time to answer
 	HoldRequests int           // longest waiting list
 	OnDemand     bool          // start with the first request, not at once
+	LastKnown    uint64        // a generation that is known of from elsewhere: numbers go on behind it
 	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
 
 	// Shortage is told of errors in launching, probing and clearing away, and
