@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -130,5 +131,37 @@ func TestBrowsable(t *testing.T) {
 		if got := browsable(listen); got != want {
 			t.Errorf("%s became %s", listen, got)
 		}
+	}
+}
+
+// TestLockThatSomebodyWroteInto: the lock is the kernel's; what a stranger, or a
+// creel that died, has written into the file locks nobody out.
+func TestLockThatSomebodyWroteInto(t *testing.T) {
+	for name, text := range map[string]string{"the pid of a stranger": "1\n", "nonsense": strings.Repeat("nonsense", 1<<15), "nothing": ""} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, lockName)
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			lock, err := lockDataDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(got)) != strconv.Itoa(os.Getpid()) {
+				t.Errorf("the file says %.40q (%v)", got, err)
+			}
+			if err := lock.close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, lockName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var refused *DataDirError
+	if _, err := lockDataDir(dir); !errors.As(err, &refused) || !strings.Contains(err.Error(), lockName) {
+		t.Errorf("a folder in its place: %v", err)
 	}
 }

@@ -98,8 +98,21 @@ func (e *engine) options(dir string) gateway.Options {
 			return spec, err
 		},
 		Policy: set.Policy, ReadyTimeout: set.ReadyTimeout, AliveTimeout: set.AliveTimeout, HoldRequests: set.HoldRequests, Hang: set.Hang, OnDemand: set.OnDemand,
-		IntentPath: filepath.Join(dir, "intent.json"), Shortage: d.shortage, Journal: e.journal, Recorder: d.metrics, Logger: d.log,
+		IntentPath: filepath.Join(dir, "intent.json"), LastKnown: e.lastKnown(), Shortage: d.shortage, Journal: e.journal, Recorder: d.metrics, Logger: d.log,
 	}
+}
+
+// lastKnown is the highest generation that the journal tells of. It is more than
+// what the supervisor has written down only if one of the two was put back from a
+// backup.
+func (e *engine) lastKnown() uint64 {
+	var last uint64
+	for _, known := range e.journal.Recent(event.DefaultMemory) {
+		if known.Gateway == e.d.cfg().Gateway.Name {
+			last = max(last, known.Generation)
+		}
+	}
+	return last
 }
 
 // settingsOf is what a configuration says to the supervisor.

@@ -34,6 +34,11 @@ func (s *Supervisor) reconcile() {
 		s.opts.Journal.Record(event.Event{Kind: event.RecordRefused, Gateway: s.opts.Name, Message: s.intentTrouble.Error()})
 	}
 	s.recall() // a Stop may have come since New
+	if kept := s.intent.get().Generation; kept < s.opts.LastKnown {
+		message := fmt.Sprintf("generation %d was the last that was written down, but %d is known of: the data folder, or a part of it, is a copy from before; numbers go on behind %d", kept, s.opts.LastKnown, s.opts.LastKnown)
+		s.log.Warn(message, "gateway", s.opts.Name)
+		s.opts.Journal.Record(event.Event{Kind: event.RecordRefused, Gateway: s.opts.Name, Message: message})
+	}
 	if u := s.machine.unavailable(); u != nil {
 		s.broker.refuse(u) // it will stay stopped, whatever is found
 	}
@@ -58,7 +63,8 @@ func (s *Supervisor) reconcile() {
 // recall tells the machine what the intent keeps.
 func (s *Supervisor) recall() {
 	kept := s.intent.get()
-	s.machine.Generation, s.machine.Begun, s.machine.Asked = kept.Generation, kept.Generation, kept.Stopped
+	last := max(kept.Generation, s.opts.LastKnown)
+	s.machine.Generation, s.machine.Begun, s.machine.Asked = last, last, kept.Stopped
 }
 
 // found takes over an instance, or clears away what is left of it.

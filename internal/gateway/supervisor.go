@@ -40,6 +40,7 @@ type Options struct {
 	HoldRequests int           // longest waiting list
 	Hang         Hang          // when an instance that does not answer is replaced
 	OnDemand     bool          // start with the first request, not at once
+	LastKnown    uint64        // a generation that is known of from elsewhere: numbers go on behind it
 	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
 
 	// Shortage is told of errors in launching, probing and clearing away, and

@@ -269,3 +269,20 @@ func (c *creel) endSuccessor(st api.Status) {
 	c.AwaitEnd(st.Creel.PID)
 	c.AwaitEnd(c.Cmd.Process.Pid)
 }
+
+// TestUpgradeToAnotherGateway: an upgrade refuses a configuration under which the
+// running gateway would be nobody's.
+func TestUpgradeToAnotherGateway(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	before := c.WaitFor("ready", ready)
+	c.configure("name: crash", "name: other")
+	if _, log, code := c.command("upgrade"); code != 1 || !strings.Contains(log, "gateway.name is now other, but crash is running") {
+		t.Errorf("exit code %d: %s", code, log)
+	}
+	if st := c.WaitFor("ready", ready); st.PID != before.PID || st.Creel.PID != before.Creel.PID {
+		t.Errorf("the status is %+v", st)
+	}
+	if r := c.reload(); keys(r.Waiting) != "gateway.name (creel restart)" {
+		t.Errorf("a reload has waiting %s", keys(r.Waiting))
+	}
+}
