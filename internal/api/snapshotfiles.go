@@ -46,7 +46,7 @@ func shown(s store.Snapshot, path string) string {
 			path = "."
 		}
 	}
-	return tree.Printable(path)
+	return tree.Quoted(path)
 }
 
 // inTree is the path in a tree of what a person means.
@@ -64,7 +64,7 @@ func inTree(s store.Snapshot, path string) string {
 func entryOf(s store.Snapshot, e tree.Entry) FileEntry {
 	f := FileEntry{
 		Path: shown(s, e.Path), Kind: e.Kind, Mode: fmt.Sprintf("%#o", unixMode(e.Mode)), UID: e.UID, GID: e.GID,
-		Size: e.Size, ModTime: e.ModTime, Target: tree.Printable(e.Target),
+		Size: e.Size, ModTime: e.ModTime, Target: tree.Quoted(e.Target),
 	}
 	if e.LinkTo != "" {
 		f.LinkTo = shown(s, e.LinkTo)

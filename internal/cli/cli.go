@@ -153,7 +153,7 @@ again, so that clients do not notice.
 	root.AddCommand(
 		newUp(e), newRun(e), newStatus(e), newEvents(e), newLogs(e),
 		newAct(e, startAct), newAct(e, restartAct), newAct(e, stopAct),
-		newReload(e), newDevices(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newConfig(e), newDoctor(e), newVersion(e),
+		newReload(e), newDevices(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e),
 	)
 	return root
 }

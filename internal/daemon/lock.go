@@ -109,3 +109,14 @@ func lockHolder(f *os.File) int {
 	}
 	return pid
 }
+
+// Occupy takes the data folder, which is made if need be, as a daemon does: none
+// can run on it until release is called. It is for commands that change what a
+// daemon would be using. The errors are *InUseError and *DataDirError.
+func Occupy(dir string) (release func() error, err error) {
+	l, err := lockDataDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return l.close, nil
+}

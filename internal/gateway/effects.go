@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"creel/internal/crashpoint"
-	"creel/internal/gateway/internal/vouch"
 	"creel/internal/runtime"
 )
 
@@ -176,7 +175,7 @@ func (s *Supervisor) prepare(ctx context.Context, generation uint64, last End) (
 	if s.opts.Keeper == nil {
 		return nil, nil
 	}
-	still, over := vouch.Give()
+	still, over := newStillness()
 	defer over()
 	begun := false
 	err = s.opts.Keeper.Prepare(ctx, still, Preparation{Generation: generation, Last: last, Restoring: func() {

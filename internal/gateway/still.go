@@ -16,7 +16,7 @@ type Keeper interface {
 	// back a restore that was cut short, carries out one that was asked for, and
 	// fills a state that is missing. It is called before each launch, and nothing
 	// is launched if it fails. still holds until it returns.
-	Prepare(ctx context.Context, still *Stillness, p Preparation) error
+	Prepare(ctx context.Context, still Stillness, p Preparation) error
 	// Ready tells that an instance is ready. It must not block.
 	Ready(generation uint64)
 }

@@ -11,11 +11,11 @@ import (
 
 // keeper is a Keeper whose Prepare is the test's.
 type keeper struct {
-	prepare func(ctx context.Context, still *Stillness, p Preparation) error
+	prepare func(ctx context.Context, still Stillness, p Preparation) error
 	ready   []uint64
 }
 
-func (k *keeper) Prepare(ctx context.Context, still *Stillness, p Preparation) error {
+func (k *keeper) Prepare(ctx context.Context, still Stillness, p Preparation) error {
 	if k.prepare == nil {
 		return nil
 	}
@@ -179,11 +179,11 @@ func TestStillAfterALookThatFailed(t *testing.T) {
 func TestPrepare(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		placed := newGate(false)
-		var kept *Stillness
-		k := &keeper{prepare: func(ctx context.Context, still *Stillness, p Preparation) error {
+		var kept Stillness
+		k := &keeper{prepare: func(ctx context.Context, still Stillness, p Preparation) error {
 			kept = still
-			if p.Generation != 1 || still.Check() != nil {
-				t.Errorf("generation %d, %v", p.Generation, still.Check())
+			if p.Generation != 1 || !still.Holds() {
+				t.Errorf("generation %d, %v", p.Generation, still.Holds())
 			}
 			p.Restoring()
 			p.Restoring()
@@ -194,7 +194,7 @@ func TestPrepare(t *testing.T) {
 		release, result := r.during(t.Context())
 		placed.set(true)
 		r.wants(Starting) // the cut is taken before the launch
-		if kept.Check() == nil {
+		if kept.Holds() {
 			t.Error("the proof outlives Prepare")
 		}
 		release()
@@ -214,7 +214,7 @@ func TestPrepareFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var fails atomic.Bool
 		var last End
-		k := &keeper{prepare: func(_ context.Context, _ *Stillness, p Preparation) error {
+		k := &keeper{prepare: func(_ context.Context, _ Stillness, p Preparation) error {
 			last = p.Last
 			if !fails.Load() {
 				return nil
@@ -242,7 +242,7 @@ func TestPrepareFails(t *testing.T) {
 // TestPrepareCalledOff: a stop ends a restore that can be ended.
 func TestPrepareCalledOff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		k := &keeper{prepare: func(ctx context.Context, _ *Stillness, p Preparation) error {
+		k := &keeper{prepare: func(ctx context.Context, _ Stillness, p Preparation) error {
 			p.Restoring()
 			<-ctx.Done()
 			return context.Cause(ctx)

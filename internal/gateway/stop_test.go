@@ -20,7 +20,7 @@ var inState = map[State]func(r *rig){
 		r.ask(r.Stop)
 	},
 	Restoring: func(r *rig) {
-		r.Supervisor.opts.Keeper = &keeper{prepare: func(ctx context.Context, _ *Stillness, p Preparation) error {
+		r.Supervisor.opts.Keeper = &keeper{prepare: func(ctx context.Context, _ Stillness, p Preparation) error {
 			if p.Generation > 1 {
 				return nil
 			}

@@ -145,7 +145,7 @@ func New(o Options) (*Keeper, error) {
 	}
 	// Of what was staged only: folders on the move wait for Prepare, and so does a
 	// journal that cannot be used, which it says.
-	if err := k.recover(nil); err != nil {
+	if err := k.recover(gateway.Stillness{}); err != nil {
 		k.log.Warn("a restore was cut short; it is seen to before the gateway starts", "error", err)
 	}
 	return k, nil

@@ -26,7 +26,7 @@ import (
 //  4. A state that is missing is filled from the newest good snapshot. If that
 //     fails, Prepare does, and the gateway is not started.
 //  5. The state that another version of the app has left is saved.
-func (k *Keeper) Prepare(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
 	if k.stagedAhead() {
 		// What lies beside the state is this Keeper's, and about to be used.
 	} else if err := k.recover(still); err != nil {
@@ -46,7 +46,7 @@ func (k *Keeper) Prepare(ctx context.Context, still *gateway.Stillness, p gatewa
 
 // recover finishes or takes back a restore that was cut short, and brings the
 // record up to what was found.
-func (k *Keeper) recover(still *gateway.Stillness) error {
+func (k *Keeper) recover(still gateway.Stillness) error {
 	got, err := k.restore.Recover(still)
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ var blameless = []gateway.Cause{
 
 // judge puts the old state back if the instance that was to prove the restored
 // one has failed.
-func (k *Keeper) judge(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) judge(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
 	r := k.record.get()
 	if r.Trial == 0 {
 		return nil
@@ -121,7 +121,7 @@ func (k *Keeper) judge(ctx context.Context, still *gateway.Stillness, p gateway.
 }
 
 // fulfil carries out the restore that a person asked for.
-func (k *Keeper) fulfil(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
 	w := k.record.get().Wish
 	if w == nil {
 		return nil
@@ -146,7 +146,7 @@ func (k *Keeper) fulfil(ctx context.Context, still *gateway.Stillness, p gateway
 	return nil // on the old state; if that is missing, fill says so
 }
 
-func (k *Keeper) carryOut(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, w *wish) error {
+func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gateway.Preparation, w *wish) error {
 	p.Restoring()
 	if w.Fresh {
 		return k.startFresh(ctx, still, p, "a fresh start was asked for")
@@ -162,7 +162,7 @@ func (k *Keeper) carryOut(ctx context.Context, still *gateway.Stillness, p gatew
 }
 
 // fill restores a state that is missing.
-func (k *Keeper) fill(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
 	empty, err := k.restore.empty()
 	if err != nil {
 		return gateway.RestoreError(err, "Let creel read the gateway's state folders.", false)
@@ -224,7 +224,7 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 
 // put restores a snapshot. onTrial: a person asked for it, and the old state is
 // put back if no instance gets ready on it.
-func (k *Keeper) put(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial, acceptDamaged bool) error {
+func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial, acceptDamaged bool) error {
 	started := time.Now()
 	staged := k.takeStaged(s.ID)
 	if staged == nil {
@@ -271,7 +271,7 @@ func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool
 
 // swap puts what was staged in the place of the state, and next in that of the
 // record.
-func (k *Keeper) swap(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool) error {
+func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool) error {
 	if onTrial {
 		next.Trial = p.Generation
 	}
@@ -298,7 +298,7 @@ func (k *Keeper) swap(ctx context.Context, still *gateway.Stillness, p gateway.P
 }
 
 // startFresh sets the present state aside and begins a lineage of its own.
-func (k *Keeper) startFresh(ctx context.Context, still *gateway.Stillness, p gateway.Preparation, why string) error {
+func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, why string) error {
 	empty, err := k.restore.empty()
 	if err != nil {
 		return err
@@ -337,7 +337,7 @@ func (k *Keeper) begins(how string) error {
 }
 
 // beforeUpgrade saves the state that another version of the app has left.
-func (k *Keeper) beforeUpgrade(ctx context.Context, still *gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) beforeUpgrade(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
 	app, config := k.opts.App()
 	r := k.record.get()
 	if app == r.App && config == r.Config {
@@ -362,7 +362,7 @@ func (k *Keeper) beforeUpgrade(ctx context.Context, still *gateway.Stillness, p 
 // usual one may be waiting for that very stillness to end.
 //
 // Only another version is worth waiting for.
-func (k *Keeper) saveStill(ctx context.Context, still *gateway.Stillness, wait bool) error {
+func (k *Keeper) saveStill(ctx context.Context, still gateway.Stillness, wait bool) error {
 	if !wait {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, beforeRestartTime)
@@ -373,7 +373,10 @@ func (k *Keeper) saveStill(ctx context.Context, still *gateway.Stillness, wait b
 		return err
 	}
 	_, err = k.create(ctx, Request{Reason: store.BeforeUpgrade}, c, func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
-		return 0, errors.Join(still.Check(), do(ctx), still.Check())
+		if !still.Holds() {
+			return 0, restore.ErrMoving
+		}
+		return 0, do(ctx)
 	})
 	return errors.Join(err, os.RemoveAll(filepath.Join(k.opts.Dir, "copies-before-upgrade")))
 }

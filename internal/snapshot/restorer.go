@@ -56,7 +56,7 @@ func (r *restorer) confirm() error {
 }
 
 // undo puts the old state back; the rejected one is kept for a look at it.
-func (r *restorer) undo(still *gateway.Stillness) error {
+func (r *restorer) undo(still gateway.Stillness) error {
 	return r.leftover(r.Undo(still, true))
 }
 

@@ -3,12 +3,14 @@ package restore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,23 +183,54 @@ func sweepAll(tb testing.TB, r *Restorer) {
 	must(tb, err)
 }
 
-// database makes one with a log.
+// database writes one with a log.
 func database(tb testing.TB, path string) {
 	tb.Helper()
-	made := filepath.Join(tb.TempDir(), "db")
-	db, err := sql.Open("sqlite", made)
+	files, err := someDatabase()
 	must(tb, err)
-	db.SetMaxOpenConns(1)
-	for _, s := range []string{"PRAGMA journal_mode=wal", "CREATE TABLE t(a)", "CREATE INDEX i ON t(a)", "INSERT INTO t VALUES('needle'), ('more')"} {
-		_, err := db.ExecContext(tb.Context(), s)
-		must(tb, err)
-	}
-	for _, suffix := range []string{"", "-wal"} {
-		b, err := os.ReadFile(made + suffix)
-		must(tb, err)
+	for suffix, b := range files {
 		must(tb, os.WriteFile(path+suffix, b, 0o600))
 	}
-	must(tb, db.Close())
+}
+
+// someDatabase makes a database, once.
+var someDatabase = sync.OnceValues(func() (files map[string][]byte, err error) {
+	dir, err := os.MkdirTemp("", "creel-database-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	made := filepath.Join(dir, "db")
+	db, err := sql.Open("sqlite", made)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	for _, s := range []string{"PRAGMA journal_mode=wal", "CREATE TABLE t(a)", "CREATE INDEX i ON t(a)", "INSERT INTO t VALUES('needle'), ('more')"} {
+		if _, err := db.Exec(s); err != nil {
+			return nil, err
+		}
+	}
+	files = map[string][]byte{}
+	for _, suffix := range []string{"", "-wal"} {
+		if files[suffix], err = os.ReadFile(made + suffix); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
+
+// memoryDir is a folder in memory, where there is one: on a disk, most of the
+// time of tests that die hundreds of times is that of fsync.
+func memoryDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "creel-restore-")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() { must(tb, removeAll(dir)) })
+	return dir
 }
 
 func put(tb testing.TB, path, content string) {

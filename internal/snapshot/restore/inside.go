@@ -109,7 +109,10 @@ func (r *Restorer) backwardInside(j *journal, t *root) error {
 	}
 	if t.Inner.Step == stepBackIn {
 		// What had not been moved into the target is rejected too.
-		if err := errors.Join(r.moveAll(t.staged(), t.rejected()), r.moveAll(t.old(), t.Path)); err != nil {
+		if err := r.moveAll(t.staged(), t.rejected()); err != nil {
+			return err
+		}
+		if err := r.moveAll(t.old(), t.Path); err != nil {
 			return err
 		}
 		if err := t.Inner.Old.give(t.Path); err != nil {

@@ -101,6 +101,16 @@ func (r *Restorer) load() (journal, error) {
 	return j, nil
 }
 
+// loadAt reads the journal of a restore that is in a phase; id, if not empty,
+// says which.
+func (r *Restorer) loadAt(phase Phase, id string) (journal, error) {
+	j, err := r.load()
+	if err == nil && (j.Now == nil || j.Now.Phase != phase || id != "" && j.Now.ID != id) {
+		err = ErrNotUnderWay
+	}
+	return j, err
+}
+
 type newerError struct{ version int }
 
 func (e *newerError) Error() string {

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"creel/internal/gateway/gatewaytest"
+	"creel/internal/gateway"
 )
 
 const errInvalid = syscall.EINVAL
@@ -25,7 +25,7 @@ func (w world) perform(tb testing.TB, r *Restorer, f *files, ending string) {
 	tb.Helper()
 	s, err := r.Stage(tb.Context(), f, w.roots(), StageOptions{})
 	must(tb, err)
-	still := gatewaytest.Still(tb)
+	still := gateway.StillnessForTest(tb)
 	must(tb, s.Swap(tb.Context(), still))
 	switch ending {
 	case "confirm":
@@ -115,7 +115,10 @@ func TestChild(t *testing.T) {
 // or the new one, as the point says, and nothing is left over.
 func TestKilled(t *testing.T) {
 	for _, kind := range cases {
-		for _, ending := range endings {
+		for i, ending := range endings {
+			if i == 2 && kind != "exchange" {
+				continue // to drop differs from to keep when all folders are back already
+			}
 			w := build(t, t.TempDir(), kind)
 			var points []Point
 			opened := 0
@@ -179,7 +182,7 @@ func expected(points []Point) string {
 func (w world) check(t *testing.T, want string) {
 	t.Helper()
 	r := w.restorer(func(Point) {})
-	got, err := r.Recover(gatewaytest.Still(t))
+	got, err := r.Recover(gateway.StillnessForTest(t))
 	if err != nil || got.Trouble != nil {
 		t.Fatalf("%v; %v", err, got.Trouble)
 	}
@@ -189,7 +192,7 @@ func (w world) check(t *testing.T, want string) {
 	if got.Outcome == RolledForward || got.Outcome == StillOnTrial {
 		must(t, r.Confirm())
 	}
-	if again, err := r.Recover(nil); err != nil || again.Outcome != Nothing {
+	if again, err := r.Recover(gateway.Stillness{}); err != nil || again.Outcome != Nothing {
 		t.Errorf("recovered twice: %+v, %v", again, err)
 	}
 	if state := w.state(t); state != want {
@@ -207,17 +210,17 @@ type death struct{}
 func TestKilledTwice(t *testing.T) {
 	for _, kind := range cases {
 		for _, ending := range endings[:2] { // to drop differs after all has been decided
-			for first := 1; ; first++ {
+			for first := 4; ; first++ { // before it nothing has moved: TestKilled
 				more := false
 				for second := 1; ; second++ {
-					w := build(t, t.TempDir(), kind)
+					w := build(t, memoryDir(t), kind)
 					var points []Point
 					more = w.dies(t, first, &points, func(r *Restorer) { w.perform(t, r, w.snapshot().(*files), ending) })
 					if !more {
 						break
 					}
 					if !w.dies(t, second, new([]Point), func(r *Restorer) {
-						_, err := r.Recover(gatewaytest.Still(t))
+						_, err := r.Recover(gateway.StillnessForTest(t))
 						must(t, err)
 					}) {
 						break

@@ -36,7 +36,21 @@ type UnderWayError struct {
 }
 
 func (e *UnderWayError) Error() string {
+	if e.Phase == Staging {
+		return fmt.Sprintf("another restore, of snapshot %s, is being prepared; let it end, or start creel again if it was cut short", e.Snapshot)
+	}
 	return fmt.Sprintf("a restore of snapshot %s is under way (%s); it has to be confirmed or undone first", e.Snapshot, e.Phase)
+}
+
+// ErrMoving is returned where the supervisor's word that no instance runs is
+// missing, or does not hold any more.
+var ErrMoving = errors.New("nobody vouches that no instance of the gateway runs")
+
+func holds(still gateway.Stillness) error {
+	if !still.Holds() {
+		return ErrMoving
+	}
+	return nil
 }
 
 // ErrNotUnderWay is returned where there is no restore to confirm, undo or swap.
@@ -67,16 +81,13 @@ func (r *Restorer) Status() (Status, error) {
 // folders are the new ones, and on trial: Confirm or Undo comes next. With an
 // error they are the old ones, and nothing is staged any more, unless the error
 // is an *UnfinishedError.
-func (s *Staged) Swap(ctx context.Context, still *gateway.Stillness) error {
+func (s *Staged) Swap(ctx context.Context, still gateway.Stillness) error {
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j, err := r.load()
+	j, err := r.loadAt(Staging, s.id)
 	if err != nil {
 		return err
-	}
-	if j.Now == nil || j.Now.ID != s.id || j.Now.Phase != Staging {
-		return ErrNotUnderWay
 	}
 	if err := r.prepare(ctx, still, j.Now); err != nil {
 		return errors.Join(fmt.Errorf("the state was not touched: %w", err), r.discard(&j))
@@ -95,11 +106,11 @@ func (s *Staged) Swap(ctx context.Context, still *gateway.Stillness) error {
 }
 
 // prepare looks at the targets for the last time before they are swapped.
-func (r *Restorer) prepare(ctx context.Context, still *gateway.Stillness, op *operation) error {
+func (r *Restorer) prepare(ctx context.Context, still gateway.Stillness, op *operation) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := still.Check(); err != nil {
+	if err := holds(still); err != nil {
 		return err
 	}
 	for _, t := range op.Roots {
@@ -132,9 +143,9 @@ func (e *UnfinishedError) Error() string {
 func (e *UnfinishedError) Unwrap() error { return e.Err }
 
 // swap takes all roots forward, or all back if one cannot go.
-func (r *Restorer) swap(j *journal, still *gateway.Stillness) error {
+func (r *Restorer) swap(j *journal, still gateway.Stillness) error {
 	for _, t := range j.Now.Roots {
-		err := still.Check()
+		err := holds(still)
 		if err == nil {
 			err = r.forward(j, t)
 		}
@@ -167,12 +178,9 @@ func (e *LeftoverError) Unwrap() error { return e.Err }
 func (r *Restorer) Confirm() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j, err := r.load()
+	j, err := r.loadAt(OnTrial, "")
 	if err != nil {
 		return err
-	}
-	if j.Now == nil || j.Now.Phase != OnTrial {
-		return ErrNotUnderWay
 	}
 	for _, t := range j.Now.Roots {
 		if !t.Had {
@@ -195,23 +203,20 @@ func (r *Restorer) Confirm() error {
 // Undo ends a restore: the gateway did not get ready, and the old state is put
 // back. The new one is kept beside, for inspection, or removed. It fails with an
 // *UnfinishedError, or before anything was touched; a *LeftoverError is no failure.
-func (r *Restorer) Undo(still *gateway.Stillness, keep bool) error {
+func (r *Restorer) Undo(still gateway.Stillness, keep bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j, err := r.load()
+	j, err := r.loadAt(OnTrial, "")
 	if err != nil {
 		return err
 	}
-	if j.Now == nil || j.Now.Phase != OnTrial {
-		return ErrNotUnderWay
-	}
-	if err := still.Check(); err != nil {
+	if err := holds(still); err != nil {
 		return err
 	}
 	return r.undo(&j, still, keep)
 }
 
-func (r *Restorer) undo(j *journal, still *gateway.Stillness, keep bool) error {
+func (r *Restorer) undo(j *journal, still gateway.Stillness, keep bool) error {
 	was := j.Now.Phase
 	j.Now.Phase, j.Now.KeepRejected = Undoing, keep
 	if err := r.save(*j); err != nil {
@@ -222,9 +227,13 @@ func (r *Restorer) undo(j *journal, still *gateway.Stillness, keep bool) error {
 }
 
 // back takes all roots back and forgets the restore.
-func (r *Restorer) back(j *journal, still *gateway.Stillness) error {
+func (r *Restorer) back(j *journal, still gateway.Stillness) error {
 	for _, t := range j.Now.Roots {
-		if err := errors.Join(still.Check(), r.backward(j, t)); err != nil {
+		err := holds(still)
+		if err == nil {
+			err = r.backward(j, t)
+		}
+		if err != nil {
 			return &UnfinishedError{Undoing, fmt.Errorf("cannot put the old folder back in the place of %s: %w", t.Path, err)}
 		}
 		r.passed(PointRootBack)
@@ -261,12 +270,12 @@ type Recovered struct {
 
 // Recover finishes what a creel that died has begun. It is called at each start,
 // before the gateway is started. A creel that has found its gateway running has
-// no word of its standing still and gives nil: then folders cannot have been on
-// the move, and if they were, the error is gateway.ErrMoving.
+// no word of its standing still and gives the zero one: then folders cannot have been on
+// the move, and if they were, the error is ErrMoving.
 //
 // The gateway must not be started after any error, see *JournalError and
 // *UnfinishedError.
-func (r *Restorer) Recover(still *gateway.Stillness) (Recovered, error) {
+func (r *Restorer) Recover(still gateway.Stillness) (Recovered, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	j, err := r.load()
@@ -284,7 +293,7 @@ func (r *Restorer) Recover(still *gateway.Stillness) (Recovered, error) {
 	case OnTrial:
 		got.Outcome = StillOnTrial
 	case Swapping, Undoing:
-		if err := still.Check(); err != nil {
+		if err := holds(still); err != nil {
 			return got, &UnfinishedError{phase, err}
 		}
 		if phase == Swapping {

@@ -229,12 +229,9 @@ func (s *Staged) Discard() error {
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j, err := r.load()
+	j, err := r.loadAt(Staging, s.id)
 	if err != nil {
 		return err
-	}
-	if j.Now == nil || j.Now.ID != s.id || j.Now.Phase != Staging {
-		return ErrNotUnderWay
 	}
 	return r.discard(&j)
 }

@@ -35,7 +35,7 @@ func SetAttributes(dir string, e Entry) (losses []Loss, err error) {
 	for name := range has {
 		if _, wanted := e.Xattrs[name]; !wanted {
 			if err := unix.Fremovexattr(int(f.Fd()), name); err != nil {
-				losses = append(losses, Loss{Path: Printable(e.Path), What: "xattr " + name, Why: err.Error()})
+				losses = append(losses, Loss{Path: Quoted(e.Path), What: "xattr " + name, Why: err.Error()})
 			}
 		}
 	}

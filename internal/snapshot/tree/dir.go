@@ -144,7 +144,7 @@ func (d *Folders) skip(path string, mode fs.FileMode) {
 	if mode&fs.ModeSocket != 0 {
 		reason = "socket"
 	}
-	d.Skipped(Skipped{Path: Printable(path), Reason: reason})
+	d.Skipped(Skipped{Path: Quoted(path), Reason: reason})
 }
 
 // Open implements Tree.

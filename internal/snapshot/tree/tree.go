@@ -100,8 +100,8 @@ type Skipped struct {
 	Reason string `json:"reason"` // "socket", "device", "unreadable: …", "vanished"
 }
 
-// Printable is a path as people and JSON can have it.
-func Printable(path string) string {
+// Quoted is a path as people and JSON can have it.
+func Quoted(path string) string {
 	if utf8.ValidString(path) {
 		return path
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -257,9 +258,12 @@ func newRoot(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := f.Readdirnames(1)
-	if len(names) > 0 {
-		return nil, errors.Join(&fs.PathError{Op: "write a tree into", Path: path, Err: errors.New("it is not empty")}, f.Close())
+	_, err = f.Readdirnames(1)
+	if err == nil {
+		err = &fs.PathError{Op: "write a tree into", Path: path, Err: errors.New("it is not empty")}
+	}
+	if err != io.EOF {
+		return nil, errors.Join(err, f.Close())
 	}
 	// What the folder above hands down to all that is made in it is no part of
 	// the tree.
@@ -355,7 +359,7 @@ func (w *writer) lose(path, what string, why error) {
 		w.done.MoreLosses++
 		return
 	}
-	w.done.Losses = append(w.done.Losses, Loss{Path: Printable(path), What: what, Why: why.Error()})
+	w.done.Losses = append(w.done.Losses, Loss{Path: Quoted(path), What: what, Why: why.Error()})
 }
 
 func (w *writer) close() {
