@@ -151,4 +151,3 @@ func (r *revival) revive(ctx context.Context, generation uint64, off []string) {
 		r.record(event.ChannelsOff, generation, "channels that are off after several crashes in a row cannot be started: "+errors.Join(errs...).Error(), map[string]any{"channels": failed})
 	}
 }
-
