@@ -4,11 +4,6 @@ package openclaw
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,70 +39,6 @@ func view(t *testing.T, c *rpc.Client, holds func(rpc.View) bool) rpc.View {
 		t.Fatalf("%v: %+v", err, v)
 	}
 	return v
-}
-
-// device is a client with a key, on another host as far as the gateway knows.
-type device struct {
-	private ed25519.PrivateKey
-	id      string
-	name    string
-}
-
-func newDevice(t *testing.T, name string) *device {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(public)
-	return &device{private, hex.EncodeToString(sum[:]), name}
-}
-
-// connect logs in once. If it is let in, the connection is the caller's.
-func (d *device) connect(ctx context.Context, g *realGateway, address string) (*websocket.Conn, error) {
-	conn, _, err := websocket.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d/", g.port), &websocket.DialOptions{HTTPHeader: http.Header{"X-Forwarded-For": {address}}})
-	if err != nil {
-		return nil, err
-	}
-	conn.SetReadLimit(1 << 22)
-	scopes := []string{"operator.read", "operator.write"}
-	for {
-		_, b, err := conn.Read(ctx)
-		if err != nil {
-			return nil, err
-		}
-		var m struct {
-			Type, Event string
-			OK          bool
-			Payload     struct {
-				Nonce string
-				TS    int64 `json:"ts"`
-			}
-			Error struct{ Message string }
-		}
-		if err := json.Unmarshal(b, &m); err != nil {
-			return nil, err
-		}
-		switch {
-		case m.Event == "connect.challenge":
-			text := fmt.Sprintf("v3|%s|cli|cli|operator|%s|%d|%s|%s|linux|", d.id, strings.Join(scopes, ","), m.Payload.TS, g.token, m.Payload.Nonce)
-			params := connectParams(map[string]any{"id": "cli", "version": "1", "platform": "linux", "mode": "cli", "displayName": d.name}, g.token, scopes, map[string]any{
-				"id": d.id, "publicKey": base64.RawURLEncoding.EncodeToString(d.private.Public().(ed25519.PublicKey)), "signedAt": m.Payload.TS, "nonce": m.Payload.Nonce,
-				"signature": base64.RawURLEncoding.EncodeToString(ed25519.Sign(d.private, []byte(text))),
-			})
-			b, err := json.Marshal(map[string]any{"type": "req", "id": "1", "method": "connect", "params": params})
-			if err != nil {
-				return nil, err
-			}
-			if err := conn.Write(ctx, websocket.MessageText, b); err != nil {
-				return nil, err
-			}
-		case m.Type == "res" && m.OK:
-			return conn, nil
-		case m.Type == "res":
-			return nil, errors.Join(errors.New(m.Error.Message), conn.CloseNow())
-		}
-	}
 }
 
 // TestE2ERPC is one gateway's life as creel's client sees it.
@@ -207,9 +138,10 @@ func testRealDevices(t *testing.T, g *realGateway, c *rpc.Client) {
 	ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
 	defer cancel()
 	events := c.Events(ctx, 100)
-	anna, ben := newDevice(t, "Anna's laptop"), newDevice(t, "Ben's phone")
-	for d, address := range map[*device]string{anna: "203.0.113.9", ben: "198.51.100.7"} {
-		if _, err := d.connect(ctx, g, address); err == nil || !strings.Contains(err.Error(), "pairing required") {
+	anna, ben := fake.NewDevice(t, "Anna's laptop", "203.0.113.9"), fake.NewDevice(t, "Ben's phone", "198.51.100.7")
+	addr := strings.TrimPrefix(g.url(), "http://")
+	for _, d := range []*fake.Device{anna, ben} {
+		if _, err := d.Connect(ctx, addr, g.token); err == nil || !strings.Contains(err.Error(), "pairing required") {
 			t.Fatalf("an unknown device: %v", err)
 		}
 	}
@@ -227,33 +159,33 @@ func testRealDevices(t *testing.T, g *realGateway, c *rpc.Client) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	// A device that tries again has another request, and the same id.
-	if _, err := anna.connect(ctx, g, "203.0.113.9"); err == nil {
+	if _, err := anna.Connect(ctx, addr, g.token); err == nil {
 		t.Fatal("let in without approval")
 	}
 	began := time.Now()
-	got, err := devices.Approve(ctx, anna.id[:8])
-	if err != nil || got.Name != anna.name || got.Address != "203.0.113.9" || got.Platform != "linux" {
+	got, err := devices.Approve(ctx, anna.ID[:8])
+	if err != nil || got.Name != anna.Name || got.Address != "203.0.113.9" || got.Platform != "linux" {
 		t.Fatalf("approve: %+v, %v", got, err)
 	}
-	conn, err := anna.connect(ctx, g, "203.0.113.9")
+	conn, err := anna.Connect(ctx, addr, g.token)
 	if err != nil {
 		t.Fatalf("after approval: %v", err)
 	}
 	t.Logf("approved and let in after %v", time.Since(began))
-	if _, err := devices.Rename(ctx, anna.id, "Anna"); err != nil {
+	if _, err := devices.Rename(ctx, anna.ID, "Anna"); err != nil {
 		t.Error(err)
 	}
-	if _, err := devices.Reject(ctx, ben.id); err != nil {
+	if _, err := devices.Reject(ctx, ben.ID); err != nil {
 		t.Error(err)
 	}
 	if list, err = devices.List(ctx); err != nil || len(list) != 1 || list[0].Title() != "Anna" || list[0].State != DevicePaired || !list[0].Connected {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if err := c.RotateToken(ctx, anna.id); err != nil {
+	if err := c.RotateToken(ctx, anna.ID); err != nil {
 		t.Error(err)
 	}
 	// Shut out: its connection is closed, and it has to ask again.
-	if _, err := devices.Revoke(ctx, anna.id); err != nil {
+	if _, err := devices.Revoke(ctx, anna.ID); err != nil {
 		t.Error(err)
 	}
 	for err = nil; err == nil; {
@@ -262,13 +194,13 @@ func testRealDevices(t *testing.T, g *realGateway, c *rpc.Client) {
 	if code := websocket.CloseStatus(err); code != 4001 {
 		t.Errorf("the connection of a device that was shut out ended with %v", err)
 	}
-	if _, err := anna.connect(ctx, g, "203.0.113.9"); err == nil || !strings.Contains(err.Error(), "pairing required") {
+	if _, err := anna.Connect(ctx, addr, g.token); err == nil || !strings.Contains(err.Error(), "pairing required") {
 		t.Errorf("a device that was shut out: %v", err)
 	}
-	if all, err := devices.ApproveAll(ctx); err != nil || len(all) != 1 || all[0].ID != anna.id {
+	if all, err := devices.ApproveAll(ctx); err != nil || len(all) != 1 || all[0].ID != anna.ID {
 		t.Errorf("approve all: %+v, %v", all, err)
 	}
-	if err := c.RevokeToken(ctx, anna.id); err != nil {
+	if err := c.RevokeToken(ctx, anna.ID); err != nil {
 		t.Error(err)
 	}
 	if list, err = devices.List(ctx); err != nil || len(list) != 1 || list[0].State != DeviceRevoked {
