@@ -33,6 +33,7 @@ func TestLife(t *testing.T) {
 	}{
 		{"up", testUp},
 		{"management", testManagement},
+		{"devices", testDevices},
 		{"second creel", testSecondCreel},
 		{"crash", testCrash},
 		{"restart", testRestart},

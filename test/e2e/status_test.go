@@ -62,6 +62,7 @@ func (f *folder) until(t *testing.T, limit time.Duration, what string, holds fun
 // event is a line of `creel events --json`.
 type event struct {
 	Seq        uint64
+	Time       time.Time
 	Kind       string
 	Generation uint64
 	Message    string

@@ -379,7 +379,7 @@ func TestBusy(t *testing.T) {
 	defer callers.Wait()
 	defer cancel()
 	results := make(chan error, 2*pendingCalls)
-	long := strings.Repeat("x", 1<<20)
+	long := strings.Repeat("x", 1<<17)
 	for range pendingCalls + 1 {
 		callers.Go(func() { results <- c.Call(ctx, "slow", map[string]string{"x": long}, nil) })
 	}

@@ -16,9 +16,11 @@ const (
 	// resumeTimeout bounds the ending of a suspension. The gateway ends it by
 	// itself two minutes after it began.
 	resumeTimeout = 10 * time.Second
-	// busyPause is how soon a busy gateway is asked again. It allows 30 attempts
-	// a minute; one that answers says a pause of its own with its refusal.
-	busyPause = 2500 * time.Millisecond
+	// firstBusy is how soon a busy gateway is asked again; the pause doubles up to
+	// longestBusy. It allows 30 attempts a minute. The pause that it proposes (20 s)
+	// is made for turns of minutes.
+	firstBusy   = 200 * time.Millisecond
+	longestBusy = 2500 * time.Millisecond
 )
 
 // Quiesce suspends the gateway for a snapshot: no turn, no job and no call is
@@ -69,15 +71,18 @@ func (c *Client) Quiesce(ctx context.Context) (release func() error, err error) 
 // untilReady asks for the lease until the gateway is not at work. Whatever it
 // returns an error for, no lease is left.
 func (c *Client) untilReady(ctx context.Context) (Suspension, error) {
-	began := time.Now()
+	began, wait := time.Now(), firstBusy
 	for {
 		s, err := c.prepare(ctx, quietLease)
+		refused, isRefusal := errors.AsType[*Error](err)
 		switch {
 		case errors.As(err, new(*LostError)):
 			// It may have been granted. If the connection is lost, the next one
 			// looks for it; if this one stands, it is ended here.
 			c.afterwards(func() { c.endLease(quietLease) })
 			return Suspension{}, err
+		case isRefusal && refused.Retryable && refused.Reason != ReasonSuspensionConflict:
+			wait = max(wait, refused.RetryAfter) // too many attempts, or it goes on from one only now
 		case err != nil:
 			return Suspension{}, err
 		case s.Status == suspendReady:
@@ -86,8 +91,12 @@ func (c *Client) untilReady(ctx context.Context) (Suspension, error) {
 			return Suspension{}, fmt.Errorf("cannot suspend OpenClaw: its suspension is %q", s.Status)
 		}
 		select {
-		case <-time.After(busyPause):
+		case <-time.After(wait):
+			wait = min(2*wait, longestBusy)
 		case <-ctx.Done():
+			if err != nil {
+				return Suspension{}, err
+			}
 			return Suspension{}, &WorkError{time.Since(began), s.Blockers}
 		case <-c.done:
 			return Suspension{}, ErrClosed
