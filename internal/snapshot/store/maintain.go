@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/maintenance"
+	"github.com/kopia/kopia/snapshot/snapshotmaintenance"
+)
+
+// Maintain does what kopia's schedule says is due: a little every hour, all of it
+// once a day. A content goes when no snapshot has referred to it for a day, in
+// two rounds some hours apart (kopia's SafetyFull), so that what a Save that is
+// under way on another machine has already written stays.
+//
+// One machine maintains a repository. If that one has missed two days, the one
+// that asks takes over.
+func (s *kopiaStore) Maintain(ctx context.Context) error {
+	ctx, leave, err := s.enterWriting(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.fail(ctx, "maintain "+s.opts.name(), s.maintain(ctx))
+}
+
+func (s *kopiaStore) maintain(ctx context.Context) error {
+	if err := s.repo.Refresh(ctx); err != nil {
+		return err
+	}
+	if err := s.claimMaintenance(ctx); err != nil {
+		return err
+	}
+	err := s.write(ctx, "maintain", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		return snapshotmaintenance.Run(ctx, w, maintenance.ModeAuto, false, s.safety())
+	})
+	if _, other := errors.AsType[maintenance.NotOwnedError](err); other {
+		return nil // another machine does it
+	}
+	return err
+}
+
+// claimMaintenance makes this machine the one that maintains if there is none,
+// or none that does it.
+func (s *kopiaStore) claimMaintenance(ctx context.Context) error {
+	me := s.repo.ClientOptions().UsernameAtHost()
+	p, err := maintenance.GetParams(ctx, s.repo)
+	if err != nil || p.Owner == me {
+		return err
+	}
+	if p.Owner != "" {
+		schedule, err := maintenance.GetSchedule(ctx, s.repo)
+		if err != nil {
+			return err
+		}
+		if s.now().Before(schedule.NextFullMaintenanceTime.Add(2 * p.FullCycle.Interval)) {
+			return nil
+		}
+	}
+	p.Owner = me
+	return s.write(ctx, "claim maintenance", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		return maintenance.SetParams(ctx, w, p)
+	})
+}
