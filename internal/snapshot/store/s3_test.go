@@ -152,11 +152,11 @@ func ever(n int) bool { return true }
 func TestPassingFaults(t *testing.T) {
 	f := newFaulty(t)
 	for name, fault := range map[string]func(*http.Request) storetest.Fault{
-		"500":                    some(2, storetest.Answer(500, "InternalError")),
+		"500":                    some(3, storetest.Answer(500, "InternalError")),
 		"503":                    some(3, storetest.Answer(503, "ServiceUnavailable")),
-		"slow down":              some(2, storetest.Answer(503, "SlowDown")),
+		"slow down":              some(4, storetest.Answer(503, "SlowDown")),
 		"request timeout":        some(3, storetest.Answer(400, "RequestTimeout")),
-		"reset":                  some(2, storetest.Reset),
+		"reset":                  some(3, storetest.Reset),
 		"half an upload":         writes(storetest.HalfUpload, odd),
 		"half a download":        some(4, storetest.HalfDownload),
 		"answer lost":            writes(storetest.ResetAfterUpload, odd),

@@ -1,4 +1,7 @@
 // Package store keeps snapshots: a Store is where they live.
+//
+// What is in a store is encrypted with a Key that lies in a file. Losing it is
+// losing the snapshots: there is no other way to them.
 package store
 
 import (

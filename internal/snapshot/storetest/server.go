@@ -1,10 +1,9 @@
 package storetest
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +61,8 @@ type Server struct {
 	Dir  string // what lies in it: buckets are folders
 	t    testing.TB
 	cmd  *exec.Cmd
+
+	ended chan error // gets how it ended
 }
 
 // StartServer starts a server over dir, for the length of the test.
@@ -84,26 +85,39 @@ func StartServer(t testing.TB, dir string) *Server {
 
 func (s *Server) start(path string) {
 	s.t.Helper()
-	s.cmd = exec.Command(path, "--access", AccessKey, "--secret", SecretKey, "--port", s.Addr, "--quiet", "posix", "--sidecar", s.Dir+"-meta", s.Dir)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := os.MkdirAll(s.Dir+"-meta", 0o700); err != nil {
+	// Not every file system of a test has extended attributes. The server takes a
+	// folder whose name begins like its root's for one inside.
+	meta := filepath.Join(filepath.Dir(s.Dir), "meta-of-"+filepath.Base(s.Dir))
+	if err := os.MkdirAll(meta, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
+	s.cmd = exec.Command(path, "--access", AccessKey, "--secret", SecretKey, "--port", s.Addr, "--quiet", "posix", "--sidecar", meta, s.Dir)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var out bytes.Buffer
+	s.cmd.Stdout, s.cmd.Stderr = &out, &out
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
+	cmd, ended := s.cmd, make(chan error, 1)
+	s.ended = ended
+	go func() { ended <- cmd.Wait() }()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
+		conn, err := net.Dial("tcp", s.Addr)
 		if err == nil {
 			_ = conn.Close()
 			return
 		}
-		if ctx.Err() != nil {
+		select {
+		case err := <-ended:
+			ended <- err
+			s.t.Fatalf("the S3 server ended: %v\n%s", err, out.String())
+		case <-deadline:
 			s.t.Fatalf("the S3 server does not listen: %v", err)
+		case <-tick.C:
 		}
-		http.DefaultClient.CloseIdleConnections()
 	}
 }
 
@@ -113,7 +127,7 @@ func (s *Server) Kill() {
 		return
 	}
 	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
+	<-s.ended
 	s.cmd = nil
 }
 
