@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -307,6 +308,7 @@ func (s *kopiaStore) enterWriting(ctx context.Context) (context.Context, func(),
 	return ctx, func() {
 		<-s.writing
 		// What a long call took is given back at once: creel idles in little.
+		runtime.GC() // pools let go at the second collection
 		debug.FreeOSMemory()
 		out()
 	}, nil
