@@ -158,10 +158,3 @@ func newLineage() string {
 	_, _ = rand.Read(b[:]) // crypto/rand never fails (Go 1.24)
 	return hex.EncodeToString(b[:])
 }
-
-// newID names a snapshot whose cut was at t.
-func newID(t time.Time) store.ID {
-	var b [2]byte
-	_, _ = rand.Read(b[:])
-	return store.ID(t.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:]))
-}

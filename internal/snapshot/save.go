@@ -80,7 +80,7 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	}
 	defer func() { err = errors.Join(err, cut.Release()) }()
 	m := store.Meta{
-		ID: newID(cut.Time), Gateway: k.opts.Gateway, Time: cut.Time.UTC(), Reason: r.Reason, Note: r.Note,
+		ID: store.NewID(cut.Time), Gateway: k.opts.Gateway, Time: cut.Time.UTC(), Reason: r.Reason, Note: r.Note,
 		Parent: before.Parent, Lineage: before.Lineage, Machine: machine(), Generation: k.opts.Supervisor.Status().Generation,
 		AppVersion: before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
 	}

@@ -28,8 +28,9 @@ type guard struct {
 	blob.Storage
 	name     string
 	patience time.Duration
-	retry    bool // false: the storage itself does
+	retry    bool // false: the storage itself does, or there is nothing to try again
 	written  atomic.Int64
+	recent   recent
 }
 
 // storageError is a request that failed for a reason that may pass.
@@ -128,6 +129,26 @@ func (g *guard) once(ctx context.Context, request func(context.Context) error, s
 }
 
 func (g *guard) GetBlob(ctx context.Context, id blob.ID, offset, length int64, out blob.OutputBuffer) error {
+	at := slice{id, offset, length}
+	if data := g.recent.get(ctx, at); data != nil {
+		out.Reset()
+		_, err := out.Write(data)
+		return err
+	}
+	if g.recent.takes(at) {
+		var b buffer
+		if err := g.get(ctx, id, offset, length, &b); err != nil {
+			return err
+		}
+		g.recent.put(at, b.Bytes())
+		out.Reset()
+		_, err := out.Write(b.Bytes())
+		return err
+	}
+	return g.get(ctx, id, offset, length, out)
+}
+
+func (g *guard) get(ctx context.Context, id blob.ID, offset, length int64, out blob.OutputBuffer) error {
 	return g.do(ctx, "read", id, max(length, 0), func(ctx context.Context) error {
 		return g.Storage.GetBlob(ctx, id, offset, length, out)
 	})

@@ -3,9 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/content/index"
 	"github.com/kopia/kopia/repo/maintenance"
+	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/snapshot/snapshotmaintenance"
 )
 
@@ -29,6 +33,9 @@ func (s *kopiaStore) maintain(ctx context.Context) error {
 	if err := s.repo.Refresh(ctx); err != nil {
 		return err
 	}
+	if err := s.readManifests(ctx); err != nil {
+		return err
+	}
 	if err := s.claimMaintenance(ctx); err != nil {
 		return err
 	}
@@ -39,6 +46,20 @@ func (s *kopiaStore) maintain(ctx context.Context) error {
 		return nil // another machine does it
 	}
 	return err
+}
+
+// readManifests reads all lists of snapshots. A snapshot in a list that cannot be
+// read would be taken for removed, and all that only it needs with it.
+func (s *kopiaStore) readManifests(ctx context.Context) error {
+	return s.repo.ContentReader().IterateContents(ctx, content.IterateOptions{
+		Range: index.PrefixRange(manifest.ContentPrefix),
+	}, func(c content.Info) error {
+		_, err := s.repo.ContentReader().GetContent(past(ctx), c.ContentID)
+		if err != nil {
+			return s.damage(ctx, "", "", fmt.Errorf("a list of snapshots cannot be read, so nothing is given up: %w", err))
+		}
+		return nil
+	})
 }
 
 // claimMaintenance makes this machine the one that maintains if there is none,

@@ -22,3 +22,13 @@ func kopiaName(name string, atRoot bool) string {
 	}
 	return hexName + hex.EncodeToString([]byte(name))
 }
+
+// trueName is the name that kopiaName was given.
+func trueName(name string) string {
+	if digits, ok := strings.CutPrefix(name, hexName); ok {
+		if raw, err := hex.DecodeString(digits); err == nil {
+			return string(raw)
+		}
+	}
+	return name
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -71,9 +72,10 @@ func openStorage(ctx context.Context, o *Options) (*guard, error) {
 			}
 		}
 	case o.S3 != nil:
-		g.retry = true
+		g.retry, g.recent.limit = true, recentLimit
 		g.Storage, err = openS3(o.S3)
 	default:
+		g.recent.limit = recentLimit
 		ctx, cancel := context.WithTimeoutCause(ctx, o.Patience, errGaveUp)
 		defer cancel()
 		g.Storage, err = openOther(ctx, o.Other)
@@ -238,6 +240,11 @@ func connect(ctx context.Context, o *Options, g *guard, key Key) (repo.DirectRep
 	file := filepath.Join(o.CacheDir, "kopia.json")
 	pending.Lock()
 	defer pending.Unlock()
+	// One list of snapshots that is damaged must not hide all others. kopia knows
+	// of this by the environment alone; Maintain looks that none is.
+	if err := os.Setenv("KOPIA_IGNORE_MALFORMED_MANIFEST_CONTENTS", "1"); err != nil {
+		return nil, err
+	}
 	pending.storage = g
 	defer func() { pending.storage = nil }()
 	if err := renameio.WriteFile(file, text, 0o600); err != nil {
@@ -301,6 +308,7 @@ func (s *kopiaStore) enterWriting(ctx context.Context) (context.Context, func(),
 	return ctx, func() {
 		<-s.writing
 		// What a long call took is given back at once: creel idles in little.
+		runtime.GC() // pools let go at the second collection
 		debug.FreeOSMemory()
 		out()
 	}, nil

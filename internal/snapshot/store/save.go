@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo"
@@ -64,10 +65,22 @@ func (s *kopiaStore) save(ctx context.Context, t tree.Tree, m Meta, base ID, p P
 		snap.Stored = s.guard.written.Load() - before
 		return s.putManifest(ctx, w, snap, plan, root)
 	})
-	if err != nil {
+	if err != nil && !s.exists(ctx, m.ID) {
 		return Snapshot{}, err
 	}
 	return snap, nil
+}
+
+// exists looks whether a snapshot is there although writing it has failed: an
+// answer may be lost after what was asked for was done.
+func (s *kopiaStore) exists(ctx context.Context, id ID) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if s.repo.Refresh(ctx) != nil {
+		return false
+	}
+	_, err := find(ctx, s.repo, id)
+	return err == nil
 }
 
 // putManifest makes the snapshot exist; the end of the session writes it.

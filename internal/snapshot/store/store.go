@@ -1,4 +1,7 @@
 // Package store keeps snapshots: a Store is where they live.
+//
+// What is in a store is encrypted with a Key that lies in a file. Losing it is
+// losing the snapshots: there is no other way to them.
 package store
 
 import (
@@ -159,12 +162,15 @@ func (e *AccessError) Unwrap() error { return e.Err }
 
 // DamagedError says that something in the store is not as it was saved.
 type DamagedError struct {
-	ID   ID
+	ID   ID     // empty: the store as a whole
 	Path string // which file; empty: the snapshot as a whole
 	Err  error
 }
 
 func (e *DamagedError) Error() string {
+	if e.ID == "" {
+		return fmt.Sprintf("the snapshot store is damaged: %v", e.Err)
+	}
 	if e.Path == "" {
 		return fmt.Sprintf("snapshot %s is damaged: %v", e.ID, e.Err)
 	}

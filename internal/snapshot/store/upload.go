@@ -35,11 +35,8 @@ const (
 	uploaders = 2
 )
 
-// splitter tells how a file is cut into pieces that are stored once. What a
-// gateway changes, it changes in place (SQLite's pages) or at the end (logs), and
-// the rest does not move; so pieces of one size keep what is around a change
-// apart from it best, and small ones cost little as long as files are small.
-// Cuts that follow the content were measured and stored more; see the benchmark.
+// splitter tells how kopia cuts a file that pieceSize does not. What changes in
+// such a file, changes in place or at the end, and the rest does not move.
 func splitter(size int64) string {
 	switch {
 	case size <= 256<<20:
@@ -170,11 +167,7 @@ func (u *upload) content(ctx context.Context, f *file) error {
 		return fmt.Errorf("cannot read %q: %w", f.Path, err)
 	}
 	defer r.Close()
-	f.object, err = u.object(ctx, r, object.WriterOptions{
-		Compressor:         compressor,
-		MetadataCompressor: compressor,
-		Splitter:           splitter(f.Size),
-	}, f.Size)
+	f.object, err = u.file(ctx, r, f.Path, f.Size)
 	if err != nil {
 		return fmt.Errorf("cannot keep %q: %w", f.Path, err)
 	}
@@ -310,6 +303,7 @@ func (u *upload) sidecar(ctx context.Context, p *plan, m Meta) (*snapshot.DirEnt
 	var b snapshotfs.DirManifestBuilder
 	add := func(name string, data []byte) error {
 		id, err := u.object(ctx, bytes.NewReader(data), object.WriterOptions{
+			Prefix:     "t", // any prefix puts it among the metadata, which is read more often than contents
 			Compressor: compressor, MetadataCompressor: compressor, Splitter: "FIXED-4M",
 		}, int64(len(data)))
 		if err != nil {

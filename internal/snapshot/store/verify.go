@@ -12,8 +12,6 @@ import (
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 	"golang.org/x/sync/errgroup"
-
-	"creel/internal/snapshot/tree"
 )
 
 // Verify also looks, whatever the portion, whether all that the snapshot's
@@ -40,18 +38,10 @@ func (s *kopiaStore) verify(ctx context.Context, id ID, portion float64, p Progr
 		return err
 	}
 	v := &verification{store: s, id: id, portion: portion, progress: p, seen: make(map[content.ID]bool)}
-	err = v.run(ctx, found)
+	err = v.run(past(ctx), found)
 	if len(v.lost) > 0 {
-		forget := s.write(ctx, "forget damaged contents", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
-			for _, c := range v.lost {
-				if err := w.ContentManager().DeleteContent(ctx, c); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if forget != nil && s.opts.Logger != nil {
-			s.opts.Logger.Warn("damaged contents stay in the snapshot index", "snapshot", id, "error", forget)
+		if e := v.forget(ctx); e != nil && s.opts.Logger != nil {
+			s.opts.Logger.Warn("damaged contents stay in the snapshot index", "snapshot", id, "error", e)
 		}
 	}
 	return err
@@ -66,6 +56,8 @@ type verification struct {
 
 	packs map[blob.ID]int64
 	seen  map[content.ID]bool
+	lists []piece // of directories and of the sidecar: read whatever the portion
+	data  []piece
 	lost  []content.ID // damaged
 	first error
 }
@@ -77,35 +69,80 @@ type piece struct {
 	path string
 }
 
+// run walks kopia's directories, which lead to all that there is, the sidecar
+// too; then it reads.
 func (v *verification) run(ctx context.Context, snap *stored) error {
 	if err := v.listPacks(ctx); err != nil {
 		return err
 	}
 	m, err := snapshot.LoadSnapshot(ctx, v.store.repo, snap.manifest)
-	if err == nil {
-		// kopia's own directories: its maintenance walks them.
-		err = v.directory(ctx, m.RootObjectID(), "")
-	}
 	if err != nil {
 		return v.store.damage(ctx, v.id, "", err)
 	}
-	list, err := v.store.readListing(ctx, snap)
-	if err != nil {
+	if err := v.directory(ctx, m.RootObjectID(), "", false); err != nil {
 		return err
 	}
-	var all []piece
-	for _, f := range list.files {
-		if f.Kind != tree.File || f.LinkTo != "" {
-			continue
-		}
-		pieces, err := v.pieces(ctx, f.object, f.Path)
-		if err != nil {
-			v.note(v.store.damage(ctx, v.id, f.Path, err))
-			continue
-		}
-		all = append(all, pieces...)
+	if err := v.read(ctx, append(v.lists, v.choose(v.data)...)); err != nil {
+		return err
 	}
-	return v.read(ctx, v.choose(all))
+	if v.first == nil {
+		_, v.first = v.store.readListing(ctx, snap)
+	}
+	return v.first
+}
+
+// directory walks one of kopia's directories and those in it. It returns errors
+// of the store; damages are noted.
+func (v *verification) directory(ctx context.Context, id object.ID, path string, side bool) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	before := len(v.lists)
+	if err := v.object(ctx, id, path, &v.lists); err != nil {
+		return err
+	}
+	entries, err := v.store.readDir(ctx, id)
+	if err != nil {
+		if err = v.noteDamage(ctx, path, err); err == nil {
+			for _, p := range v.lists[before:] {
+				v.lost = append(v.lost, p.id)
+			}
+		}
+		return err
+	}
+	for name, e := range entries {
+		inSide := side || path == "" && name == sidecarDir
+		below, into := joinPath(path, trueName(name)), &v.data
+		if inSide {
+			below, into = "", &v.lists
+		}
+		if e.Type == snapshot.EntryTypeDirectory {
+			err = v.directory(ctx, e.ObjectID, below, inSide)
+		} else {
+			err = v.object(ctx, e.ObjectID, below, into)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func joinPath(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// noteDamage notes an error if it is a damage, and returns it otherwise.
+func (v *verification) noteDamage(ctx context.Context, path string, err error) error {
+	err = v.store.damage(ctx, v.id, path, err)
+	if _, damaged := errors.AsType[*DamagedError](err); damaged {
+		v.note(err)
+		return nil
+	}
+	return err
 }
 
 // note keeps the first error.
@@ -129,37 +166,16 @@ func (v *verification) listPacks(ctx context.Context) error {
 	return nil
 }
 
-// directory looks after one of kopia's directories and those in it.
-func (v *verification) directory(ctx context.Context, id object.ID, path string) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if _, err := v.pieces(ctx, id, path); err != nil {
-		return err
-	}
-	entries, err := v.store.readDir(ctx, id)
-	if err != nil {
-		return err
-	}
-	for name, e := range entries {
-		if e.Type != snapshot.EntryTypeDirectory {
-			continue
-		}
-		if err := v.directory(ctx, e.ObjectID, path+"/"+name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// pieces gives the contents of an object that were not seen before, and looks
+// object adds the contents of an object that were not seen before, and looks
 // whether their packs are there.
-func (v *verification) pieces(ctx context.Context, id object.ID, path string) ([]piece, error) {
+func (v *verification) object(ctx context.Context, id object.ID, path string, into *[]piece) error {
 	contents, err := v.store.repo.VerifyObject(ctx, id)
 	if err != nil {
-		return nil, err
+		if err = v.noteDamage(ctx, path, err); err == nil {
+			v.loseList(id)
+		}
+		return err
 	}
-	var out []piece
 	for _, c := range contents {
 		if v.seen[c] {
 			continue
@@ -167,24 +183,76 @@ func (v *verification) pieces(ctx context.Context, id object.ID, path string) ([
 		v.seen[c] = true
 		info, err := v.store.repo.ContentInfo(ctx, c)
 		if err != nil {
-			return nil, err
+			if err = v.noteDamage(ctx, path, err); err != nil {
+				return err
+			}
+			continue
 		}
 		length, there := v.packs[info.PackBlobID]
 		switch end := int64(info.PackOffset) + int64(info.PackedLength); {
 		case !there:
-			v.lost = append(v.lost, c)
 			err = fmt.Errorf("the blob %s is missing", info.PackBlobID)
 		case length < end:
-			v.lost = append(v.lost, c)
 			err = fmt.Errorf("the blob %s has %d bytes and not at least %d", info.PackBlobID, length, end)
-		}
-		if err != nil {
-			v.note(&DamagedError{ID: v.id, Path: path, Err: err})
+		default:
+			*into = append(*into, piece{c, int64(info.PackedLength), path})
 			continue
 		}
-		out = append(out, piece{c, int64(info.PackedLength), path})
+		v.lost = append(v.lost, c)
+		v.note(&DamagedError{ID: v.id, Path: path, Err: err})
 	}
-	return out, nil
+	return nil
+}
+
+// loseList gives up the list of the pieces of an object.
+func (v *verification) loseList(id object.ID) {
+	for {
+		index, ok := id.IndexObjectID()
+		if !ok {
+			break
+		}
+		id = index
+	}
+	if c, _, ok := id.ContentID(); ok {
+		v.lost = append(v.lost, c)
+	}
+}
+
+// forget takes what is damaged out of the index, with all else in the same packs
+// that is: behind a list that cannot be read there may be more.
+func (v *verification) forget(ctx context.Context) error {
+	packs := make(map[blob.ID]bool)
+	for _, c := range v.lost {
+		info, err := v.store.repo.ContentInfo(ctx, c)
+		if err != nil {
+			return err
+		}
+		packs[info.PackBlobID] = true
+	}
+	return v.store.write(ctx, "forget damaged contents", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		var bad []content.ID
+		err := w.ContentReader().IterateContents(ctx, content.IterateOptions{}, func(c content.Info) error {
+			if !packs[c.PackBlobID] {
+				return nil
+			}
+			_, err := w.ContentReader().GetContent(past(ctx), c.ContentID)
+			err = v.store.damage(ctx, v.id, "", err)
+			if _, damaged := errors.AsType[*DamagedError](err); damaged {
+				bad = append(bad, c.ContentID)
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, c := range bad {
+			if err := w.ContentManager().DeleteContent(ctx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // choose takes a portion by chance, and one at least.
@@ -207,8 +275,8 @@ func (v *verification) choose(all []piece) []piece {
 	return chosen
 }
 
-// read reads pieces and returns the first error of all. It reads on after a
-// damage, to know all that is lost; it does not after the store has failed.
+// read reads pieces. It notes damages and reads on, to know all that is lost; it
+// does not after the store has failed.
 func (v *verification) read(ctx context.Context, pieces []piece) error {
 	var bytes int64
 	for _, p := range pieces {
@@ -245,5 +313,5 @@ func (v *verification) read(ctx context.Context, pieces []piece) error {
 			v.lost = append(v.lost, pieces[i].id)
 		}
 	}
-	return v.first
+	return nil
 }
