@@ -160,6 +160,7 @@ func devour() {
 			b[i] = 1
 		}
 		held = append(held, b)
+		runtime.KeepAlive(held)
 	}
 }
 

@@ -116,7 +116,7 @@ func (c *Creel) NothingLeft(st api.Status) {
 			return err
 		}
 		switch d.Name() {
-		case "creel.lock", "events.jsonl", "intent.json", "gateway.log", "journal.lock":
+		case "ballast", "creel.lock", "events.jsonl", "intent.json", "gateway.log", "journal.lock":
 			return nil
 		}
 		if !d.IsDir() {
