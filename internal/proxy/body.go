@@ -44,7 +44,8 @@ func (b *budget) give(n int64) {
 
 // keptBody is the body of a request that may be sent again: it streams from the
 // client to the first attempt at once and is kept on the way, in memory first,
-// then in a file that has no name. Later attempts read what was kept, and then
+// then in a file that has no name, to which it is written in large pieces: what a
+// write costs is for the most part the same for each. Later attempts read what was kept, and then
 // stream on from where the first one stopped.
 //
 // At any moment one attempt reads it (the last that called reader). A read from
@@ -63,9 +64,12 @@ type keptBody struct {
 	filling bool // a read from the client is under way
 	mem     []byte
 	file    *os.File
-	size    int64 // bytes kept
-	end     error // how the client's body ended: io.EOF, or what went wrong
-	lost    bool  // some bytes are kept no longer
+	filed   int64   // bytes in file, which follow those in mem
+	tail    *[]byte // holds what follows those in file; nil: there is no file
+	pending int     // bytes in tail
+	size    int64   // bytes kept
+	end     error   // how the client's body ended: io.EOF, or what went wrong
+	lost    bool    // some bytes are kept no longer
 }
 
 func newKeptBody(src io.Reader, memory, maximum int64, b *budget, dir string) *keptBody {
@@ -109,7 +113,11 @@ func (k *keptBody) drop() {
 	k.mem, k.size = nil, 0
 	if k.file != nil {
 		_ = k.file.Close() // the file has no name and nobody reads it any more
-		k.file = nil
+		k.file, k.filed = nil, 0
+	}
+	if k.tail != nil {
+		tails.Put(k.tail)
+		k.tail, k.pending = nil, 0
 	}
 }
 
@@ -137,20 +145,38 @@ func (k *keptBody) keep(b []byte) {
 	}
 }
 
-// spill writes bytes behind those in memory into the file. k.size includes them.
+// tailSize is the size of the pieces that are written to the file: half of what a
+// write of 32 KiB at a time costs per byte, and no less with twice as much.
+const tailSize = 128 << 10
+
+var tails = sync.Pool{New: func() any { b := make([]byte, tailSize); return &b }}
+
+// spill puts bytes behind those in memory, into the file. k.mu is held.
 func (k *keptBody) spill(b []byte) error {
 	if k.file == nil {
 		f, err := os.CreateTemp(k.dir, "body-*")
 		if err != nil {
 			return err
 		}
-		k.file = f
+		k.file, k.tail = f, tails.Get().(*[]byte)
 		if err := os.Remove(f.Name()); err != nil {
 			return err
 		}
 	}
-	_, err := k.file.WriteAt(b, k.size-int64(len(b))-int64(len(k.mem)))
-	return err
+	for len(b) > 0 {
+		n := copy((*k.tail)[k.pending:], b)
+		b = b[n:]
+		k.pending += n
+		if k.pending < tailSize {
+			break
+		}
+		if _, err := k.file.WriteAt(*k.tail, k.filed); err != nil {
+			return err
+		}
+		k.filed += tailSize
+		k.pending = 0
+	}
+	return nil
 }
 
 // bodyReader is one attempt's view of a keptBody.
@@ -212,12 +238,15 @@ func (r *bodyReader) fill(p []byte) (int, error) {
 func (k *keptBody) readKept(p []byte, off int64) (int, error) {
 	if inMem := int64(len(k.mem)); off < inMem {
 		return copy(p, k.mem[off:]), nil
-	} else if k.file != nil {
-		n, err := k.file.ReadAt(p[:min(int64(len(p)), k.size-off)], off-inMem)
+	} else if off -= inMem; off < k.filed {
+		n, err := k.file.ReadAt(p[:min(int64(len(p)), k.filed-off)], off)
 		if n > 0 {
 			return n, nil
 		}
 		return 0, err
+	}
+	if off -= k.filed; off < int64(k.pending) {
+		return copy(p, (*k.tail)[off:k.pending]), nil
 	}
 	return 0, errNotKept
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"testing/iotest"
 )
 
 // stepped is a client that sends when it is told to.
@@ -142,4 +143,44 @@ func TestNoNameOnDisk(t *testing.T) {
 		t.Errorf("read again: %d bytes, %v", len(all), err)
 	}
 	k.close()
+}
+
+// What is kept is read again to the byte, wherever it is: in memory, in the file,
+// or on its way there.
+func TestKeptInPieces(t *testing.T) {
+	want := make([]byte, 3*tailSize+777)
+	for i := range want {
+		want[i] = byte(i * 7 >> 3)
+	}
+	b := &budget{limit: 1 << 20}
+	k := newKeptBody(iotest.HalfReader(bytes.NewReader(want)), 1000, 1<<20, b, t.TempDir())
+	first := k.reader()
+	for _, n := range []int{500, 1500, tailSize, tailSize + 3000, 2*tailSize + 1, len(want)} {
+		for first.off < int64(n) {
+			if _, err := first.Read(make([]byte, 700)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := make([]byte, first.off)
+		for off := 0; off < len(again); {
+			k.mu.Lock()
+			m, err := k.readKept(again[off:min(off+4096, len(again))], int64(off))
+			k.mu.Unlock()
+			if err != nil {
+				t.Fatalf("at %d of %d: %v", off, len(again), err)
+			}
+			off += m
+		}
+		if !bytes.Equal(again, want[:len(again)]) {
+			t.Fatalf("the first %d bytes differ", len(again))
+		}
+	}
+	got, err := io.ReadAll(k.reader())
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the next attempt reads %d bytes, %v", len(got), err)
+	}
+	k.close()
+	if used := b.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still counted", used)
+	}
 }
