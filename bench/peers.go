@@ -85,20 +85,9 @@ func (b *bench) socketMemory(ctx context.Context, up []*standing, n int) (per []
 	if err != nil {
 		return nil, err
 	}
-	var clients []*holding
-	defer func() {
-		for _, h := range clients {
-			err = errors.Join(err, h.release())
-		}
-	}()
-	for _, s := range up {
-		h, err := b.openIdle(ctx, s.addr, n)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		clients = append(clients, h)
-	}
-	if err := pause(ctx, b.plan.Hold); err != nil {
+	clients, err := b.openEach(ctx, up, n)
+	defer func() { err = errors.Join(err, releaseAll(clients)) }()
+	if err != nil {
 		return nil, err
 	}
 	after, err := b.rest(ctx, up)

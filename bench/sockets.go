@@ -25,20 +25,9 @@ func measureSockets(ctx context.Context, b *bench) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var clients []*holding
-	defer func() {
-		for _, h := range clients {
-			err = errors.Join(err, h.release())
-		}
-	}()
-	for _, s := range up {
-		h, err := b.openIdle(ctx, s.addr, b.plan.Sockets)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		clients = append(clients, h)
-	}
-	if err := pause(ctx, b.plan.Hold); err != nil {
+	clients, err := b.openEach(ctx, up, b.plan.Sockets)
+	defer func() { err = errors.Join(err, releaseAll(clients)) }()
+	if err != nil {
 		return nil, err
 	}
 	after, err := b.weigh(ctx, up)
@@ -56,6 +45,27 @@ func measureSockets(ctx context.Context, b *bench) (rows []row, err error) {
 		line{fmt.Sprintf("resident memory for each of %d", b.plan.Sockets), "KiB", socketsBar, creelRSS, plainRSS},
 		line{"heap and stacks in use for each", "KiB", nil, creelUse, plainUse},
 	)
+}
+
+// openEach opens n idle WebSockets on each contestant, and keeps them for as long
+// as planned. What is returned is to be released in any case.
+func (b *bench) openEach(ctx context.Context, up []*standing, n int) (clients []*holding, err error) {
+	for _, s := range up {
+		h, err := b.openIdle(ctx, s.addr, n)
+		if err != nil {
+			return clients, fmt.Errorf("%s: %w", s.name, err)
+		}
+		clients = append(clients, h)
+	}
+	return clients, pause(ctx, b.plan.Hold)
+}
+
+func releaseAll(clients []*holding) error {
+	var errs []error
+	for _, h := range clients {
+		errs = append(errs, h.release())
+	}
+	return errors.Join(errs...)
 }
 
 // enoughFiles checks that a proxy may have as many files open as n WebSockets

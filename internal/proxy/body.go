@@ -60,7 +60,8 @@ func (b *budget) give(n int64) {
 // keptBody is the body of a request that may be sent again: it streams from the
 // client to the first attempt at once and is kept on the way, in memory first,
 // then in a file that has no name, and behind that in memory again if the disk
-// takes no more. Later attempts read what was kept, and then
+// takes no more. It is written to the file in large pieces: what a write costs is
+// for the most part the same for each. Later attempts read what was kept, and then
 // stream on from where the first one stopped.
 //
 // At any moment one attempt reads it (the last that called reader). A read from
@@ -79,11 +80,13 @@ type keptBody struct {
 	filling bool // a read from the client is under way
 	mem     []byte
 	file    *os.File
-	onDisk  int64  // bytes in file
-	tail    []byte // bytes that the disk has not taken
-	size    int64  // bytes kept
-	end     error  // how the client's body ended: io.EOF, or what went wrong
-	lost    bool   // some bytes are kept no longer
+	filed   int64   // bytes in file, which follow those in mem
+	piece   *[]byte // holds what follows those in file; nil: there is no file
+	pending int     // bytes in piece
+	tail    []byte  // bytes that the disk has not taken, in place of a piece; nil: it takes them
+	size    int64   // bytes kept
+	end     error   // how the client's body ended: io.EOF, or what went wrong
+	lost    bool    // some bytes are kept no longer
 }
 
 func newKeptBody(src io.Reader, memory, maximum int64, b *budget, dir string) *keptBody {
@@ -125,10 +128,14 @@ func (k *keptBody) close() {
 func (k *keptBody) drop() {
 	k.budget.give(k.size)
 	k.budget.homeless.Add(-int64(len(k.tail)))
-	k.mem, k.tail, k.onDisk, k.size = nil, nil, 0, 0
+	k.mem, k.tail, k.size = nil, nil, 0
 	if k.file != nil {
 		_ = k.file.Close() // the file has no name and nobody reads it any more
-		k.file = nil
+		k.file, k.filed = nil, 0
+	}
+	if k.piece != nil {
+		pieces.Put(k.piece)
+		k.piece, k.pending = nil, 0
 	}
 }
 
@@ -151,16 +158,13 @@ func (k *keptBody) keep(b []byte) {
 	}
 	k.size += n
 	if k.tail == nil {
-		err := k.spill(b)
-		if k.budget.disk != nil {
-			k.budget.disk(err)
-		}
+		rest, err := k.spill(b)
 		if err == nil {
-			k.onDisk += n
 			return
 		}
+		b = k.unfiled(rest)
 	}
-	if !k.budget.takeHomeless(n) {
+	if !k.budget.takeHomeless(int64(len(b))) {
 		k.lost = true
 		k.drop()
 		return
@@ -168,21 +172,58 @@ func (k *keptBody) keep(b []byte) {
 	k.tail = append(k.tail, b...)
 }
 
-// spill writes bytes behind those in the file. Of a write that failed nothing
-// counts.
-func (k *keptBody) spill(b []byte) error {
+// pieceSize is the size of the pieces that are written to the file: half of what a
+// write of 32 KiB at a time costs per byte, and no less with twice as much.
+const pieceSize = 128 << 10
+
+var pieces = sync.Pool{New: func() any { b := make([]byte, pieceSize); return &b }}
+
+// spill puts bytes behind those in memory, into the file, and returns those that
+// it could not. k.mu is held.
+func (k *keptBody) spill(b []byte) (rest []byte, err error) {
 	if k.file == nil {
 		f, err := os.CreateTemp(k.dir, "body-*")
+		if err == nil {
+			if err = os.Remove(f.Name()); err != nil {
+				err = errors.Join(err, f.Close())
+			}
+		}
 		if err != nil {
-			return err
+			if k.budget.disk != nil {
+				k.budget.disk(err)
+			}
+			return b, err
 		}
-		if err := os.Remove(f.Name()); err != nil {
-			return errors.Join(err, f.Close())
-		}
-		k.file = f
+		k.file, k.piece = f, pieces.Get().(*[]byte)
 	}
-	_, err := k.file.WriteAt(b, k.onDisk)
-	return err
+	for len(b) > 0 {
+		if k.pending == pieceSize {
+			_, err := k.file.WriteAt(*k.piece, k.filed)
+			if k.budget.disk != nil {
+				k.budget.disk(err)
+			}
+			if err != nil { // of a write that failed nothing counts
+				return b, err
+			}
+			k.filed += pieceSize
+			k.pending = 0
+		}
+		n := copy((*k.piece)[k.pending:], b)
+		b = b[n:]
+		k.pending += n
+	}
+	return nil, nil
+}
+
+// unfiled takes back what was to be written behind the file, with more behind it.
+func (k *keptBody) unfiled(more []byte) []byte {
+	var all []byte
+	if k.piece != nil {
+		all = append(all, (*k.piece)[:k.pending]...)
+		pieces.Put(k.piece)
+		k.piece, k.pending = nil, 0
+	}
+	return append(all, more...)
 }
 
 // bodyReader is one attempt's view of a keptBody.
@@ -246,14 +287,19 @@ func (k *keptBody) readKept(p []byte, off int64) (int, error) {
 	switch {
 	case off < inMem:
 		return copy(p, k.mem[off:]), nil
-	case off < inMem+k.onDisk:
-		n, err := k.file.ReadAt(p[:min(int64(len(p)), inMem+k.onDisk-off)], off-inMem)
+	case off < inMem+k.filed:
+		n, err := k.file.ReadAt(p[:min(int64(len(p)), inMem+k.filed-off)], off-inMem)
 		if n > 0 {
 			return n, nil
 		}
 		return 0, err
-	case off-inMem-k.onDisk < int64(len(k.tail)):
-		return copy(p, k.tail[off-inMem-k.onDisk:]), nil
+	}
+	rest := k.tail
+	if k.piece != nil {
+		rest = (*k.piece)[:k.pending]
+	}
+	if off -= inMem + k.filed; off < int64(len(rest)) {
+		return copy(p, rest[off:]), nil
 	}
 	return 0, errNotKept
 }

@@ -151,20 +151,21 @@ func TestNoNameOnDisk(t *testing.T) {
 func TestDiskFillsUp(t *testing.T) {
 	for name, used := range map[string]int64{"kept": 0, "no memory left": maxHomeless - 10} {
 		t.Run(name, func(t *testing.T) {
-			b := &budget{limit: 1000}
+			const size, half = 4 * pieceSize, 2*pieceSize + 50
+			b := &budget{limit: 1 << 20}
 			b.homeless.Store(used)
-			k := newKeptBody(iotest.OneByteReader(bytes.NewReader(pattern(100))), 10, 1000, b, t.TempDir())
+			k := newKeptBody(iotest.HalfReader(bytes.NewReader(pattern(size))), 10, 1<<20, b, t.TempDir())
 			first := k.reader()
-			if _, err := io.ReadFull(first, make([]byte, 50)); err != nil {
+			if _, err := io.ReadFull(first, make([]byte, half)); err != nil {
 				t.Fatal(err)
 			}
 			k.file = readsOnly(t, k.file) // further writes fail
 			rest, err := io.ReadAll(first)
-			if err != nil || !bytes.Equal(rest, pattern(100)[50:]) {
-				t.Fatalf("the attempt under way: %q, %v", rest, err)
+			if err != nil || !bytes.Equal(rest, pattern(size)[half:]) {
+				t.Fatalf("the attempt under way: %d bytes, %v", len(rest), err)
 			}
 			all, err := io.ReadAll(k.reader())
-			if used == 0 && (err != nil || !bytes.Equal(all, pattern(100))) {
+			if used == 0 && (err != nil || !bytes.Equal(all, pattern(size))) {
 				t.Errorf("read again: %d bytes, %v", len(all), err)
 			}
 			if used > 0 && (!errors.Is(err, errNotKept) || !k.notKept()) {
@@ -189,4 +190,44 @@ func readsOnly(t *testing.T, f *os.File) *os.File {
 		t.Fatal(err)
 	}
 	return again
+}
+
+// What is kept is read again to the byte, wherever it is: in memory, in the file,
+// or on its way there.
+func TestKeptInPieces(t *testing.T) {
+	want := make([]byte, 3*pieceSize+777)
+	for i := range want {
+		want[i] = byte(i * 7 >> 3)
+	}
+	b := &budget{limit: 1 << 20}
+	k := newKeptBody(iotest.HalfReader(bytes.NewReader(want)), 1000, 1<<20, b, t.TempDir())
+	first := k.reader()
+	for _, n := range []int{500, 1500, pieceSize, pieceSize + 3000, 2*pieceSize + 1, len(want)} {
+		for first.off < int64(n) {
+			if _, err := first.Read(make([]byte, 700)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := make([]byte, first.off)
+		for off := 0; off < len(again); {
+			k.mu.Lock()
+			m, err := k.readKept(again[off:min(off+4096, len(again))], int64(off))
+			k.mu.Unlock()
+			if err != nil {
+				t.Fatalf("at %d of %d: %v", off, len(again), err)
+			}
+			off += m
+		}
+		if !bytes.Equal(again, want[:len(again)]) {
+			t.Fatalf("the first %d bytes differ", len(again))
+		}
+	}
+	got, err := io.ReadAll(k.reader())
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the next attempt reads %d bytes, %v", len(got), err)
+	}
+	k.close()
+	if used := b.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still counted", used)
+	}
 }

@@ -51,3 +51,30 @@ func BenchmarkStartHeap(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLaunch measures the launcher alone: from the fork to the execve of the
+// command, with no record and no cgroup.
+func BenchmarkLaunch(b *testing.B) {
+	dir := b.TempDir()
+	r, err := New(Options{Dir: dir, DataDir: dir, CgroupParent: NoCgroup})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	chooseLauncher(r)
+	spec := roleSpec(freePort(b), "touch", os.DevNull)
+	for b.Loop() {
+		l, _, err := r.launch(spec, spec.Command[0], groups{main: emptyGroup{}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := l.release(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := l.abort(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}

@@ -34,12 +34,12 @@
 // cgroups (it is born into one of v2), the limit of open files, oom_score_adj, the
 // record. Started anew, creel's own program serves where there can be no such
 // launcher: on other architectures, on kernels without close_range(2), and where a
-// security module does not let it be executed. From fork to execve, on an idle
-// machine with two cores:
+// security module does not let it be executed. From fork to execve, on a machine
+// with two cores (BenchmarkLaunch):
 //
-//   - the tiny launcher: 0.6 ms, whatever creel's size and heap;
-//   - creel's own program: 9 ms for a binary of 15 MB, and more with each package
-//     that it initializes;
+//   - the tiny launcher: 0.35 ms, whatever creel's size and heap;
+//   - a Go program of 15 MB that initializes little: 2.7 ms; creel itself, which
+//     initializes more with each package that is linked in: up to 9 ms;
 //   - a copy of creel by a plain fork, with no execve before the command's: 1 ms,
 //     but 10 ms more for each 100 MB that creel's heap has, for the page tables;
 //   - a copy that shares creel's memory (CLONE_VM): as quick as the tiny one, but
