@@ -207,7 +207,7 @@ func (m *monitor) look(passed time.Duration) {
 	}
 	m.record.Advance(passed)
 	m.settle(a.Backlog)
-	m.record.Looked(liveness.Activity{CPU: a.CPU, IO: a.IO, Tasks: a.Tasks})
+	m.record.Looked(liveness.Activity{CPU: a.CPU, IO: a.IO, Tasks: a.Tasks, Runnable: a.Runnable})
 }
 
 // settle makes up for a weak answer: it counts if the instance has accepted all

@@ -14,8 +14,8 @@
 //     byte of any answer, stream or WebSocket. A request that takes ten minutes
 //     is no sign of anything as long as others, or the probe, get through.
 //   - A process that works is busy, not hung, and has Policy.Busy instead of
-//     Policy.Restart: it uses the processor, reads or writes, or starts and ends
-//     processes, as one does that waits for a child.
+//     Policy.Restart: it uses the processor, or waits for one, reads or writes, or
+//     starts and ends processes, as one does that waits for a child.
 //   - One that a debugger holds, or that somebody else has frozen, is left alone:
 //     its owner does not advance the clock.
 //

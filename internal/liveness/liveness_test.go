@@ -140,9 +140,10 @@ func TestRecord(t *testing.T) {
 
 	// At work the processor, the disk and children count each for themselves.
 	for name, work := range map[string]func(){
-		"cpu":   func() { a.CPU += 60 * time.Millisecond },
-		"io":    func() { a.IO += 2000 },
-		"tasks": func() { a.Tasks++ },
+		"cpu":                 func() { a.CPU += 60 * time.Millisecond },
+		"io":                  func() { a.IO += 2000 },
+		"tasks":               func() { a.Tasks++ },
+		"no processor for it": func() { a.Runnable = true },
 	} {
 		r.Answered()
 		r.Unanswered()
@@ -151,6 +152,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
+	a.Runnable = false
 	// It stops working, and has not answered all the while.
 	second(29, idle)
 	verdict(Busy)
