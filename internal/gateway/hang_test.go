@@ -92,7 +92,7 @@ func TestHangUnderRequests(t *testing.T) {
 		default:
 			t.Error("the lease's instance has not ended")
 		}
-		if m := r.Status().LastEnd.Message; !strings.Contains(m, "1 requests") {
+		if m := r.Status().LastEnd.Message; !strings.Contains(m, "(1 now)") {
 			t.Errorf("message %q", m)
 		}
 	})

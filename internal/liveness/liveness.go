@@ -98,7 +98,7 @@ func (s Signals) working(p Policy) bool { return !s.Seen || s.Idle < p.Suspect }
 func (s Signals) second(p Policy) []string {
 	var signs []string
 	if s.Requests > 0 && s.Waiting >= p.Suspect {
-		signs = append(signs, fmt.Sprintf("%d requests have been waiting for an answer for %v", s.Requests, s.Waiting.Round(time.Second)))
+		signs = append(signs, fmt.Sprintf("requests have been waiting for an answer for %v (%d now)", s.Waiting.Round(time.Second), s.Requests))
 	}
 	if !s.working(p) {
 		signs = append(signs, fmt.Sprintf("its processes have done nothing for %v", s.Idle.Round(time.Second)))

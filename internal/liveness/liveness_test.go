@@ -101,7 +101,7 @@ func TestWorseIsWorse(t *testing.T) {
 func TestExplain(t *testing.T) {
 	in := Signals{Silent: 61 * s, Requests: 2, Waiting: 50 * s, Idle: m, Seen: true, Stuck: "event loop degraded (cpu)"}
 	text := in.Explain(policy)
-	for _, want := range []string{"1m1s", "2 requests", "50s", "done nothing for 1m0s", "event loop degraded (cpu)"} {
+	for _, want := range []string{"1m1s", "for 50s (2 now)", "done nothing for 1m0s", "event loop degraded (cpu)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
 		}
