@@ -40,7 +40,7 @@ func (s *Supervisor) doListen(epoch uint64) {
 
 func suspicious(v liveness.Verdict) bool { return v == liveness.Suspect || v == liveness.Hung }
 func cleared(v liveness.Verdict) bool    { return v == liveness.Alive }
-func settled(v liveness.Verdict) bool    { return v == liveness.Alive || v == liveness.Hung }
+func settled(v liveness.Verdict) bool    { return v != liveness.Suspect }
 
 // report tells of a silence of which nothing is to be made, and waits for its
 // end.
@@ -69,9 +69,16 @@ func (s *Supervisor) doObserve(epoch uint64) {
 		if !ok || hasEnded(m.inst) { // Exited tells more
 			return
 		}
-		if f.verdict == liveness.Alive {
+		switch f.verdict {
+		case liveness.Alive, liveness.Suspect:
 			s.post(message{Event: Event{Kind: Answered, Epoch: epoch}})
 			return
+		case liveness.Busy:
+			// Requests are let through again: none would ever wait there, and tell
+			// work that leads to answers from work that does not.
+			s.post(message{Event: Event{Kind: Answered, Epoch: epoch, End: End{Message: "it does not answer yet, but works again"}}})
+			return
+		case liveness.Hung:
 		}
 		end := End{Generation: m.face.number, At: time.Now(), Cause: CauseHang, Message: f.Explain(hang.Policy), Log: s.opts.Tail(),
 			Hint: "The event before this one in `creel events` says what it was found doing. If it needs longer, raise gateway.hang.restart_after."}

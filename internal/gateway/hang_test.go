@@ -92,7 +92,7 @@ func TestHangUnderRequests(t *testing.T) {
 		default:
 			t.Error("the lease's instance has not ended")
 		}
-		if m := r.Status().LastEnd.Message; !strings.Contains(m, "1 requests") {
+		if m := r.Status().LastEnd.Message; !strings.Contains(m, "(1 now)") {
 			t.Errorf("message %q", m)
 		}
 	})
@@ -196,6 +196,30 @@ func TestCleared(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSuspectWorksAgain: a suspect that begins to work is let have requests again,
+// but its silence goes on: if those are not answered either, it is ended.
+func TestSuspectWorksAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, listens).run()
+		i := r.hang()
+		pass(45 * time.Second)
+		r.wants(Suspect, 1)
+		i.busy.Store(true)
+		pass(3 * time.Second)
+		r.wants(Ready, 1)
+		l := r.lease()
+		defer l.Release()
+		r.wantsJournal("starting 1", "ready 1", "suspect 1", "cleared 1")
+		if m := r.journal.events[3].Message; !strings.Contains(m, "works again") {
+			t.Errorf("message %q", m)
+		}
+		pass(testHang.Policy.Busy - time.Minute)
+		r.wants(Ready, 1)
+		pass(time.Minute)
+		r.wants(Ready, 1, 2)
+	})
 }
 
 // TestFrozenIsNoHang: while creel holds it still, for however long, no time

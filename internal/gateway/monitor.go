@@ -58,6 +58,7 @@ type monitor struct {
 	turn   sync.Mutex
 	hang   Hang // that the task listens by
 	record liveness.Record
+	silent bool  // the silence of before goes on: the instance was found to work
 	last   error // what the last question that was asked in vain has seen
 	frozen uint64
 	weak   bool // an answer is weak, and not looked at yet
@@ -89,10 +90,13 @@ type finding struct {
 	last    error // as the monitor's
 }
 
-// listen is until, after a sign of life.
+// listen is until, after a sign of life, which being ready is.
 func (m *monitor) listen(ctx context.Context, hang Hang, done func(liveness.Verdict) bool) (finding, bool) {
 	m.turn.Lock()
-	m.record.Answered()
+	if !m.silent {
+		m.record.Answered()
+	}
+	m.silent = false
 	m.turn.Unlock()
 	return m.until(ctx, hang, done)
 }
@@ -140,6 +144,7 @@ func (m *monitor) until(ctx context.Context, hang Hang, done func(liveness.Verdi
 		}
 		s := m.record.Signals()
 		if v := liveness.Judge(s, hang.Policy); done(v) {
+			m.silent = v == liveness.Busy
 			return finding{s, v, m.last}, true
 		}
 	}
@@ -202,7 +207,7 @@ func (m *monitor) look(passed time.Duration) {
 	}
 	m.record.Advance(passed)
 	m.settle(a.Backlog)
-	m.record.Looked(liveness.Activity{CPU: a.CPU, IO: a.IO, Tasks: a.Tasks})
+	m.record.Looked(liveness.Activity{CPU: a.CPU, IO: a.IO, Tasks: a.Tasks, Runnable: a.Runnable})
 }
 
 // settle makes up for a weak answer: it counts if the instance has accepted all

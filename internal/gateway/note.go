@@ -28,7 +28,7 @@ func (s *Supervisor) note(before Machine, e Event) {
 		s.noteRestart(e.End)
 		s.journalEnd(kind, "it is replaced", e.End)
 	case Answered:
-		s.noteAnswered(before)
+		s.noteAnswered(before, e)
 	case Gone:
 		s.notGone = ""
 	case Reported:
@@ -123,14 +123,18 @@ func (s *Supervisor) noteRestart(end End) {
 	s.opts.Recorder.Restart(string(end.Cause))
 }
 
-func (s *Supervisor) noteAnswered(before Machine) {
+func (s *Supervisor) noteAnswered(before Machine, e Event) {
 	if before.State == Suspect {
 		reason := reasonRefused
 		if before.Silent {
 			reason = reasonSilent
 		}
 		s.opts.Recorder.Cleared(reason)
-		s.journal(event.Cleared, "it answers again", nil)
+		message := "it answers again"
+		if e.End.Message != "" {
+			message = e.End.Message
+		}
+		s.journal(event.Cleared, message, nil)
 		return
 	}
 	if s.adopted {

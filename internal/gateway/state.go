@@ -61,7 +61,7 @@ type Event struct {
 	Epoch      uint64    // Silent, Answered, Unanswered, Drained, TimeUp
 	At         time.Time // when it happened
 	Roll       float64   // a random number in [0,1), for jitter
-	End        End       // LaunchFailed, FoundDead, Unanswered, Exited: what came to an end, and why; NotGone: what is in the way; Silent: the signs
+	End        End       // LaunchFailed, FoundDead, Unanswered, Exited: what came to an end, and why; NotGone: what is in the way; Silent: the signs; Answered: a remark, or none
 	Served     bool      // Exited, Unanswered: the instance had answered a request
 }
 

@@ -84,8 +84,9 @@ func (f *files) writer() runtime.Instance {
 // It returns how long the instance was frozen; 0: none ran.
 //
 // When ctx ends the instance is thawed at once, whether or not do has returned:
-// what do has seen until then is then no instant, and Still returns the cause.
-// Errors of do are returned as they are.
+// what do has seen until then is then no instant, and Still returns the cause, or
+// ErrLetGo if the instance was asked to end meanwhile. Errors of do are returned as
+// they are.
 func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) error) (frozen time.Duration, err error) {
 	select {
 	case <-s.looked: // until then an instance may run that nobody knows of
@@ -116,6 +117,10 @@ func (s *Supervisor) writer(ctx context.Context) (runtime.Instance, error) {
 	return s.find(ctx)
 }
 
+// ErrLetGo says that a gateway which was held still was let go before it was time:
+// it was asked to end. Trying again helps.
+var ErrLetGo = errors.New("the gateway was asked to end while it was held still")
+
 // freeze calls do while inst is frozen.
 func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(ctx context.Context) error) (frozen time.Duration, err error) {
 	begun := time.Now()
@@ -144,6 +149,12 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	if err := do(ctx); err != nil {
 		return 0, err
 	}
-	// The order matters: if ctx ends from here on, all of do lies before it.
+	// The order matters: if it is let go from here on, all of do lies before it.
+	switch held, err := inst.Frozen(); {
+	case err != nil:
+		return 0, fmt.Errorf("cannot tell whether the gateway was still all the time: %w", err)
+	case !held && !hasEnded(inst):
+		return 0, ErrLetGo
+	}
 	return 0, context.Cause(ctx)
 }

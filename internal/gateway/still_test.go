@@ -78,6 +78,24 @@ func TestStillEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// TestStillLetGo: an instance that is asked to end is let go, and what was seen of
+// its files is no instant.
+func TestStillLetGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		release, result := r.during(t.Context())
+		i := r.rt.now()
+		i.ignoreTerm.Store(true)
+		if err := i.Thaw(); err != nil { // as Terminate does
+			t.Fatal(err)
+		}
+		release()
+		if _, err := result(); !errors.Is(err, ErrLetGo) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestStillThawsAfterAPanic(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t).run()

@@ -14,8 +14,8 @@
 //     byte of any answer, stream or WebSocket. A request that takes ten minutes
 //     is no sign of anything as long as others, or the probe, get through.
 //   - A process that works is busy, not hung, and has Policy.Busy instead of
-//     Policy.Restart: it uses the processor, reads or writes, or starts and ends
-//     processes, as one does that waits for a child.
+//     Policy.Restart: it uses the processor, or waits for one, reads or writes, or
+//     starts and ends processes, as one does that waits for a child.
 //   - One that a debugger holds, or that somebody else has frozen, is left alone:
 //     its owner does not advance the clock.
 //
@@ -98,7 +98,7 @@ func (s Signals) working(p Policy) bool { return !s.Seen || s.Idle < p.Suspect }
 func (s Signals) second(p Policy) []string {
 	var signs []string
 	if s.Requests > 0 && s.Waiting >= p.Suspect {
-		signs = append(signs, fmt.Sprintf("%d requests have been waiting for an answer for %v", s.Requests, s.Waiting.Round(time.Second)))
+		signs = append(signs, fmt.Sprintf("requests have been waiting for an answer for %v (%d now)", s.Waiting.Round(time.Second), s.Requests))
 	}
 	if !s.working(p) {
 		signs = append(signs, fmt.Sprintf("its processes have done nothing for %v", s.Idle.Round(time.Second)))

@@ -101,7 +101,7 @@ func TestWorseIsWorse(t *testing.T) {
 func TestExplain(t *testing.T) {
 	in := Signals{Silent: 61 * s, Requests: 2, Waiting: 50 * s, Idle: m, Seen: true, Stuck: "event loop degraded (cpu)"}
 	text := in.Explain(policy)
-	for _, want := range []string{"1m1s", "2 requests", "50s", "done nothing for 1m0s", "event loop degraded (cpu)"} {
+	for _, want := range []string{"1m1s", "for 50s (2 now)", "done nothing for 1m0s", "event loop degraded (cpu)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
 		}
@@ -140,9 +140,10 @@ func TestRecord(t *testing.T) {
 
 	// At work the processor, the disk and children count each for themselves.
 	for name, work := range map[string]func(){
-		"cpu":   func() { a.CPU += 60 * time.Millisecond },
-		"io":    func() { a.IO += 2000 },
-		"tasks": func() { a.Tasks++ },
+		"cpu":                 func() { a.CPU += 60 * time.Millisecond },
+		"io":                  func() { a.IO += 2000 },
+		"tasks":               func() { a.Tasks++ },
+		"no processor for it": func() { a.Runnable = true },
 	} {
 		r.Answered()
 		r.Unanswered()
@@ -151,6 +152,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
+	a.Runnable = false
 	// It stops working, and has not answered all the while.
 	second(29, idle)
 	verdict(Busy)

@@ -7,6 +7,9 @@ type Activity struct {
 	CPU   time.Duration // processor time used
 	IO    uint64        // bytes read and written
 	Tasks uint64        // changes with every process that begins or ends
+	// Runnable: a thread runs at this moment, or would if there were a processor
+	// for it: on a machine that has too much to do, nothing else shows.
+	Runnable bool
 }
 
 // What an instance must do to count as working. A deadlocked one is not quite
@@ -19,7 +22,7 @@ const (
 // worked tells whether what was done between two looks counts as work.
 func worked(before, after Activity, took time.Duration) bool {
 	seconds := took.Seconds()
-	return (after.CPU-before.CPU).Seconds() >= workingCPU*seconds ||
+	return after.Runnable || (after.CPU-before.CPU).Seconds() >= workingCPU*seconds ||
 		after.IO >= before.IO && float64(after.IO-before.IO) >= workingIO*seconds && after.IO > before.IO ||
 		after.Tasks != before.Tasks
 }

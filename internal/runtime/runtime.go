@@ -113,6 +113,8 @@ type Activity struct {
 	CPU   time.Duration // processor time used
 	IO    uint64        // bytes read and written, from and to anything; 0: not to be seen
 	Tasks uint64        // changes with every process that begins or ends
+	// Runnable: a thread runs at this moment, or waits for a processor.
+	Runnable bool
 	// Backlog is how many connections to its port it has not accepted yet.
 	Backlog int
 	// Held: somebody keeps it from running at all. It is frozen, by creel or from

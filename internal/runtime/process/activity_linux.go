@@ -45,6 +45,7 @@ func (i *instance) activity() (runtime.Activity, error) {
 		}
 		a.CPU += time.Duration(stat.cpu) * tick
 		a.IO += readIO(p.PID)
+		a.Runnable = a.Runnable || runnable(p.PID)
 		fmt.Fprintln(tasks, p.PID, p.StartTime)
 		if p.PID == i.rec.PID && stat.state == 't' {
 			a.Held = true
@@ -66,6 +67,55 @@ func (i *instance) processes() ([]process, error) {
 		return g.lister(true)()
 	}
 	return nil, nil
+}
+
+// runnable reports whether a thread of a process runs, or waits for a processor:
+// state R in proc_pid_stat(5).
+func runnable(pid int) bool {
+	found := false
+	// What cannot be read has ended.
+	_ = eachThread(pid, func(stat procStat) bool {
+		found = stat.state == 'R'
+		return !found
+	})
+	return found
+}
+
+// eachThread calls f for the threads of a process, until it returns false.
+func eachThread(pid int, f func(stat procStat) bool) error {
+	tasks := "/proc/" + strconv.Itoa(pid) + "/task"
+	dir, err := os.Open(tasks)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(tasks, name, "stat"))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		stat, err := parseStat(data)
+		if err != nil {
+			return err
+		}
+		if !f(stat) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // readIO is how many bytes a process has read and written, from and to files,

@@ -40,7 +40,7 @@ func TestActivity(t *testing.T) {
 			if err := runtimetest.Spin(ctx, i.Addr()); err == nil {
 				t.Error("the app answered")
 			}
-			runtimetest.Await(t, "processor time is used", func() bool { return look().CPU >= first.CPU+5*tick })
+			runtimetest.Await(t, "processor time is used", func() bool { a := look(); return a.CPU >= first.CPU+5*tick && a.Runnable })
 
 			if a := look(); a.Held {
 				t.Error("it is held")

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -181,36 +180,12 @@ func (p process) cont() error {
 // allThreadsStopped looks at each thread: the first may show as stopped while
 // others are still on their way to it.
 func allThreadsStopped(pid int) (bool, error) {
-	tasks := "/proc/" + strconv.Itoa(pid) + "/task"
-	dir, err := os.Open(tasks)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return false, err
-	}
-	for _, name := range names {
-		data, err := os.ReadFile(filepath.Join(tasks, name, "stat"))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		stat, err := parseStat(data)
-		if err != nil {
-			return false, err
-		}
-		if !stat.ended() && stat.state != 'T' && stat.state != 't' {
-			return false, nil
-		}
-	}
-	return true, nil
+	stopped := true
+	err := eachThread(pid, func(stat procStat) bool {
+		stopped = stat.ended() || stat.state == 'T' || stat.state == 't'
+		return stopped
+	})
+	return stopped && err == nil, err
 }
 
 // hold says which processes of an instance creel has stopped.
