@@ -150,6 +150,9 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 		return 0, err
 	}
 	// The order matters: if it is let go from here on, all of do lies before it.
+	if err := context.Cause(ctx); err != nil {
+		return 0, err
+	}
 	switch held, err := inst.Frozen(); {
 	case err != nil:
 		return 0, fmt.Errorf("cannot tell whether the gateway was still all the time: %w", err)
