@@ -122,7 +122,7 @@ func (f *folder) command(t *testing.T, args ...string) result {
 func (f *folder) tryCommand(ctx context.Context, args ...string) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append(args, "--data-dir", f.data)...)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"--data-dir", f.data}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = f.environ(), &stdout, &stderr
 	err := cmd.Run()
