@@ -182,12 +182,7 @@ var pieces = sync.Pool{New: func() any { b := make([]byte, pieceSize); return &b
 // it could not. k.mu is held.
 func (k *keptBody) spill(b []byte) (rest []byte, err error) {
 	if k.file == nil {
-		f, err := os.CreateTemp(k.dir, "body-*")
-		if err == nil {
-			if err = os.Remove(f.Name()); err != nil {
-				err = errors.Join(err, f.Close())
-			}
-		}
+		f, err := namelessFile(k.dir)
 		if err != nil {
 			if k.budget.disk != nil {
 				k.budget.disk(err)
