@@ -45,7 +45,7 @@ const (
 	exitUsage
 )
 
-// wholeRun bounds a run. The longest takes about nine minutes on two cores.
+// wholeRun bounds a run. The longest takes about seven minutes on two cores.
 const wholeRun = 25 * time.Minute
 
 func main() {
