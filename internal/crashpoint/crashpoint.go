@@ -61,7 +61,7 @@ const (
 	ProcessKilled    Point = "process.killed"    // all its processes are dead
 	ProcessUngrouped Point = "process.ungrouped" // its cgroups are gone
 	RecordRemoved    Point = "record.removed"    // nothing of it is left
-	RecordSetAside   Point = "record.set-aside"  // and no longer its first
+	RecordSetAside   Point = "record.set-aside"  // a record that is refused has another name
 
 	LogCopied  Point = "log.copied"  // the gateway's output is copied beside its place
 	LogShifted Point = "log.shifted" // the copy has its name; the log itself is still full

@@ -134,13 +134,13 @@ func TestBrokenPlace(t *testing.T) {
 		wantReport(t, *wrong, "the cgroup of pid")
 	}
 
-	null, err := os.Open(os.DevNull)
+	extra, err := os.Open(w.ConfigPath())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
-	w.killCreel(&round{before: st})
-	w.LaunchWith(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{null} })
+	defer extra.Close()
+	w.Kill()
+	w.LaunchWith(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{extra} })
 	fds, err := w.openFiles(w.steady())
 	if err != nil || slices.Equal(fds, w.fds) {
 		t.Errorf("an open file too many was not found: %v, %v", fds, err)

@@ -60,7 +60,7 @@ func (j *journal) take(e event.Event) error {
 	case e.Kind == event.RecordRefused:
 		j.cutShort = true
 		return nil
-	case e.Generation == 0:
+	case e.Generation == 0, e.Kind == event.Stray, e.Cause == "stray": // what runs unrecorded has no generation of its own
 		return nil
 	case e.Kind == event.Starting:
 		return j.begin(e.Generation)

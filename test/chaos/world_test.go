@@ -101,30 +101,38 @@ func (w *world) end() {
 	if err := os.Remove(filepath.Join(w.Dir, ordersFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.T.Error(err)
 	}
-	signal := syscall.SIGTERM
-	deadline := time.Now().Add(harness.Patience)
-	for len(processes(w.Dir)) > 0 {
-		creels := creelsOf(w.Dir)
-		if time.Now().After(deadline) {
-			signal = syscall.SIGKILL
-			if len(creels) == 0 {
-				creels = gatewaysOf(w.Dir)
-			}
-			w.T.Errorf("still there at the end: %v", processes(w.Dir))
-		}
-		for _, pid := range creels {
-			_ = syscall.Kill(pid, signal) // it may have ended meanwhile
-		}
-		if len(creels) == 0 && !w.T.Failed() {
-			w.T.Errorf("no creel, but %v", processes(w.Dir))
-		}
-		time.Sleep(50 * time.Millisecond) // between looks at the process table
-		if len(creels) == 0 {
-			for pid := range processes(w.Dir) {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
+	if !w.endCreels() {
+		w.T.Errorf("still there at the end: %v", processes(w.Dir))
+		for pid := range processes(w.Dir) {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
 		}
 	}
+}
+
+// endCreels asks every creel once to end, and tells whether then nothing is left.
+func (w *world) endCreels() bool {
+	asked := map[int]bool{}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); <-tick.C {
+		p := populationOf(w.Dir)
+		if len(p.creels)+len(p.instances)+len(p.orphans) == 0 {
+			return true
+		}
+		if len(p.creels) == 0 && len(asked) > 0 {
+			return len(processes(w.Dir)) == 0
+		}
+		for _, pid := range p.creels {
+			if !asked[pid] {
+				asked[pid] = true
+				_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended meanwhile
+			}
+		}
+		if len(p.creels) == 0 {
+			return false
+		}
+	}
+	return false
 }
 
 // keep is what a service manager does: whenever the creel that has signed the
