@@ -231,13 +231,13 @@ func TestParseOptions(t *testing.T) {
 		only  string // names, or
 		fault string
 	}{
-		{"", "pass bulk recovery held relay sockets idle", ""},
+		{"", "pass bulk recovery held relay sockets idle hog", ""},
 		{"-only recovery,pass -creel x", "pass recovery", ""},
 		{"-only sing", "", `"sing"`},
 		{"-write x -peers y -quick", "", "cannot write a document"},
 		{"-write x -peers y -only pass", "", "cannot write a document"},
 		{"-write x", "", "cannot write a document"},
-		{"-write x -peers y", "pass bulk recovery held relay sockets idle peers", ""},
+		{"-write x -peers y", "pass bulk recovery held relay sockets idle hog peers", ""},
 		{"-only peers -peers y", "peers", ""},
 		{"-only peers", "", "bench/setup-peers"},
 		{"pass", "", "only flags"},
