@@ -38,6 +38,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		d.settle(ctx, d.engine)
 	}
 	d.notify(fmt.Sprintf("%s\nMAINPID=%d", systemd.SdNotifyReady, os.Getpid()))
+	forgetStart()
 	for {
 		var request upgradeRequest
 		select {
