@@ -176,7 +176,7 @@ func (e *engine) end() error {
 	// Whoever has asked over the socket for what happens now still gets an
 	// answer: only the listener is closed. Followers are cut by the end of creel.
 	err := e.socket.Close()
-	return errors.Join(err, e.closeJournal())
+	return errors.Join(err, e.keeper.close(), e.closeJournal())
 }
 
 func (e *engine) closeJournal() error {
