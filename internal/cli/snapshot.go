@@ -201,8 +201,8 @@ func newSnapshotStatus(e *env) *cobra.Command {
 func printSafety(w io.Writer, s *snapshot.Status) {
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	switch {
-	case s.Lineage == "":
-		row("state", "not in place yet; nothing of it is saved")
+	case s.Lineage == "" || s.Missing:
+		row("state", "not in place; nothing of it is saved meanwhile")
 	case s.Last == "":
 		row("last snapshot", "none yet")
 	default:
@@ -218,6 +218,9 @@ func printSafety(w io.Writer, s *snapshot.Status) {
 		row("under way", "%s: %s", d.What, progressText(d))
 	}
 	row("store", "%s", s.Where)
+	for _, trouble := range s.Troubles {
+		row("trouble", "%s", trouble)
+	}
 }
 
 func newSnapshotRestore(e *env) *cobra.Command {

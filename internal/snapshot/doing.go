@@ -122,6 +122,7 @@ type Status struct {
 	Parent   store.ID  `json:"parent,omitempty"`
 	Trial    store.ID  `json:"trial,omitempty"` // restored, and not proved by a ready instance yet
 	Doing    []Doing   `json:"doing,omitempty"`
+	Missing  bool      `json:"missing,omitempty"` // it was saved, and is gone; the gateway is not started without
 	Troubles []string  `json:"trouble,omitempty"`
 }
 
@@ -138,6 +139,7 @@ func (k *Keeper) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	st.Unsaved = k.changes.first
+	_, st.Missing = k.trouble[TroubleMissing]
 	for _, d := range k.doing {
 		st.Doing = append(st.Doing, d.get())
 	}

@@ -62,6 +62,9 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 			k.want(s.ID)
 		case !r.OrFresh:
 			return done, err
+		default:
+			k.log.Warn("nothing can be restored, and the state begins anew, as was asked for", "error", err)
+			r.ID, r.Fresh = "", true
 		}
 	}
 	if done.Before, err = k.beforeRestore(ctx, r); err != nil {

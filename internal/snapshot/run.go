@@ -209,6 +209,9 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 	if !due || now.Before(w.retry) {
 		return
 	}
+	if missing, err := k.missing(); missing && err == nil {
+		return // that it is gone is seen to by the next launch, and is no change to save
+	}
 	if _, err := k.Create(ctx, Request{Reason: reason}); err != nil {
 		w.pause = min(max(firstRetry, 2*w.pause), lastRetry)
 		w.retry = time.Now().Add(w.pause)

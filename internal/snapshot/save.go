@@ -66,8 +66,8 @@ func (k *Keeper) takeAndCreate(ctx context.Context, r Request) (store.Snapshot, 
 // create is Create for whoever has the turn, or does without: the capturer and
 // the stillness are its own.
 func (k *Keeper) create(ctx context.Context, r Request, c *capture.Capturer, still capture.Still) (store.Snapshot, error) {
-	if k.record.get().Lineage == "" {
-		return store.Snapshot{}, ErrNoLineage
+	if missing, err := k.missing(); missing || err != nil {
+		return store.Snapshot{}, errors.Join(err, ErrNoLineage)
 	}
 	begun := time.Now()
 	v := &saving{Request: r, k: k, capture: c, still: still}
@@ -78,6 +78,16 @@ func (k *Keeper) create(ctx context.Context, r Request, c *capture.Capturer, sti
 	}
 	k.saved(s, r, v.before, time.Since(begun))
 	return s, nil
+}
+
+// missing tells whether there is no state to save: nobody has said where it comes
+// from, or it was saved before and is gone.
+func (k *Keeper) missing() (bool, error) {
+	r := k.record.get()
+	if r.Lineage == "" || r.Last == "" {
+		return r.Lineage == "", nil
+	}
+	return k.restore.empty()
 }
 
 // saving is a snapshot being taken.
