@@ -67,7 +67,6 @@ func (a *API) fullStatus() Status {
 	if a.opts.Snapshots != nil {
 		st := a.opts.Snapshots.Status()
 		full.Snapshots = &st
-		full.Trouble = append(full.Trouble, st.Troubles...)
 	}
 	for _, p := range st.Strays {
 		full.Trouble = append(full.Trouble, fmt.Sprintf("pid %d runs in the gateway's name beside the recorded instance: %s (%s)", p.PID, p.Command, p.Where))

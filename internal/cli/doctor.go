@@ -35,7 +35,7 @@ func newDoctor(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found := []finding{checkDataDir(dir), checkDisk(dir), checkCgroup(), checkPidfd(), e.checkNPM(), e.checkAddress()}
+			found := []finding{checkDataDir(dir), checkDisk(dir), checkCgroup(), checkPidfd(), checkSandbox(), e.checkNPM(), e.checkAddress(), e.checkSnapshots()}
 			return e.report(found)
 		},
 	}

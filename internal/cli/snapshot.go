@@ -192,6 +192,9 @@ func newSnapshotStatus(e *env) *cobra.Command {
 			}
 			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 			printSafety(w, st.Snapshots)
+			for _, trouble := range st.Snapshots.Troubles { // creel status has them among its own
+				fmt.Fprintf(w, "trouble\t%s\n", trouble)
+			}
 			return w.Flush()
 		},
 	}
@@ -218,9 +221,6 @@ func printSafety(w io.Writer, s *snapshot.Status) {
 		row("under way", "%s: %s", d.What, progressText(d))
 	}
 	row("store", "%s", s.Where)
-	for _, trouble := range s.Troubles {
-		row("trouble", "%s", trouble)
-	}
 }
 
 func newSnapshotRestore(e *env) *cobra.Command {

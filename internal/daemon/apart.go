@@ -18,15 +18,18 @@ func apartOf(cfg *config.Config) (*runtime.Apart, error) {
 	}
 	a := &runtime.Apart{Required: cfg.Gateway.Sandbox == config.SandboxRequired}
 	own := []string{privateDir(cfg.DataDir), filepath.Join(cfg.DataDir, "gateways"), filepath.Join(cfg.DataDir, "journal")}
-	if cfg.Snapshots.Store.Kind == config.StoreFolder {
-		own = append(own, storeFolder(cfg))
-	}
 	for _, dir := range own { // what is not there yet could not be hidden
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("cannot make a folder that is to be hidden from the gateway: %w", err)
 		}
 	}
 	a.Hide = own
+	if cfg.Snapshots.Store.Kind == config.StoreFolder {
+		// It may be on a disk that is away, which is no reason not to start the
+		// gateway; there is nothing to hide then.
+		_ = os.MkdirAll(storeFolder(cfg), 0o700)
+		a.Hide = append(a.Hide, storeFolder(cfg))
+	}
 	for _, file := range []string{cfg.Snapshots.Store.Key, cfg.Snapshots.Store.Credentials} {
 		if file != "" {
 			a.Hide = append(a.Hide, file)

@@ -23,6 +23,8 @@ func (k *Keeper) List(ctx context.Context) ([]store.Snapshot, error) {
 	if ctx.Err() == nil {
 		k.storeHealth(err)
 	}
+	// IDs tell times to the second; of two in one second the newest must be known.
+	slices.SortStableFunc(all, func(a, b store.Snapshot) int { return a.Time.Compare(b.Time) })
 	return all, err
 }
 

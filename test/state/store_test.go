@@ -29,7 +29,7 @@ func (h *home) killGateway(pid int) {
 func bucket(t *testing.T) (*storetest.Server, string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "buckets", "b"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "buckets", "bucket"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	srv := storetest.StartServer(t, filepath.Join(dir, "buckets"))
@@ -42,7 +42,7 @@ func s3Settings(t *testing.T, addr, access, secret string) string {
 	if err := os.WriteFile(credentials, fmt.Appendf(nil, "access_key_id=%s\nsecret_access_key=%s\n", access, secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("snapshots:\n  store: {kind: s3, bucket: b, region: us-east-1, endpoint: 'http://%s', credentials: %s}\n", addr, credentials)
+	return fmt.Sprintf("snapshots:\n  store: {kind: s3, bucket: bucket, region: us-east-1, endpoint: 'http://%s', credentials: %s}\n", addr, credentials)
 }
 
 // TestAnotherMachine: another data folder, the same bucket, the same key.

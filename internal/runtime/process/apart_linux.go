@@ -258,3 +258,7 @@ func tell(what byte, err error) {
 	errors.As(err, &errno)
 	_, _ = unix.Write(controlFD, []byte{what, byte(errno), byte(errno >> 8)})
 }
+
+// CanKeepApart returns nil if an instance can be kept apart from what is hidden
+// from it (runtime.Apart) by a creel that runs as this process does, or why not.
+func CanKeepApart() error { return canKeepApart() }
