@@ -26,7 +26,7 @@ func (s *kopiaStore) Open(ctx context.Context, id ID) (Files, error) {
 	defer leave()
 	f, err := s.open(ctx, id)
 	if err != nil {
-		return nil, s.fail(ctx, fmt.Sprintf("open snapshot %s in %s", id, s.opts.name()), err)
+		return nil, fail(ctx, fmt.Sprintf("open snapshot %s in %s", id, s.opts.name()), err)
 	}
 	return f, nil
 }

@@ -26,7 +26,7 @@ func (s *kopiaStore) Maintain(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	return s.fail(ctx, "maintain "+s.opts.name(), s.maintain(ctx))
+	return fail(ctx, "maintain "+s.opts.name(), s.maintain(ctx))
 }
 
 func (s *kopiaStore) maintain(ctx context.Context) error {
