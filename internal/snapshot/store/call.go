@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"sync"
 )
 
@@ -104,9 +102,7 @@ func (s *kopiaStore) enterWriting(ctx context.Context) (context.Context, func(),
 	}
 	return ctx, func() {
 		<-s.writing
-		// What a long call took is given back at once: creel idles in little.
-		runtime.GC() // pools let go at the second collection
-		debug.FreeOSMemory()
+		giveBack()
 		out()
 	}, nil
 }

@@ -7,3 +7,13 @@ func WithClock(o Options, now func() time.Time) Options {
 	o.now = now
 	return o
 }
+
+// Pooled is how many bytes kopia keeps for buffers to come, and whether its pool
+// was found.
+func Pooled() (bytes int, found bool) {
+	p := buffers.Load()
+	if p == nil {
+		return 0, false
+	}
+	return p.size(), true
+}

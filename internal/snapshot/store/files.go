@@ -167,7 +167,11 @@ type snapshotFiles struct {
 var _ Files = (*snapshotFiles)(nil)
 
 func (f *snapshotFiles) Snapshot() Snapshot { return f.snap }
-func (f *snapshotFiles) Close() error       { return nil }
+
+func (f *snapshotFiles) Close() error {
+	giveBack()
+	return nil
+}
 
 func (f *snapshotFiles) Walk(ctx context.Context) iter.Seq2[tree.Entry, error] {
 	return func(yield func(tree.Entry, error) bool) {

@@ -149,9 +149,13 @@ func (g *guard) GetBlob(ctx context.Context, id blob.ID, offset, length int64, o
 }
 
 func (g *guard) get(ctx context.Context, id blob.ID, offset, length int64, out blob.OutputBuffer) error {
-	return g.do(ctx, "read", id, max(length, 0), func(ctx context.Context) error {
+	err := g.do(ctx, "read", id, max(length, 0), func(ctx context.Context) error {
 		return g.Storage.GetBlob(ctx, id, offset, length, out)
 	})
+	if err == nil {
+		notePool(out)
+	}
+	return err
 }
 
 func (g *guard) GetMetadata(ctx context.Context, id blob.ID) (m blob.Metadata, err error) {

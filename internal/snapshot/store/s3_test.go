@@ -88,7 +88,7 @@ func newFaulty(t *testing.T, patience time.Duration) *faulty {
 func (f *faulty) save(t *testing.T) error {
 	t.Helper()
 	next := f.tree.Clone()
-	next.File("state/new", storetest.Noise(uint64(time.Now().UnixNano()), 300_000))
+	next.File("state/new", storetest.Noise(uint64(time.Now().UnixNano()), 200_000))
 	m := storetest.Meta("g")
 	_, err := f.s.Save(t.Context(), next, m, f.kept.ID, nil)
 	f.proxy.Set(nil)
@@ -240,15 +240,12 @@ func TestServerKilled(t *testing.T) {
 		storetest.Reset(w, r, pass)
 	}, func(n int) bool { return n > 1 }))
 	next := f.tree.Clone()
-	next.File("state/new", storetest.Noise(77, 300_000))
-	t.Log(time.Now())
+	next.File("state/new", storetest.Noise(77, 50_000))
 	_, err := f.s.Save(t.Context(), next, storetest.Meta("g"), f.kept.ID, nil)
-	t.Log(time.Now(), err)
 	if err == nil {
 		t.Fatal("saved without a server")
 	}
 	f.srv.Restart()
-	t.Log(time.Now(), err)
 	f.proxy.Set(nil)
 	if err := f.save(t); err != nil {
 		t.Error(err)
