@@ -17,3 +17,9 @@ func Pooled() (bytes int, found bool) {
 	}
 	return p.size(), true
 }
+
+// WithStep has step called after each change of a store's folder.
+func WithStep(o Options, step func(string)) Options {
+	o.step = step
+	return o
+}

@@ -64,7 +64,7 @@ func openStorage(ctx context.Context, o *Options) (*guard, error) {
 	var err error
 	switch {
 	case o.Folder != "":
-		g.Storage, err = openFolder(o.Folder, o.now)
+		g.Storage, err = openFolder(o.Folder, o.now, o.step)
 		if err != nil {
 			if r, ok := refused(err); ok {
 				return nil, &AccessError{Store: g.name, Err: err, Hint: r.hint}
