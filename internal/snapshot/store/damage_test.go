@@ -20,12 +20,16 @@ import (
 // TestDamage harms the packs that only one snapshot needs, and holds the store
 // to saying so, to leaving the other alone, and to mending it by a new save.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"p", "q"} {
 		for name, harm := range map[string]func(string) error{
 			"flip": flip, "truncate": func(f string) error { return os.Truncate(f, 100) },
 			"empty": func(f string) error { return os.Truncate(f, 0) }, "delete": os.Remove,
 		} {
-			t.Run(kind+" "+name, func(t *testing.T) { damage(t, kind, harm) })
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				damage(t, kind, harm)
+			})
 		}
 	}
 }
@@ -148,6 +152,7 @@ func read(t *testing.T, s store.Store, id store.ID) error {
 // TestDamagedList harms the list that one snapshot is in: the others are still
 // there, and nothing is given up.
 func TestDamagedList(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), folderOptions(dir, 0))
 	if err != nil {

@@ -7,3 +7,19 @@ func WithClock(o Options, now func() time.Time) Options {
 	o.now = now
 	return o
 }
+
+// Pooled is how many bytes kopia keeps for buffers to come, and whether its pool
+// was found.
+func Pooled() (bytes int, found bool) {
+	p := buffers.Load()
+	if p == nil {
+		return 0, false
+	}
+	return p.size(), true
+}
+
+// WithStep has step called after each change of a store's folder.
+func WithStep(o Options, step func(string)) Options {
+	o.step = step
+	return o
+}

@@ -26,7 +26,7 @@ func (s *kopiaStore) Open(ctx context.Context, id ID) (Files, error) {
 	defer leave()
 	f, err := s.open(ctx, id)
 	if err != nil {
-		return nil, s.fail(ctx, fmt.Sprintf("open snapshot %s in %s", id, s.opts.name()), err)
+		return nil, fail(ctx, fmt.Sprintf("open snapshot %s in %s", id, s.opts.name()), err)
 	}
 	return f, nil
 }
@@ -167,7 +167,11 @@ type snapshotFiles struct {
 var _ Files = (*snapshotFiles)(nil)
 
 func (f *snapshotFiles) Snapshot() Snapshot { return f.snap }
-func (f *snapshotFiles) Close() error       { return nil }
+
+func (f *snapshotFiles) Close() error {
+	giveBack()
+	return nil
+}
 
 func (f *snapshotFiles) Walk(ctx context.Context) iter.Seq2[tree.Entry, error] {
 	return func(yield func(tree.Entry, error) bool) {

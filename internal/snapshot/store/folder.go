@@ -29,14 +29,17 @@ type folderStorage struct {
 var _ blob.Storage = (*folderStorage)(nil)
 var _ creator = (*folderStorage)(nil)
 
-func openFolder(path string, now func() time.Time) (*folderStorage, error) {
+func openFolder(path string, now func() time.Time, step func(string)) (*folderStorage, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	files := &folderFiles{now: now}
+	if step == nil {
+		step = func(string) {}
+	}
+	files := &folderFiles{now: now, step: step}
 	return &folderStorage{
 		Storage: sharded.New(files, path, sharded.Options{}, true),
 		files:   files,
@@ -81,15 +84,46 @@ func (s *folderStorage) stranger(context.Context) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if n := e.Name(); n != sharded.ParametersFile && !strings.HasPrefix(n, ".new-") && !strings.Contains(n, ".tmp.") {
+		if n := e.Name(); n != sharded.ParametersFile && !strings.HasPrefix(n, newPrefix) && !strings.Contains(n, tempMark) {
 			return n, nil
 		}
 	}
 	return "", nil
 }
 
+// tempMark is in the names of files that are being written.
+const tempMark = ".tmp."
+
+// sweep removes what a crash has left half written, once it is so old that
+// nobody is writing it any more.
+func (s *folderStorage) sweep(ctx context.Context, before time.Time) error {
+	return filepath.WalkDir(s.RootPath, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // removed since, by another creel
+		case err != nil:
+			return err
+		case d.IsDir() || !strings.Contains(d.Name(), tempMark) && !strings.HasPrefix(d.Name(), newPrefix):
+			return nil
+		}
+		info, err := d.Info()
+		if err == nil && info.ModTime().Before(before) {
+			err = os.Remove(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
 // folderFiles reads and writes the files of a folderStorage.
-type folderFiles struct{ now func() time.Time } // nil: the file system's own time
+type folderFiles struct {
+	now  func() time.Time // nil: the file system's own time
+	step func(string)
+}
 
 var _ sharded.Impl = (*folderFiles)(nil)
 
@@ -140,11 +174,12 @@ func (s *folderFiles) PutBlobInPath(ctx context.Context, dir, path string, data 
 	if err := makeDirs(dir); err != nil {
 		return err
 	}
-	// kopia takes files of this name for what was left by a crash.
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".tmp.*")
+	// No blob has such a name. sweep removes what a crash has left.
+	f, err := os.CreateTemp(dir, filepath.Base(path)+tempMark+"*")
 	if err != nil {
 		return err
 	}
+	s.step("made")
 	defer os.Remove(f.Name()) // in vain once it is renamed
 	_, err = data.WriteTo(f)
 	if err == nil {
@@ -162,12 +197,14 @@ func (s *folderFiles) PutBlobInPath(ctx context.Context, dir, path string, data 
 			return err
 		}
 	}
+	s.step("written")
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	if err := syncDir(dir); err != nil {
 		return err
 	}
+	s.step("named")
 	if opts.GetModTime != nil {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -178,13 +215,14 @@ func (s *folderFiles) PutBlobInPath(ctx context.Context, dir, path string, data 
 	return nil
 }
 
-func (*folderFiles) DeleteBlobInPath(ctx context.Context, _, path string) error {
+func (s *folderFiles) DeleteBlobInPath(ctx context.Context, _, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	s.step("deleted")
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 )
 
 func TestFolder(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) *storetest.Place { return folderPlace(t, t.TempDir()) })
 }
 

@@ -89,13 +89,13 @@ func (g *guard) do(ctx context.Context, op string, id blob.ID, size int64, reque
 			return context.Cause(ctx)
 		}
 		if r, ok := refused(err); ok {
-			return &AccessError{Store: g.name, Err: r.err, Hint: r.hint}
+			return gaveUp(ctx, &AccessError{Store: g.name, Err: r.err, Hint: r.hint})
 		}
 		if last == nil || bounded.Err() == nil {
 			last = err // not the context's own, which says less
 		}
 		if !g.retry || bounded.Err() != nil {
-			return &storageError{g.name, op, id, last}
+			return gaveUp(ctx, &storageError{g.name, op, id, last})
 		}
 		// Full jitter, so that several creels do not come back together.
 		pause := time.NewTimer(time.Duration(float64(wait) * (0.5 + rand.Float64()/2)))
@@ -106,7 +106,7 @@ func (g *guard) do(ctx context.Context, op string, id blob.ID, size int64, reque
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return &storageError{g.name, op, id, last}
+			return gaveUp(ctx, &storageError{g.name, op, id, last})
 		}
 		wait = min(2*wait, 10*time.Second)
 	}
@@ -149,9 +149,13 @@ func (g *guard) GetBlob(ctx context.Context, id blob.ID, offset, length int64, o
 }
 
 func (g *guard) get(ctx context.Context, id blob.ID, offset, length int64, out blob.OutputBuffer) error {
-	return g.do(ctx, "read", id, max(length, 0), func(ctx context.Context) error {
+	err := g.do(ctx, "read", id, max(length, 0), func(ctx context.Context) error {
 		return g.Storage.GetBlob(ctx, id, offset, length, out)
 	})
+	if err == nil {
+		notePool(out)
+	}
+	return err
 }
 
 func (g *guard) GetMetadata(ctx context.Context, id blob.ID) (m blob.Metadata, err error) {
@@ -163,9 +167,19 @@ func (g *guard) GetMetadata(ctx context.Context, id blob.ID) (m blob.Metadata, e
 }
 
 func (g *guard) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts blob.PutOptions) error {
+	// Where asking for the time of what was written is a request of its own, it
+	// must not be the reason to write it again.
+	stamp := opts.GetModTime
+	opts.GetModTime = nil
 	err := g.do(ctx, "write", id, int64(data.Length()), func(ctx context.Context) error {
 		return g.Storage.PutBlob(ctx, id, data, opts)
 	})
+	if err == nil && stamp != nil {
+		var m blob.Metadata
+		if m, err = g.GetMetadata(ctx, id); err == nil {
+			*stamp = m.Timestamp
+		}
+	}
 	if err == nil && !strings.HasPrefix(string(id), "s") { // session markers do not stay
 		g.written.Add(int64(data.Length()))
 	}

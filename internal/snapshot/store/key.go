@@ -175,6 +175,9 @@ func keepKey(file string, key Key) (Key, error) {
 	return have, nil
 }
 
+// newPrefix begins the names of files that writeNew is writing.
+const newPrefix = ".new-"
+
 // writeNew writes a file whole and durably, unless there is one: a link, unlike
 // a rename, does not replace. The error wraps fs.ErrExist then.
 func writeNew(file string, data []byte) error {
@@ -182,7 +185,7 @@ func writeNew(file string, data []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	f, err := os.CreateTemp(dir, newPrefix+"*") // mode 0600
 	if err != nil {
 		return err
 	}

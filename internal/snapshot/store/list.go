@@ -87,7 +87,7 @@ func (s *kopiaStore) List(ctx context.Context, gateway string) ([]Snapshot, erro
 	}
 	defer leave()
 	list, err := s.list(ctx, gateway)
-	return list, s.fail(ctx, "list the snapshots in "+s.opts.name(), err)
+	return list, fail(ctx, "list the snapshots in "+s.opts.name(), err)
 }
 
 func (s *kopiaStore) list(ctx context.Context, gateway string) ([]Snapshot, error) {
@@ -120,7 +120,7 @@ func (s *kopiaStore) Remove(ctx context.Context, ids ...ID) error {
 		return err
 	}
 	defer leave()
-	return s.fail(ctx, "remove snapshots from "+s.opts.name(), s.remove(ctx, ids))
+	return fail(ctx, "remove snapshots from "+s.opts.name(), s.remove(ctx, ids))
 }
 
 func (s *kopiaStore) remove(ctx context.Context, ids []ID) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/content"
@@ -26,10 +27,15 @@ func (s *kopiaStore) Maintain(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	return s.fail(ctx, "maintain "+s.opts.name(), s.maintain(ctx))
+	return fail(ctx, "maintain "+s.opts.name(), s.maintain(ctx))
 }
 
 func (s *kopiaStore) maintain(ctx context.Context) error {
+	if f, ok := s.guard.Storage.(*folderStorage); ok {
+		if err := f.sweep(ctx, s.now().Add(-24*time.Hour)); err != nil {
+			return err
+		}
+	}
 	if err := s.repo.Refresh(ctx); err != nil {
 		return err
 	}

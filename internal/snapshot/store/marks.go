@@ -107,7 +107,7 @@ func (s *kopiaStore) Mark(ctx context.Context, id ID, change func(*Marks)) error
 		return err
 	}
 	defer leave()
-	return s.fail(ctx, fmt.Sprintf("mark snapshot %s in %s", id, s.opts.name()), s.mark(ctx, id, change))
+	return fail(ctx, fmt.Sprintf("mark snapshot %s in %s", id, s.opts.name()), s.mark(ctx, id, change))
 }
 
 func (s *kopiaStore) mark(ctx context.Context, id ID, change func(*Marks)) error {

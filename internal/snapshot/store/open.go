@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -47,7 +45,8 @@ func Open(ctx context.Context, o Options) (Store, error) {
 	if o.Machine == "" {
 		o.Machine = "creel"
 	}
-	ctx = withLogger(ctx, o.Logger)
+	ctx, done := oneFailure(withLogger(ctx, o.Logger))
+	defer done()
 	g, err := openStorage(ctx, &o)
 	if err != nil {
 		return nil, fail(ctx, "open the snapshot store "+o.name(), err)
@@ -65,7 +64,7 @@ func openStorage(ctx context.Context, o *Options) (*guard, error) {
 	var err error
 	switch {
 	case o.Folder != "":
-		g.Storage, err = openFolder(o.Folder, o.now)
+		g.Storage, err = openFolder(o.Folder, o.now, o.step)
 		if err != nil {
 			if r, ok := refused(err); ok {
 				return nil, &AccessError{Store: g.name, Err: err, Hint: r.hint}
@@ -274,58 +273,11 @@ type kopiaStore struct {
 	repo  repo.DirectRepository
 
 	writing chan struct{} // holds a value while a call writes
-	calls   sync.RWMutex  // read-held by calls; Close takes it
-	closed  bool
+	calls   calls
+	closing sync.Once
 }
 
 var _ Store = (*kopiaStore)(nil)
-
-// errClosed is returned by calls after Close.
-var errClosed = errors.New("the snapshot store is closed")
-
-// enter begins a call. The caller calls leave when it ends.
-func (s *kopiaStore) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
-	s.calls.RLock()
-	if s.closed {
-		s.calls.RUnlock()
-		return nil, nil, errClosed
-	}
-	return withLogger(ctx, s.opts.Logger), s.calls.RUnlock, nil
-}
-
-// enterWriting is enter for a call that writes: it waits for its turn.
-func (s *kopiaStore) enterWriting(ctx context.Context) (context.Context, func(), error) {
-	ctx, out, err := s.enter(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	select {
-	case s.writing <- struct{}{}:
-	case <-ctx.Done():
-		out()
-		return nil, nil, context.Cause(ctx)
-	}
-	return ctx, func() {
-		<-s.writing
-		// What a long call took is given back at once: creel idles in little.
-		runtime.GC() // pools let go at the second collection
-		debug.FreeOSMemory()
-		out()
-	}, nil
-}
-
-func (s *kopiaStore) Close(ctx context.Context) error {
-	s.calls.Lock()
-	defer s.calls.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	if err := s.repo.Close(withLogger(ctx, s.opts.Logger)); err != nil {
-		return fmt.Errorf("cannot close the snapshot store %s: %w", s.opts.name(), err)
-	}
-	return nil
-}
 
 func (s *kopiaStore) now() time.Time {
 	if s.opts.now != nil {
@@ -339,28 +291,6 @@ func (s *kopiaStore) safety() maintenance.SafetyParameters {
 		return *s.opts.safety
 	}
 	return maintenance.SafetyFull
-}
-
-// fail says what could not be done. What callers branch on stays on top of the
-// chain and is not said twice.
-func fail(ctx context.Context, what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("cannot %s: %w", what, context.Cause(ctx))
-	}
-	if a, ok := errors.AsType[*AccessError](err); ok {
-		return a
-	}
-	if d, ok := errors.AsType[*DamagedError](err); ok {
-		return d
-	}
-	return fmt.Errorf("cannot %s: %w", what, err)
-}
-
-func (s *kopiaStore) fail(ctx context.Context, what string, err error) error {
-	return fail(ctx, what, err)
 }
 
 // memory is a storage in memory, for a repository that is being made.

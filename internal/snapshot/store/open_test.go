@@ -55,6 +55,7 @@ func openAndClose(t *testing.T, o store.Options) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
 	t.Run("foreign content", func(t *testing.T) {
 		o := folderOptions(t.TempDir(), 0)
 		if err := os.MkdirAll(o.Folder, 0o700); err != nil {
@@ -111,6 +112,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // TestKeyTravels opens a repository on another machine by its exported key.
 func TestKeyTravels(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := folderOptions(dir, 0)
 	openAndClose(t, o)
@@ -140,6 +142,7 @@ func TestKeyTravels(t *testing.T) {
 // TestOpenAtOnce lets creels with and without a key in common make the same
 // repository at the same time: those with it share it, and of the others one wins.
 func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
 	t.Run("one key", func(t *testing.T) {
 		dir := t.TempDir()
 		stores := openAtOnce(t, func(i int) store.Options { return folderOptions(dir, i) })

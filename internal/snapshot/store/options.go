@@ -40,6 +40,8 @@ type Options struct {
 	// For tests: ages cannot be waited for.
 	now    func() time.Time
 	safety *maintenance.SafetyParameters
+	// step is called after each change of the folder, with what was done.
+	step func(string)
 }
 
 // Bounds of a request to a store.

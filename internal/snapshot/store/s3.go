@@ -229,7 +229,7 @@ func s3Error(err error) error {
 	}
 	hint := ""
 	switch e.Code {
-	case "NoSuchKey", "NoSuchVersion":
+	case "NoSuchKey", "NoSuchVersion", "NotFound": // the last is what an answer to HEAD, which has no body, is taken for
 		return blob.ErrBlobNotFound
 	case "InvalidRange":
 		return blob.ErrInvalidRange
@@ -251,7 +251,9 @@ func s3Error(err error) error {
 	default:
 		switch e.StatusCode {
 		case http.StatusNotFound:
-			return blob.ErrBlobNotFound
+			// Not of the object, whose code is above: versitygw says so of a user. To
+			// take it for a blob that is missing is to take the place for free.
+			hint = "correct the endpoint, the bucket or the access key in the configuration"
 		case http.StatusUnauthorized, http.StatusForbidden:
 			hint = "correct the credentials in the configuration, or what they may do"
 		case http.StatusInsufficientStorage:

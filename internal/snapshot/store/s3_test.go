@@ -17,6 +17,7 @@ import (
 )
 
 func TestS3(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) *storetest.Place {
 		dir := t.TempDir()
 		srv := storetest.StartServer(t, bucketDir(t, dir))
@@ -43,7 +44,7 @@ func bucketDir(t *testing.T, dir string) string {
 func s3Options(dir, addr string, machine int) store.Options {
 	o := folderOptions(dir, machine)
 	o.Folder = ""
-	o.Patience = 4 * time.Second
+	o.Patience = 8 * time.Second
 	o.S3 = &store.S3{
 		Endpoint: addr, Bucket: "bucket", Prefix: "some/where", Region: "us-east-1", Plain: true,
 		AccessKeyID: storetest.AccessKey, SecretKey: storetest.SecretKey,
@@ -61,12 +62,15 @@ type faulty struct {
 	kept  store.Snapshot
 }
 
-func newFaulty(t *testing.T) *faulty {
+func newFaulty(t *testing.T, patience time.Duration) *faulty {
+	t.Helper()
 	dir := t.TempDir()
 	f := &faulty{dir: dir, srv: storetest.StartServer(t, bucketDir(t, dir)), tree: storetest.Everything()}
 	f.proxy = storetest.NewProxy(t, f.srv.Addr)
 	var err error
-	if f.s, err = store.Open(t.Context(), s3Options(dir, f.proxy.Addr, 0)); err != nil {
+	o := s3Options(dir, f.proxy.Addr, 0)
+	o.Patience = patience
+	if f.s, err = store.Open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -84,7 +88,7 @@ func newFaulty(t *testing.T) *faulty {
 func (f *faulty) save(t *testing.T) error {
 	t.Helper()
 	next := f.tree.Clone()
-	next.File("state/new", storetest.Noise(uint64(time.Now().UnixNano()), 300_000))
+	next.File("state/new", storetest.Noise(uint64(time.Now().UnixNano()), 200_000))
 	m := storetest.Meta("g")
 	_, err := f.s.Save(t.Context(), next, m, f.kept.ID, nil)
 	f.proxy.Set(nil)
@@ -121,7 +125,7 @@ func (f *faulty) save(t *testing.T) error {
 	return err
 }
 
-// some faults every nth request that writes.
+// some faults every nth request.
 func some(n int, fault storetest.Fault) func(*http.Request) storetest.Fault {
 	count := 0
 	return func(*http.Request) storetest.Fault {
@@ -150,23 +154,29 @@ func ever(n int) bool { return true }
 
 // TestPassingFaults holds Save to going on after what passes.
 func TestPassingFaults(t *testing.T) {
-	f := newFaulty(t)
+	t.Parallel()
 	for name, fault := range map[string]func(*http.Request) storetest.Fault{
-		"500":                    some(3, storetest.Answer(500, "InternalError")),
-		"503":                    some(3, storetest.Answer(503, "ServiceUnavailable")),
-		"slow down":              some(4, storetest.Answer(503, "SlowDown")),
-		"request timeout":        some(3, storetest.Answer(400, "RequestTimeout")),
-		"reset":                  some(3, storetest.Reset),
+		"500":                    some(2, storetest.Answer(500, "InternalError")),
+		"503":                    some(2, storetest.Answer(503, "ServiceUnavailable")),
+		"slow down":              some(2, storetest.Answer(503, "SlowDown")),
+		"request timeout":        some(2, storetest.Answer(400, "RequestTimeout")),
+		"reset":                  some(2, storetest.Reset),
 		"half an upload":         writes(storetest.HalfUpload, odd),
-		"half a download":        some(4, storetest.HalfDownload),
+		"half a download":        some(2, storetest.HalfDownload),
 		"answer lost":            writes(storetest.ResetAfterUpload, odd),
 		"one that hangs":         writes(storetest.Hang, func(n int) bool { return n == 2 }),
-		"an answer that is late": some(5, storetest.Reset),
+		"an answer that is late": some(10, storetest.Late),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFaulty(t, 8*time.Second)
 			f.proxy.Set(fault)
+			before := f.proxy.Faulted()
 			if err := f.save(t); err != nil {
 				t.Error(err)
+			}
+			if f.proxy.Faulted() == before {
+				t.Error("nothing went wrong: this proves nothing")
 			}
 		})
 	}
@@ -174,7 +184,7 @@ func TestPassingFaults(t *testing.T) {
 
 // TestLastingFaults holds Save to giving up, in its time and in the right words.
 func TestLastingFaults(t *testing.T) {
-	f := newFaulty(t)
+	t.Parallel()
 	for name, c := range map[string]struct {
 		fault  func(*http.Request) storetest.Fault
 		access bool
@@ -193,6 +203,8 @@ func TestLastingFaults(t *testing.T) {
 		"no bucket":   {some(1, storetest.Answer(404, "NoSuchBucket")), true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFaulty(t, 2*time.Second)
 			f.proxy.Set(c.fault)
 			before := f.proxy.Seen()
 			err := f.save(t)
@@ -209,16 +221,17 @@ func TestLastingFaults(t *testing.T) {
 			if n := f.proxy.Seen() - before; access && n > 30 {
 				t.Errorf("asked %d times in vain", n)
 			}
+			if err := f.save(t); err != nil {
+				t.Errorf("after all is well again: %v", err)
+			}
 		})
-	}
-	if err := f.save(t); err != nil {
-		t.Errorf("after all is well again: %v", err)
 	}
 }
 
 // TestServerKilled kills the server in the middle of a Save.
 func TestServerKilled(t *testing.T) {
-	f := newFaulty(t)
+	t.Parallel()
+	f := newFaulty(t, 2*time.Second)
 	var killed atomic.Bool
 	f.proxy.Set(writes(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		if killed.CompareAndSwap(false, true) {
@@ -227,17 +240,20 @@ func TestServerKilled(t *testing.T) {
 		storetest.Reset(w, r, pass)
 	}, func(n int) bool { return n > 1 }))
 	next := f.tree.Clone()
-	next.File("state/new", storetest.Noise(77, 300_000))
-	if _, err := f.s.Save(t.Context(), next, storetest.Meta("g"), f.kept.ID, nil); err == nil {
+	next.File("state/new", storetest.Noise(77, 50_000))
+	_, err := f.s.Save(t.Context(), next, storetest.Meta("g"), f.kept.ID, nil)
+	if err == nil {
 		t.Fatal("saved without a server")
 	}
 	f.srv.Restart()
+	f.proxy.Set(nil)
 	if err := f.save(t); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestS3Refuses(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	srv := storetest.StartServer(t, bucketDir(t, dir))
 	for name, change := range map[string]func(*store.Options){

@@ -21,7 +21,7 @@ func (s *kopiaStore) Save(ctx context.Context, t tree.Tree, m Meta, base ID, p P
 	}
 	defer leave()
 	snap, err := s.save(ctx, t, m, base, progressOrNone(p))
-	return snap, s.fail(ctx, fmt.Sprintf("save snapshot %s to %s", m.ID, s.opts.name()), err)
+	return snap, fail(ctx, fmt.Sprintf("save snapshot %s to %s", m.ID, s.opts.name()), err)
 }
 
 func (s *kopiaStore) save(ctx context.Context, t tree.Tree, m Meta, base ID, p Progress) (Snapshot, error) {
@@ -74,8 +74,10 @@ func (s *kopiaStore) save(ctx context.Context, t tree.Tree, m Meta, base ID, p P
 // exists looks whether a snapshot is there although writing it has failed: an
 // answer may be lost after what was asked for was done.
 func (s *kopiaStore) exists(ctx context.Context, id ID) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(10*time.Second, s.guard.patience))
 	defer cancel()
+	ctx, done := oneFailure(ctx)
+	defer done()
 	if s.repo.Refresh(ctx) != nil {
 		return false
 	}

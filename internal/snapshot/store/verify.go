@@ -26,7 +26,7 @@ func (s *kopiaStore) Verify(ctx context.Context, id ID, portion float64, p Progr
 		return err
 	}
 	defer leave()
-	return s.fail(ctx, fmt.Sprintf("verify snapshot %s in %s", id, s.opts.name()), s.verify(ctx, id, portion, progressOrNone(p)))
+	return fail(ctx, fmt.Sprintf("verify snapshot %s in %s", id, s.opts.name()), s.verify(ctx, id, portion, progressOrNone(p)))
 }
 
 func (s *kopiaStore) verify(ctx context.Context, id ID, portion float64, p Progress) error {

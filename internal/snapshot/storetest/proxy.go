@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ type Proxy struct {
 	mu    sync.Mutex
 	fault func(*http.Request) Fault
 	seen  int
+	wrong int
 }
 
 // Fault answers a request instead of the server; nil lets it through.
@@ -48,6 +50,9 @@ func NewProxy(t testing.TB, addr string) *Proxy {
 		var f Fault
 		if p.fault != nil {
 			f = p.fault(r)
+		}
+		if f != nil {
+			p.wrong++
 		}
 		p.mu.Unlock()
 		if f != nil {
@@ -85,6 +90,13 @@ func (p *Proxy) Seen() int {
 	return p.seen
 }
 
+// Faulted is how many requests were not let through.
+func (p *Proxy) Faulted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wrong
+}
+
 // Answer answers with an error of S3.
 func Answer(status int, code string) Fault {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
@@ -98,6 +110,12 @@ func Answer(status int, code string) Fault {
 // Hang never answers.
 func Hang(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
+
+// Late passes the request on and keeps the answer until nobody waits for it any more.
+func Late(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+	pass.ServeHTTP(nowhere{http.Header{}}, r.WithContext(context.WithoutCancel(r.Context())))
 	<-r.Context().Done()
 }
 

@@ -48,7 +48,10 @@ func Run(t *testing.T, fresh func(t *testing.T) *Place) {
 		"closed":              closed,
 		"stored":              storedBytes,
 	} {
-		t.Run(name, func(t *testing.T) { row(t, fresh(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row(t, fresh(t))
+		})
 	}
 }
 
