@@ -86,6 +86,7 @@ type plan struct {
 	Boots   int           // rounds of held requests
 	Sockets int           // idle WebSockets
 	Rests   int           // rounds of memory at rest, and of snapshots
+	Assets  int           // files of the large folder in a state that is saved
 	Freezes int           // snapshots of a gateway that writes
 	Hold    time.Duration // how long idle WebSockets are kept before they are weighed
 	RestFor time.Duration // how long memory must have stayed as it is to be at rest
@@ -93,8 +94,8 @@ type plan struct {
 }
 
 var (
-	wholePlan = plan{Rounds: 5, Warm: 400 * time.Millisecond, Count: 1600 * time.Millisecond, Kills: 50, Crashes: 20, Boots: 15, Sockets: 2000, Rests: 3, Freezes: 100, Hold: 30 * time.Second, RestFor: 2 * time.Second, Watch: time.Second}
-	quickPlan = plan{Rounds: 2, Warm: 150 * time.Millisecond, Count: 350 * time.Millisecond, Kills: 10, Crashes: 5, Boots: 3, Sockets: 500, Rests: 1, Freezes: 10, Hold: 0, RestFor: time.Second, Watch: 300 * time.Millisecond}
+	wholePlan = plan{Rounds: 5, Warm: 400 * time.Millisecond, Count: 1600 * time.Millisecond, Kills: 50, Crashes: 20, Boots: 15, Sockets: 2000, Rests: 3, Assets: stateAssets, Freezes: 100, Hold: 30 * time.Second, RestFor: 2 * time.Second, Watch: time.Second}
+	quickPlan = plan{Rounds: 2, Warm: 150 * time.Millisecond, Count: 350 * time.Millisecond, Kills: 10, Crashes: 5, Boots: 3, Sockets: 500, Rests: 1, Assets: stateAssets, Freezes: 10, Hold: 0, RestFor: time.Second, Watch: 300 * time.Millisecond}
 )
 
 // bench is what measurements work with.

@@ -13,7 +13,7 @@ import (
 )
 
 // tinyPlan is enough to see that everything works. Its figures mean nothing.
-var tinyPlan = plan{Rounds: 1, Warm: 5 * time.Millisecond, Count: 200 * time.Millisecond, Kills: 3, Crashes: 2, Boots: 1, Sockets: 20, Rests: 1, Freezes: 2, Watch: 50 * time.Millisecond}
+var tinyPlan = plan{Rounds: 1, Warm: 5 * time.Millisecond, Count: 200 * time.Millisecond, Kills: 3, Crashes: 2, Boots: 1, Sockets: 20, Rests: 1, Assets: 20, Freezes: 2, Watch: 50 * time.Millisecond}
 
 // newTestBench makes a bench whose creel is this test binary.
 func newTestBench(t *testing.T) *bench {

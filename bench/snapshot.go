@@ -89,7 +89,7 @@ func (b *bench) saveInTurns(ctx context.Context, peers []peer, seed uint64, to *
 		return fmt.Errorf("cannot make a folder for a state: %w", err)
 	}
 	state := filepath.Join(dir, "state")
-	if err := makeState(ctx, state, seed); err != nil {
+	if err := makeState(ctx, state, b.plan.Assets, seed); err != nil {
 		return err
 	}
 	up, own, err := b.standWithState(ctx, state, false)
@@ -181,7 +181,7 @@ func (b *bench) freezes(ctx context.Context) (frozen []float64, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a folder for a state: %w", err)
 	}
-	if err := makeState(ctx, state, 99); err != nil {
+	if err := makeState(ctx, state, b.plan.Assets, 99); err != nil {
 		return nil, err
 	}
 	up, own, err := b.standWithState(ctx, state, true)

@@ -23,9 +23,9 @@ const (
 )
 
 // makeState makes such a folder. Its files are other ones with each seed.
-func makeState(ctx context.Context, dir string, seed uint64) error {
+func makeState(ctx context.Context, dir string, assets int, seed uint64) error {
 	from := rand.New(rand.NewPCG(seed, 1))
-	for i := range stateAssets {
+	for i := range assets {
 		if err := writeState(dir, fmt.Sprintf("assets/%d/%d.js", i%8, i), words(from, assetSize)); err != nil {
 			return err
 		}

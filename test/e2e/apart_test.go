@@ -32,8 +32,8 @@ func (f *folder) wantApart(t *testing.T, llm *fake.LLM, token, secret string) {
 	var want []string
 	for _, name := range hiddenFolders {
 		dir := filepath.Join(f.data, name)
-		if secret != "" && name == "snapshots" {
-			continue // they are elsewhere
+		if f.remote && name == "snapshots" {
+			continue
 		}
 		if len(list(t, dir, "*")) == 0 {
 			t.Fatalf("%s is empty: that it looks so from inside would show nothing", dir)
@@ -89,6 +89,7 @@ func (b *bucket) use(t *testing.T, f *folder) {
 	if err := os.WriteFile(credentials, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	f.remote = true
 	f.extra = append(f.extra,
 		"CREEL_SNAPSHOTS_STORE_KIND=s3", "CREEL_SNAPSHOTS_STORE_BUCKET=creel", "CREEL_SNAPSHOTS_STORE_REGION=us-east-1",
 		"CREEL_SNAPSHOTS_STORE_ENDPOINT=http://"+b.server.Addr, "CREEL_SNAPSHOTS_STORE_CREDENTIALS="+credentials)

@@ -33,6 +33,7 @@ type folder struct {
 	listen string   // where its creels listen
 	path   string   // their $PATH
 	extra  []string // more of their environment
+	remote bool     // its snapshots are on an S3 server
 	creels []*creel
 
 	artifacts string // where the test leaves what is worth a look
