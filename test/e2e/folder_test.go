@@ -197,11 +197,16 @@ func (f *folder) keep(t *testing.T) {
 
 // eventually asks again and again until the answer is yes. An answer that is no
 // says what was seen.
+//
+// The pauses grow: whoever runs a command of creel's each time takes the processor
+// from the boot that is waited for.
 func eventually(t *testing.T, limit time.Duration, what string, ask func() (yes bool, seen string)) {
 	t.Helper()
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
-	again := time.NewTicker(50 * time.Millisecond)
+	const first, longest = 20 * time.Millisecond, 300 * time.Millisecond
+	pause := first
+	again := time.NewTimer(pause)
 	defer again.Stop()
 	for {
 		yes, seen := ask()
@@ -210,6 +215,8 @@ func eventually(t *testing.T, limit time.Duration, what string, ask func() (yes 
 		}
 		select {
 		case <-again.C:
+			pause = min(2*pause, longest)
+			again.Reset(pause)
 		case <-deadline.C:
 			t.Fatalf("%s: not within %v; last seen: %s", what, limit, seen)
 		}

@@ -62,13 +62,8 @@ func TestLostState(t *testing.T) {
 // Another one that has the key and the same bucket takes over.
 func TestAnotherMachine(t *testing.T) {
 	bucket := newBucket(t)
-	f := newFolder(t)
+	f, _, llm := newWorld(t)
 	bucket.use(t, f)
-	llm := fake.NewLLM(t)
-	if err := os.MkdirAll(filepath.Dir(f.config()), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	f.configure(t, worldConfig(t, fake.NewTelegram(t), llm))
 	c := f.up(t)
 	token := tokenOf(t, f, c.link(t))
 	f.wantApart(t, llm, token, storetest.SecretKey)
