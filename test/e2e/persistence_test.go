@@ -54,6 +54,7 @@ func TestLostState(t *testing.T) {
 			t.FailNow() // what comes next builds on it
 		}
 	}
+	// Now one that is in use.
 	f.restoreLive(t, llm, token, kept)
 	f.end(t, c)
 }
@@ -152,11 +153,10 @@ func (f *folder) destroy(t *testing.T, c *creel) {
 // anew was there, is not in the snapshot, and is there again.
 func (f *folder) wantRegenerated(t *testing.T, k keepsake) {
 	t.Helper()
+	const made = ".openclaw/cache"
 	saved := f.mustCommand(t, "snapshot", "ls", "latest", ".openclaw")
-	for _, name := range []string{"cache"} {
-		if strings.Contains(saved, name+"/") || !slices.Contains(k.dirs, ".openclaw/"+name) {
-			t.Errorf("%s is not what the snapshot leaves out: %s", name, saved)
-		}
+	if strings.Contains(saved, made+"/") || !strings.Contains(saved, ".openclaw/openclaw.json") || !slices.Contains(k.dirs, made) {
+		t.Errorf("%s is not what the snapshot leaves out; there was %v, and it has\n%s", made, k.dirs, saved)
 	}
 	var lost []string
 	for _, name := range k.dirs {
