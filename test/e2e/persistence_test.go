@@ -160,6 +160,9 @@ func (f *folder) wantRegenerated(t *testing.T, k keepsake) {
 	}
 	var lost []string
 	for _, name := range k.dirs {
+		if name == ".openclaw/logs" {
+			continue // reports on earlier crashes, written when there are some
+		}
 		if _, err := os.Stat(filepath.Join(f.home(), name)); err != nil {
 			lost = append(lost, name)
 		}
