@@ -36,7 +36,7 @@ lint: ## gofmt, vet, staticcheck, govulncheck
 bench: build ## what creel costs and what it saves, as ratios from one run
 	$(GO) run ./bench -creel $(BIN)
 
-bench-peers: build ## the same beside nginx, HAProxy and Caddy; writes docs/benchmarks.md
+bench-peers: build ## the same beside nginx, HAProxy, Caddy, rclone and restic; writes docs/benchmarks.md
 	bench/setup-peers
 	$(GO) run ./bench -creel $(BIN) -peers $(dir $(BIN))peers -write docs/benchmarks.md
 

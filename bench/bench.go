@@ -31,6 +31,7 @@ var measurements = []measurement{
 	{name: "relay", title: "WebSocket messages", run: measureRelay},
 	{name: "sockets", title: "Memory of idle WebSockets", run: measureSockets},
 	{name: "idle", title: "Memory at rest", run: measureIdle},
+	{name: "snapshot", title: "Snapshots of a state", compare: measureSnapshots},
 	{name: "hog", title: "creel itself, beside a gateway that runs away", run: measureHogs},
 }
 
@@ -84,15 +85,17 @@ type plan struct {
 	Crashes int           // of the gateway behind each of several proxies
 	Boots   int           // rounds of held requests
 	Sockets int           // idle WebSockets
-	Rests   int           // rounds of memory at rest
+	Rests   int           // rounds of memory at rest, and of snapshots
+	Assets  int           // files of the large folder in a state that is saved
+	Freezes int           // snapshots of a gateway that writes
 	Hold    time.Duration // how long idle WebSockets are kept before they are weighed
 	RestFor time.Duration // how long memory must have stayed as it is to be at rest
 	Watch   time.Duration // how long the machine is watched before each measurement
 }
 
 var (
-	wholePlan = plan{Rounds: 5, Warm: 400 * time.Millisecond, Count: 1600 * time.Millisecond, Kills: 50, Crashes: 20, Boots: 15, Sockets: 2000, Rests: 3, Hold: 30 * time.Second, RestFor: 2 * time.Second, Watch: time.Second}
-	quickPlan = plan{Rounds: 2, Warm: 150 * time.Millisecond, Count: 350 * time.Millisecond, Kills: 10, Crashes: 5, Boots: 3, Sockets: 500, Rests: 1, Hold: 0, RestFor: time.Second, Watch: 300 * time.Millisecond}
+	wholePlan = plan{Rounds: 5, Warm: 400 * time.Millisecond, Count: 1600 * time.Millisecond, Kills: 50, Crashes: 20, Boots: 15, Sockets: 2000, Rests: 3, Assets: stateAssets, Freezes: 100, Hold: 30 * time.Second, RestFor: 2 * time.Second, Watch: time.Second}
+	quickPlan = plan{Rounds: 2, Warm: 150 * time.Millisecond, Count: 350 * time.Millisecond, Kills: 10, Crashes: 5, Boots: 3, Sockets: 500, Rests: 1, Assets: stateAssets, Freezes: 10, Hold: 0, RestFor: time.Second, Watch: 300 * time.Millisecond}
 )
 
 // bench is what measurements work with.

@@ -13,7 +13,7 @@ import (
 )
 
 // tinyPlan is enough to see that everything works. Its figures mean nothing.
-var tinyPlan = plan{Rounds: 1, Warm: 5 * time.Millisecond, Count: 200 * time.Millisecond, Kills: 3, Crashes: 2, Boots: 1, Sockets: 20, Rests: 1, Watch: 50 * time.Millisecond}
+var tinyPlan = plan{Rounds: 1, Warm: 5 * time.Millisecond, Count: 200 * time.Millisecond, Kills: 3, Crashes: 2, Boots: 1, Sockets: 20, Rests: 1, Assets: 20, Freezes: 2, Watch: 50 * time.Millisecond}
 
 // newTestBench makes a bench whose creel is this test binary.
 func newTestBench(t *testing.T) *bench {
@@ -231,13 +231,13 @@ func TestParseOptions(t *testing.T) {
 		only  string // names, or
 		fault string
 	}{
-		{"", "pass bulk recovery held relay sockets idle hog", ""},
+		{"", "pass bulk recovery held relay sockets idle snapshot hog", ""},
 		{"-only recovery,pass -creel x", "pass recovery", ""},
 		{"-only sing", "", `"sing"`},
 		{"-write x -peers y -quick", "", "cannot write a document"},
 		{"-write x -peers y -only pass", "", "cannot write a document"},
 		{"-write x", "", "cannot write a document"},
-		{"-write x -peers y", "pass bulk recovery held relay sockets idle hog peers", ""},
+		{"-write x -peers y", "pass bulk recovery held relay sockets idle snapshot hog peers", ""},
 		{"-only peers -peers y", "peers", ""},
 		{"-only peers", "", "bench/setup-peers"},
 		{"pass", "", "only flags"},

@@ -109,6 +109,7 @@ type gatewayOptions struct {
 	boot    time.Duration // from its start until it is ready
 	tooSoon bool          // it listens from the start, and answers 503 until it is ready
 	ledger  bool          // it writes down what it does, in its tag's folder
+	state   string        // folder of the state that it changes all the time; empty: none
 }
 
 // ledgerOf is the ledger of a gateway with that tag.
@@ -120,6 +121,9 @@ func (g gatewayOptions) command(b *bench, tag string) []string {
 	command := []string{b.self, roleGateway, "-boot", g.boot.String(), "-too-soon=" + strconv.FormatBool(g.tooSoon), "-tag", filepath.Clean(tag)}
 	if g.ledger {
 		command = append(command, "-ledger", ledgerOf(tag))
+	}
+	if g.state != "" {
+		command = append(command, "-state", g.state)
 	}
 	return command
 }

@@ -16,6 +16,7 @@ type creel struct {
 	binary string
 	limits string // of its gateway, as in creel.yaml; empty: none
 	hog    string // what its gateway takes all of: see hog.go; empty: nothing
+	state  string // its gateway's state folder, which is saved when that is asked for; empty: it has none
 }
 
 // creelSettings leave all that bears on cost and speed at its default. The
@@ -37,8 +38,13 @@ func (c creel) start(ctx context.Context, b *bench, dir string, g gatewayOptions
 	if err := os.WriteFile(config, []byte(limitedSettings(c.limits)), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot write its configuration: %w", err)
 	}
-	command := append([]string{c.binary, "run", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", addr, "--"}, hogCommand(c.hog, g.command(b, dir))...)
-	p, err := startChild(filepath.Join(dir, "output"), withoutSettings(os.Environ()), command...)
+	command := []string{c.binary, "run", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", addr}
+	environ := withoutSettings(os.Environ())
+	if c.state != "" {
+		command, environ = append(command, "--state", c.state), append(environ, "CREEL_SNAPSHOTS_MODE=manual")
+	}
+	command = append(append(command, "--"), hogCommand(c.hog, g.command(b, dir))...)
+	p, err := startChild(filepath.Join(dir, "output"), environ, command...)
 	if err != nil {
 		return nil, err
 	}

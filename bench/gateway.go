@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -49,6 +50,7 @@ func runGateway(args []string) error {
 	boot := flags.Duration("boot", 0, "time until it is ready")
 	tooSoon := flags.Bool("too-soon", false, "listen at once, and answer 503 until it is ready")
 	ledger := flags.String("ledger", "", "file to write down what was done")
+	state := flags.String("state", "", "state folder to change all the time")
 	flags.String("tag", "", "of no meaning to the gateway: it tells one run's processes from others")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -75,7 +77,13 @@ func runGateway(args []string) error {
 	} else {
 		g.readyAt.Store(time.Now().UnixNano())
 	}
-	return http.Serve(l, g)
+	if *state == "" {
+		return http.Serve(l, g)
+	}
+	over := make(chan error, 2)
+	go func() { over <- keepChanging(context.Background(), *state) }() // ends with the process
+	go func() { over <- http.Serve(l, g) }()                           // the same
+	return <-over
 }
 
 // ServeHTTP implements http.Handler.

@@ -75,7 +75,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.creel, "creel", "bin/creel", "creel binary to measure")
 	flags.StringVar(&o.write, "write", "", "write the results as a document to this file")
-	flags.StringVar(&o.peers, "peers", "", "compare with nginx, HAProxy and Caddy too, which bench/setup-peers has put into this folder (or which are in PATH)")
+	flags.StringVar(&o.peers, "peers", "", "compare with nginx, HAProxy, Caddy, rclone and restic too, which bench/setup-peers has put into this folder (or which are in PATH)")
 	flags.BoolVar(&o.quick, "quick", false, "a run of about half a minute, for a first look")
 	flags.StringVar(&only, "only", "", "measure only these, separated by commas: "+strings.Join(measurementNames(), ", "))
 	if err := flags.Parse(args); err != nil {

@@ -125,6 +125,14 @@ func (r report) Missed() []string {
 				missed = append(missed, fmt.Sprintf("%s: %s", s.Title, row.What))
 			}
 		}
+		if s.Compared == nil {
+			continue
+		}
+		for _, row := range s.Compared.Rows {
+			if row.missed() {
+				missed = append(missed, fmt.Sprintf("%s: %s", s.Title, row.What))
+			}
+		}
 	}
 	return missed
 }

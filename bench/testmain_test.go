@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	if code, ok := runRole(os.Args[1:]); ok {
 		os.Exit(code)
 	}
-	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "version") {
+	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "snapshot" || os.Args[1] == "version") {
 		os.Exit(cli.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 	}
 	// Under the race detector each process would sleep for a second at its end.

@@ -126,14 +126,21 @@ func TestTurnAndStop(t *testing.T) {
 // upInWorld is a creel whose gateway has a Telegram bot and a model, both local.
 func upInWorld(t *testing.T) (*folder, *creel, *fake.Telegram, *fake.LLM) {
 	t.Helper()
+	f, telegram, llm := newWorld(t)
+	c := f.up(t)
+	c.link(t)
+	return f, c, telegram, llm
+}
+
+// newWorld is upInWorld before creel is started.
+func newWorld(t *testing.T) (*folder, *fake.Telegram, *fake.LLM) {
+	t.Helper()
 	f, telegram, llm := newFolder(t), fake.NewTelegram(t), fake.NewLLM(t)
 	if err := os.MkdirAll(filepath.Dir(f.config()), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	f.configure(t, worldConfig(t, telegram, llm))
-	c := f.up(t)
-	c.link(t)
-	return f, c, telegram, llm
+	return f, telegram, llm
 }
 
 // worldConfig is a configuration with a Telegram bot and a model, both local.

@@ -137,7 +137,10 @@ func (f *folder) nothingLeft(t *testing.T, cgroup string) {
 			t.Errorf("the cgroup is still there: %s (%v)", cgroup, err)
 		}
 	}
-	want := []string{"data", "data/ballast", "data/creel.lock", "data/gateways", "data/journal", "data/openclaw"}
+	want := []string{"data", "data/ballast", "data/creel.lock", "data/gateways", "data/journal", "data/openclaw", "data/private", "data/snapshots"}
+	if f.remote {
+		want = want[:len(want)-1]
+	}
 	got := list(t, f.root, "data", "data/*")
 	if !slices.Equal(got, want) {
 		t.Errorf("left in the data folder: %v, want %v", got, want)

@@ -27,11 +27,13 @@ const (
 
 // folder is a data folder of creel's, and what goes with it.
 type folder struct {
-	root   string // of all below; removed at the end of the test
-	data   string // creel's --data-dir
-	tmp    string // creel's $TMPDIR
-	listen string // where its creels listen
-	path   string // their $PATH
+	root   string   // of all below; removed at the end of the test
+	data   string   // creel's --data-dir
+	tmp    string   // creel's $TMPDIR
+	listen string   // where its creels listen
+	path   string   // their $PATH
+	extra  []string // more of their environment
+	remote bool     // its snapshots are on an S3 server
 	creels []*creel
 
 	artifacts string // where the test leaves what is worth a look
@@ -92,13 +94,16 @@ func (f *folder) url(path string) string { return "http://" + f.listen + path }
 
 // config is the gateway's configuration file.
 func (f *folder) config() string {
-	return filepath.Join(f.data, "openclaw", "home", ".openclaw", "openclaw.json")
+	return filepath.Join(f.home(), ".openclaw", "openclaw.json")
 }
 
+// home is the gateway's $HOME: the state.
+func (f *folder) home() string { return filepath.Join(f.data, "openclaw", "home") }
+
 // environ is the whole environment of the folder's creels: no provider key, no
-// setting, whatever the tests were started with.
+// setting but the folder's own, whatever the tests were started with.
 func (f *folder) environ() []string {
-	return []string{"PATH=" + f.path, "HOME=" + f.root, "TMPDIR=" + f.tmp, "LANG=C.UTF-8"}
+	return append([]string{"PATH=" + f.path, "HOME=" + f.root, "TMPDIR=" + f.tmp, "LANG=C.UTF-8"}, f.extra...)
 }
 
 // result is what a command left.
@@ -120,11 +125,16 @@ func (f *folder) command(t *testing.T, args ...string) result {
 // tryCommand is command for other goroutines than the test's own. The error is
 // not the command's: that is in the result.
 func (f *folder) tryCommand(ctx context.Context, args ...string) (result, error) {
+	return f.feed(ctx, "", args...)
+}
+
+// feed is tryCommand for a command that reads standard input.
+func (f *folder) feed(ctx context.Context, input string, args ...string) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, append([]string{"--data-dir", f.data}, args...)...)
 	var stdout, stderr bytes.Buffer
-	cmd.Env, cmd.Stdout, cmd.Stderr = f.environ(), &stdout, &stderr
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = f.environ(), strings.NewReader(input), &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
@@ -187,11 +197,16 @@ func (f *folder) keep(t *testing.T) {
 
 // eventually asks again and again until the answer is yes. An answer that is no
 // says what was seen.
+//
+// The pauses grow: whoever runs a command of creel's each time takes the processor
+// from the boot that is waited for.
 func eventually(t *testing.T, limit time.Duration, what string, ask func() (yes bool, seen string)) {
 	t.Helper()
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
-	again := time.NewTicker(50 * time.Millisecond)
+	const first, longest = 20 * time.Millisecond, 300 * time.Millisecond
+	pause := first
+	again := time.NewTimer(pause)
 	defer again.Stop()
 	for {
 		yes, seen := ask()
@@ -200,6 +215,8 @@ func eventually(t *testing.T, limit time.Duration, what string, ask func() (yes 
 		}
 		select {
 		case <-again.C:
+			pause = min(2*pause, longest)
+			again.Reset(pause)
 		case <-deadline.C:
 			t.Fatalf("%s: not within %v; last seen: %s", what, limit, seen)
 		}

@@ -1,7 +1,9 @@
 package fake
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,13 +13,22 @@ import (
 )
 
 // LLM is an OpenAI-compatible model that streams a fixed answer, word by word, as
-// fast as it is let.
+// fast as it is let. It can be made to use a tool before it answers.
 type LLM struct {
 	server *httptest.Server
 	asked  chan struct{}
 
-	mu   sync.Mutex
-	hold chan struct{} // closed: answers go on; nil: they are not held
+	mu    sync.Mutex
+	hold  chan struct{} // closed: answers go on; nil: they are not held
+	uses  []*toolUse    // in the order in which they were asked for
+	calls int           // of tools so far
+}
+
+// toolUse is a tool that the model is to use.
+type toolUse struct {
+	tool, arguments string
+	id              string // of the call; empty: not made yet
+	result          chan string
 }
 
 // NewLLM starts one that ends with the test.
@@ -57,11 +68,76 @@ func (f *LLM) Release() {
 	}
 }
 
+// Use has the model use a tool, with these arguments in JSON, before its next
+// answer to whoever offers that tool. What the tool has returned comes through
+// the channel.
+func (f *LLM) Use(tool, arguments string) <-chan string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := &toolUse{tool: tool, arguments: arguments, result: make(chan string, 1)}
+	f.uses = append(f.uses, u)
+	return u.result
+}
+
+// llmRequest is a request for an answer, as far as tools need it.
+type llmRequest struct {
+	Messages []struct {
+		Role       string
+		ToolCallID string          `json:"tool_call_id"`
+		Content    json.RawMessage // a text, or parts of one
+	}
+	Tools []struct{ Function struct{ Name string } }
+}
+
+// toolCall hands on what a tool has returned, and gives the delta of the tool's
+// call that is to be made now; "": none.
+func (f *LLM) toolCall(body []byte) string {
+	var r llmRequest
+	if json.Unmarshal(body, &r) != nil {
+		return "" // it gets an answer all the same
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range r.Messages {
+		for i, u := range f.uses {
+			if m.Role == "tool" && u.id != "" && m.ToolCallID == u.id {
+				u.result <- string(m.Content)
+				f.uses = append(f.uses[:i:i], f.uses[i+1:]...)
+				break
+			}
+		}
+	}
+	for _, u := range f.uses {
+		for _, t := range r.Tools {
+			if u.id == "" && t.Function.Name == u.tool {
+				f.calls++
+				u.id = fmt.Sprintf("call%d", f.calls)
+				return fmt.Sprintf(`"tool_calls":[{"index":0,"id":%q,"type":"function","function":{"name":%q,"arguments":%s}}]`, u.id, u.tool, quoted(u.arguments))
+			}
+		}
+	}
+	return ""
+}
+
+// quoted is a text in JSON.
+func quoted(text string) []byte {
+	b, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // a text always marshals
+	}
+	return b
+}
+
 func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/chat/completions") {
 		writeJSON(w, map[string]any{"object": "list", "data": []any{}})
 		return
 	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the gateway is gone
+	}
+	call := f.toolCall(body)
 	f.mu.Lock()
 	hold := f.hold
 	f.mu.Unlock()
@@ -77,6 +153,12 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 			err = flush()
 		}
 		return err
+	}
+	if call != "" {
+		if chunk(`"role":"assistant",`+call, "null") == nil && chunk("", `"tool_calls"`) == nil {
+			_, _ = fmt.Fprint(w, "data: [DONE]\n\n") // the gateway may be gone
+		}
+		return
 	}
 	if chunk(`"role":"assistant","content":"All is "`, "null") != nil {
 		return // the gateway is gone
