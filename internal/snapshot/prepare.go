@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
@@ -74,11 +75,14 @@ func (k *Keeper) recover(still gateway.Stillness) error {
 		})
 		k.answer(errors.New(message))
 	case restore.RolledForward, restore.StillOnTrial:
-		if r.Next == nil { // the record says so already
+		if r.Next == nil && r.Trial != 0 { // the record says so already
 			return nil
 		}
 		message = fmt.Sprintf("the restore of snapshot %s was finished; its state is in place", got.Snapshot)
-		if err = k.record.change(func(n *record) { *n = *n.Next }); err == nil && r.Next.Trial == 0 {
+		if r.Next != nil {
+			err = k.record.change(func(n *record) { *n = *n.Next })
+		}
+		if err == nil && k.record.get().Trial == 0 { // nobody has to prove what nothing else could take the place of
 			err = k.restore.confirm()
 		}
 	}
@@ -284,12 +288,14 @@ func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	if err != nil {
 		return errors.Join(err, staged.Discard())
 	}
+	crashpoint.Passed(crashpoint.StatePlanned)
 	if err := staged.Swap(ctx, still); err != nil {
 		return errors.Join(err, k.record.change(func(r *record) { r.Next = nil }))
 	}
 	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
 		return err // the next Prepare brings it up
 	}
+	crashpoint.Passed(crashpoint.StateReplaced)
 	k.forgetChanges()
 	if onTrial {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
@@ -66,6 +67,7 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 	if err := k.record.change(func(n *record) { n.Wish = w }); err != nil {
 		return done, err
 	}
+	crashpoint.Passed(crashpoint.StateWished)
 	if err := k.opts.Supervisor.Restart(ctx); err != nil {
 		return done, errors.Join(err, k.record.change(func(n *record) { n.Wish = nil }))
 	}
@@ -231,6 +233,7 @@ func (k *Keeper) prove(ctx context.Context, generation uint64) error {
 	if err := k.record.change(func(n *record) { *n = n.proved() }); err != nil {
 		return err
 	}
+	crashpoint.Passed(crashpoint.StateProved)
 	k.clear(troubleRestore)
 	k.answer(nil)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/snapshot/capture"
 	"creel/internal/snapshot/store"
@@ -93,11 +94,13 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	if s, err = st.Save(ctx, cut, m, before.Last, doing); err != nil {
 		return s, stageSave, err
 	}
+	crashpoint.Passed(crashpoint.SnapshotStored)
 	if err := k.record.change(func(n *record) {
 		n.Parent, n.Last, n.LastAt, n.Totals = s.ID, s.ID, s.Time, s.Totals
 	}); err != nil {
 		return s, stageSave, err
 	}
+	crashpoint.Passed(crashpoint.SnapshotRecorded)
 	k.savedAs(cut.Mark)
 	doing.stage("checking")
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
@@ -108,6 +111,7 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled, m.Shrunk = s.Sampled, small }); err != nil {
 		return s, stageCheck, err
 	}
+	crashpoint.Passed(crashpoint.SnapshotMarked)
 	return s, "", nil
 }
 
