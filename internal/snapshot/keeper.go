@@ -143,11 +143,6 @@ func New(o Options) (*Keeper, error) {
 	if r := k.record.get(); r.Last != "" {
 		o.Recorder.SnapshotKnown(r.LastAt, r.Totals.Files, r.Totals.Bytes)
 	}
-	// Whoever put it in place may have died before it had said so.
-	if r := k.record.get(); r.Trial != 0 && r.Next == nil {
-		k.event(event.RestoreRecovered, fmt.Sprintf("the state of snapshot %s is in place, until an instance has shown whether it gets ready on it", r.Put),
-			map[string]any{"snapshot": r.Put, "outcome": restore.StillOnTrial})
-	}
 	// Of what was staged only: folders on the move wait for Prepare, and so does a
 	// journal that cannot be used, which it says.
 	if err := k.recover(gateway.Stillness{}); err != nil {

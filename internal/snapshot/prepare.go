@@ -75,14 +75,11 @@ func (k *Keeper) recover(still gateway.Stillness) error {
 		})
 		k.answer(errors.New(message))
 	case restore.RolledForward, restore.StillOnTrial:
-		if r.Next == nil && r.Trial != 0 { // the record says so already
+		if r.Next == nil { // the record says so already
 			return nil
 		}
 		message = fmt.Sprintf("the restore of snapshot %s was finished; its state is in place", got.Snapshot)
-		if r.Next != nil {
-			err = k.record.change(func(n *record) { *n = *n.Next })
-		}
-		if err == nil && k.record.get().Trial == 0 { // nobody has to prove what nothing else could take the place of
+		if err = k.record.change(func(n *record) { *n = *n.Next }); err == nil && r.Next.Trial == 0 {
 			err = k.restore.confirm()
 		}
 	}
