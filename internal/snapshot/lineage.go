@@ -30,6 +30,9 @@ type record struct {
 	Began string `json:"began,omitempty"`
 	// Parent is the snapshot that the state grew from.
 	Parent store.ID `json:"parent,omitempty"`
+	// Tried says that a snapshot of this lineage was begun here: there may be one
+	// though Last is empty.
+	Tried bool `json:"tried,omitempty"`
 	// Last is the last snapshot of this state, and what it counted.
 	Last   store.ID    `json:"last,omitempty"`
 	LastAt time.Time   `json:"last_at,omitzero"`
@@ -97,9 +100,10 @@ const recordVersion = 1
 type recordFile struct {
 	path string
 
-	mu  sync.Mutex
-	now record // as on disk
-	bad error  // a *RecordError: the file cannot be used; nil: it can
+	mu     sync.Mutex
+	now    record // as on disk
+	passed func() // a change is on disk; replaced in tests that have creel die then
+	bad    error  // a *RecordError: the file cannot be used; nil: it can
 }
 
 // RecordError says that the file which tells where a state comes from cannot be
@@ -119,7 +123,7 @@ func (e *RecordError) Unwrap() error { return e.Err }
 // openRecord takes the record of a gateway's folder. None is an empty one. One that
 // cannot be read is looked at again with each use, so that mending it is enough.
 func openRecord(dir string) *recordFile {
-	f := &recordFile{path: filepath.Join(dir, "state.json")}
+	f := &recordFile{path: filepath.Join(dir, "state.json"), passed: func() {}}
 	f.read()
 	return f
 }
@@ -194,6 +198,7 @@ func (f *recordFile) change(change func(*record)) error {
 	if err != nil {
 		return fmt.Errorf("cannot record where the gateway's state comes from: %w", err)
 	}
+	f.passed()
 	return nil
 }
 

@@ -123,8 +123,8 @@ func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Pr
 		return nil
 	case k.opts.NoRestore && (r.Lineage == "" || r.Last != ""):
 		return k.begins(began.fresh) // a history of its own: it must not push out what was
-	case k.opts.NoRestore:
-		return nil
+	case k.opts.NoRestore, r.Lineage != "" && r.Last == "" && !r.Tried:
+		return nil // it has begun, and nothing of it was saved yet
 	}
 	p.Restoring()
 	s, err := k.choose(ctx, "")
@@ -132,7 +132,7 @@ func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	case errors.Is(err, errNone) && r.Lineage == "":
 		return k.begins(began.fresh)
 	case errors.Is(err, errNone) && r.Last == "":
-		return nil // it has begun, and nothing of it was saved yet
+		return nil // nor was it saved when that was tried
 	case errors.Is(err, errNone):
 		err = fmt.Errorf("%w, though %s was taken of it at %s", err, r.Last, r.LastAt.Format(time.RFC3339))
 	case err == nil:

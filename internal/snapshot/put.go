@@ -23,7 +23,7 @@ func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Pre
 			return err
 		}
 	}
-	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion, Put: s.ID}
+	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion}
 	if err := k.swap(ctx, still, p, staged, next, onTrial); err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool
 	}
 	files, err := st.Open(ctx, s.ID)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
 	}
 	staged, err := k.restore.stage(ctx, files, doing, acceptDamaged)
 	closed := files.Close()
@@ -60,7 +60,7 @@ func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool
 // record.
 func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool) error {
 	if onTrial {
-		next.Trial = p.Generation
+		next.Trial, next.Put = p.Generation, staged.Snapshot.ID
 	}
 	err := k.record.change(func(r *record) {
 		if onTrial {

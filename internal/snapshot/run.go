@@ -183,7 +183,7 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 		return
 	}
 	begun := time.Now()
-	mark, err := k.capture.Mark(ctx)
+	mark, err := k.look(ctx)
 	now := time.Now()
 	w.scan = now.Add(max(scanEvery, time.Duration(float64(now.Sub(begun))/scanShare)))
 	if err != nil {
@@ -219,8 +219,8 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 	w.tried("prune", err)
 }
 
-// unseen says that changes of the state cannot be seen. While a capture is under
-// way that is as it should be.
+// unseen says that changes of the state cannot be seen. While another creel captures
+// it that is as it should be.
 func (k *Keeper) unseen(ctx context.Context, err error) {
 	if _, busy := errors.AsType[*capture.BusyError](err); busy || ctx.Err() != nil {
 		return

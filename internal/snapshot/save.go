@@ -100,6 +100,11 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	if err != nil {
 		return s, stageSave, err
 	}
+	if !before.Tried {
+		if err := k.record.change(func(n *record) { n.Tried = true }); err != nil {
+			return s, stageSave, err
+		}
+	}
 	if s, err = st.Save(ctx, cut, m, before.Last, doing); err != nil {
 		return s, stageSave, err
 	}
@@ -169,7 +174,7 @@ func (k *Keeper) Finish(ctx context.Context) error {
 	if r := k.record.get(); k.opts.Manual || r.Lineage == "" {
 		return nil
 	}
-	mark, err := k.capture.Mark(ctx)
+	mark, err := k.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -181,6 +186,16 @@ func (k *Keeper) Finish(ctx context.Context) error {
 	}
 	_, err = k.takeAndCreate(ctx, Request{Reason: store.OnStop})
 	return err
+}
+
+// look is a look at the state. It waits for whatever else looks or captures.
+func (k *Keeper) look(ctx context.Context) (mark string, err error) {
+	release, err := k.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return k.capture.Mark(ctx)
 }
 
 // adopt takes a state for granted that was there when creel began to look after

@@ -29,6 +29,10 @@ func New(folder string) *Restorer {
 	return &Restorer{folder: folder, disk: realDisk, now: time.Now, passed: func(Point) {}}
 }
 
+// OnPassed has f called at each Point. It is for tests that have creel die there,
+// and comes before any other call.
+func (r *Restorer) OnPassed(f func(Point)) { r.passed = f }
+
 // UnderWayError says that an earlier restore has not come to its end.
 type UnderWayError struct {
 	Phase    Phase
