@@ -164,6 +164,9 @@ func (d *daemon) prepare(next *config.Config) (*application, error) {
 		undo:   func() { p.set(before) },
 		rest: func() {
 			configure()
+			if k := d.engine.keeper; k != nil {
+				k.Configure(keeping(next))
+			}
 			d.certificate.now.Store(certificate)
 			if d.opts.SetLogLevel != nil {
 				d.opts.SetLogLevel(next.Log.Level)

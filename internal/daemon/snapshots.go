@@ -14,6 +14,7 @@ import (
 	"creel/internal/api"
 	"creel/internal/config"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/snapshot"
 	"creel/internal/snapshot/store"
 	"creel/internal/telemetry"
@@ -55,7 +56,7 @@ func (e *engine) newKeeper() (*keeper, error) {
 	k, err := snapshot.New(snapshot.Options{
 		Gateway: cfg.Gateway.Name, Dir: dir, Roots: roots, Exclude: ownFolders(cfg, roots), Ignore: append(e.d.app.notState(), cfg.Snapshots.Exclude...),
 		OpenStore: open, Where: where, Supervisor: late{e},
-		App:    func() (string, string) { return cfg.Gateway.Version, config.Hash(e.d.cfg().Gateway) },
+		App:    func() (string, string) { g := e.d.cfg().Gateway; return g.Version, config.Hash(g) }, Trouble: e.d.snapshotTrouble,
 		Manual: cfg.Snapshots.Mode == config.SnapshotsManual, NoRestore: cfg.Snapshots.Restore == config.RestoreNever,
 		Settings: keeping(cfg), Freeze: snapshot.Freeze{Budget: cfg.Snapshots.Freeze, Max: cfg.Snapshots.FreezeMax},
 		Journal: e.journal, Recorder: e.d.metrics, Logger: e.d.log,
@@ -152,13 +153,47 @@ func (k *keeper) run() {
 	}()
 }
 
-// halt ends what run has begun.
-func (k *keeper) halt() {
-	if k == nil || k.stop == nil {
+// halt ends what run has begun, and what others have asked for. The supervisor may
+// still prepare launches.
+func (k *keeper) halt(log *slog.Logger) {
+	if k == nil {
 		return
 	}
-	k.stop()
-	<-k.done
+	if k.stop != nil {
+		k.stop()
+		<-k.done
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	if err := k.Keeper.Halt(ctx); err != nil {
+		log.Warn("it is not waited for any longer", "error", err)
+	}
+}
+
+// troubles says of each trouble of a keeper how bad it is and what can be done.
+var troubles = map[snapshot.Trouble]struct {
+	severity health.Severity
+	hint     string
+}{
+	snapshot.TroubleMissing: {health.Trouble, "see `creel status` for the way out"},
+	snapshot.TroubleRecord:  {health.Trouble, "see `creel status` for the way out"},
+	snapshot.TroubleRestore: {health.Warning, "see `creel snapshot list`, and ask again; the state is the one of before"},
+	snapshot.TroubleStore:   {health.Trouble, "mend what it says; it is tried again by itself, and the gateway goes on meanwhile"},
+	snapshot.TroubleSave:    {health.Trouble, "it is tried again by itself; `creel snapshot create` tries at once"},
+	snapshot.TroubleOverdue: {health.Trouble, "see `creel events` for why no snapshot was taken"},
+	snapshot.TroubleLook:    {health.Trouble, "let creel read the gateway's state folders"},
+	snapshot.TroubleShrunk:  {health.Warning, "`creel snapshot diff` shows what is missing; `creel snapshot accept` if that is right"},
+	snapshot.TroublePrune:   {health.Warning, "it is tried again after the next snapshot"},
+}
+
+// snapshotTrouble is snapshot.Options.Trouble.
+func (d *daemon) snapshotTrouble(kind snapshot.Trouble, message string) {
+	if message == "" {
+		d.health.Clear(health.Condition(kind))
+		return
+	}
+	t := troubles[kind]
+	d.health.Set(health.Condition(kind), t.severity, message, t.hint)
 }
 
 // finish saves what the gateway has left when it was stopped in good order.
@@ -173,12 +208,11 @@ func (k *keeper) finish(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// close lets go of the store.
+// close lets go of the store. Run must have ended (halt), or never begun.
 func (k *keeper) close() error {
 	if k == nil {
 		return nil
 	}
-	k.halt()
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	return k.Keeper.Close(ctx)

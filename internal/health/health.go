@@ -36,10 +36,24 @@ const (
 	Bodies      Condition = "bodies_not_on_disk"       // bodies of requests are kept in memory alone, within narrower bounds
 	Descriptors Condition = "out_of_descriptors"       // creel may open no more files
 	Connections Condition = "connection_limit"         // as many clients are connected as creel has descriptors for
+
+	// What package snapshot says, in the same words.
+	StateMissing   Condition = "state_missing"        // the gateway is not started: its state is missing and cannot be restored
+	StateRecord    Condition = "state_record"         // the gateway is not started: where its state comes from cannot be told
+	RestoreFailed  Condition = "restore_failed"       // the last restore that was asked for
+	SnapshotStore  Condition = "snapshot_store"       // it cannot be used
+	SnapshotFailed Condition = "snapshot_failed"      // the last one
+	Overdue        Condition = "snapshots_overdue"    // changes are in no snapshot for too long
+	Unreadable     Condition = "state_unreadable"     // whether the state has changed cannot be seen
+	Shrunk         Condition = "snapshot_shrunk"      // a snapshot is much smaller than the one before
+	NotPruned      Condition = "snapshots_not_pruned" // old snapshots cannot be removed
 )
 
 // Conditions lists all conditions.
-var Conditions = []Condition{Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Connections}
+var Conditions = []Condition{
+	Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Connections,
+	StateMissing, StateRecord, RestoreFailed, SnapshotStore, SnapshotFailed, Overdue, Unreadable, Shrunk, NotPruned,
+}
 
 // Severity says how bad a condition is.
 type Severity string

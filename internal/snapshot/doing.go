@@ -74,26 +74,39 @@ func (k *Keeper) begin(what, stage string) (d *doing, done func()) {
 	}
 }
 
+// Trouble is the name of something that keeps a Keeper from its work, or that a
+// person should look at.
+type Trouble string
+
 // The kinds of trouble.
 const (
-	troubleSave    = "save"
-	troubleOverdue = "overdue"
-	troubleShrunk  = "shrunk"
-	troubleRestore = "restore"
-	troublePrune   = "prune"
+	TroubleSave    Trouble = "snapshot_failed"      // the last snapshot has failed
+	TroubleOverdue Trouble = "snapshots_overdue"    // changes are in no snapshot for too long
+	TroubleLook    Trouble = "state_unreadable"     // whether the state has changed cannot be seen
+	TroubleStore   Trouble = "snapshot_store"       // the store cannot be used
+	TroubleShrunk  Trouble = "snapshot_shrunk"      // a snapshot is much smaller than the one before
+	TroubleMissing Trouble = "state_missing"        // the state is missing and cannot be restored
+	TroubleRestore Trouble = "restore_failed"       // the last restore that was asked for has failed
+	TroublePrune   Trouble = "snapshots_not_pruned" // old snapshots cannot be removed
+	TroubleRecord  Trouble = "state_record"         // it cannot be told where the state comes from
 )
 
 // set says what keeps the Keeper from its work, or should be looked at.
-func (k *Keeper) set(kind, message string) {
+func (k *Keeper) set(kind Trouble, message string) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.trouble[kind] = message
+	k.mu.Unlock()
+	k.opts.Trouble(kind, message)
 }
 
-func (k *Keeper) clear(kind string) {
+func (k *Keeper) clear(kind Trouble) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	_, was := k.trouble[kind]
 	delete(k.trouble, kind)
+	k.mu.Unlock()
+	if was {
+		k.opts.Trouble(kind, "")
+	}
 }
 
 // Status is what is known of a state's safety.

@@ -38,6 +38,10 @@ type Options struct {
 	// its configuration; nil or empty texts: not known.
 	App func() (version, config string)
 
+	// Trouble is told what keeps the Keeper from its work, or should be looked at:
+	// message is empty when that is over. It must not call the Keeper. May be nil.
+	Trouble func(kind Trouble, message string)
+
 	Manual    bool // nothing is taken by itself
 	NoRestore bool // a state that is missing stays so
 	Settings  Settings
@@ -96,20 +100,32 @@ type Keeper struct {
 	live  atomic.Pointer[Settings]
 	op    chan struct{} // holds a value while a snapshot is taken, or the store is looked after
 	wake  chan struct{} // capacity 1: the schedule is to be looked at
-	proof chan uint64   // capacity 1: this generation is ready, and may be what a trial waits for
+	proof chan struct{} // capacity 1: ready has changed
+
+	ready   atomic.Uint64 // the newest generation that was ready
+	oldWish atomic.Bool   // the wish in the record is from a creel before this one
+	verdict sync.Mutex    // held while a trial is ended, one way or the other
+
+	// life ends with Halt, and with it what others have asked for.
+	life  context.Context
+	end   context.CancelCauseFunc
+	calls sync.WaitGroup // of those; Add under mu, while life has not ended
 
 	mu      sync.Mutex
-	doing   []*doing          // what takes its time at present
-	trouble map[string]string // what keeps it from its work, by kind
+	doing   []*doing           // what takes its time at present
+	trouble map[Trouble]string // what keeps it from its work
 	changes changes
-	waiter  chan error      // gets the outcome of a restore; nil: nobody waits for one
+	waiter  chan outcome    // gets the outcome of a restore; nil: nobody waits for one
+	wanted  store.ID        // the snapshot that waiter's restore is about; empty: none is
+	staging bool            // files are being staged for a restore that is to be wished for
 	staged  *restore.Staged // for the restore that is wished for; nil: not yet
 }
 
 var _ gateway.Keeper = (*Keeper)(nil)
 
-// New makes a Keeper. It touches no store. Errors: *RecordError, and a state
-// folder that cannot be used.
+// New makes a Keeper. It touches no store. It fails for state folders that cannot
+// be used; a record that cannot (*RecordError) keeps the gateway from being
+// started, see Prepare, but not creel from serving one that runs.
 func New(o Options) (*Keeper, error) {
 	if o.Journal == nil {
 		o.Journal = nobody{}
@@ -123,24 +139,35 @@ func New(o Options) (*Keeper, error) {
 	if o.App == nil {
 		o.App = func() (string, string) { return "", "" }
 	}
-	k := &Keeper{
-		opts: o, log: o.Logger, store: newOpener(o.OpenStore),
-		op: make(chan struct{}, 1), wake: make(chan struct{}, 1), proof: make(chan uint64, 1),
-		trouble: map[string]string{},
+	if o.Trouble == nil {
+		o.Trouble = func(Trouble, string) {}
 	}
+	k := &Keeper{
+		opts: o, log: o.Logger,
+		op: make(chan struct{}, 1), wake: make(chan struct{}, 1), proof: make(chan struct{}, 1),
+		trouble: map[Trouble]string{},
+	}
+	k.store = newOpener(o.OpenStore, k.storeHealth)
+	k.life, k.end = context.WithCancelCause(context.Background())
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the gateway's folder: %w", err)
 	}
 	var err error
-	if k.record, err = openRecord(o.Dir); err != nil {
-		return nil, err
-	}
 	if k.capture, err = k.capturer("copies"); err != nil {
 		return nil, err
 	}
+	k.record = openRecord(o.Dir)
 	k.restore = &restorer{Restorer: restore.New(o.Dir), roots: o.Roots, log: o.Logger}
 	k.live.Store(&o.Settings)
-	if r := k.record.get(); r.Last != "" {
+	if err := k.record.usable(); err != nil {
+		k.log.Error("the gateway is not started until this is mended", "error", err)
+		k.set(TroubleRecord, err.Error())
+		return k, nil
+	}
+	r := k.record.get()
+	k.changes.savedMark = r.Mark
+	k.oldWish.Store(r.Wish != nil)
+	if r.Last != "" {
 		o.Recorder.SnapshotKnown(r.LastAt, r.Totals.Files, r.Totals.Bytes)
 	}
 	// Of what was staged only: folders on the move wait for Prepare, and so does a
@@ -163,7 +190,7 @@ func (k *Keeper) settings() *Settings { return k.live.Load() }
 func (k *Keeper) capturer(name string) (*capture.Capturer, error) {
 	roots := make([]capture.Root, len(k.opts.Roots))
 	for i, r := range k.opts.Roots {
-		roots[i] = capture.Root{Name: r.Name, Path: r.Path}
+		roots[i] = capture.Root{Name: r.Name, Path: r.Path, Ignore: []string{"/" + restore.WorkPattern}}
 	}
 	c, err := capture.New(capture.Options{
 		Roots: roots, Dir: filepath.Join(k.opts.Dir, name), Exclude: k.opts.Exclude, Ignore: k.opts.Ignore,
@@ -175,9 +202,56 @@ func (k *Keeper) capturer(name string) (*capture.Capturer, error) {
 	return c, nil
 }
 
-// Close lets go of the store, once Run has returned.
+// ErrEnding is the cause of what ends because creel does.
+var ErrEnding = errors.New("creel is stopping, or is being replaced by another")
+
+// enter begins a call that somebody has asked for. It ends with ctx, with Halt, and
+// after most.
+func (k *Keeper) enter(ctx context.Context, most time.Duration) (_ context.Context, leave func(), err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.life.Err() != nil {
+		return nil, nil, context.Cause(k.life)
+	}
+	k.calls.Add(1)
+	ctx, end := context.WithCancelCause(ctx)
+	ctx, expire := context.WithTimeoutCause(ctx, most, fmt.Errorf("it was given up after %v", most))
+	stop := context.AfterFunc(k.life, func() { end(context.Cause(k.life)) })
+	return ctx, func() {
+		stop()
+		expire()
+		end(nil)
+		k.calls.Done()
+	}, nil
+}
+
+// mostTime is how long anything may take that moves a whole state: a bound, not a
+// hope.
+const mostTime = 6 * time.Hour
+
+// Halt ends what others have asked for, and waits for it until ctx ends. Run must
+// have returned. Prepare, Finish and Close may still be called.
+func (k *Keeper) Halt(ctx context.Context) error {
+	k.mu.Lock()
+	k.end(ErrEnding)
+	k.mu.Unlock()
+	done := make(chan struct{})
+	go func() { // ends with the calls, all of which have an end
+		defer close(done)
+		k.calls.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("cannot wait for what is done with snapshots: %w", context.Cause(ctx))
+	}
+}
+
+// Close lets go of the store, when Run has returned. It includes Halt. Nothing may
+// be asked of the Keeper afterwards.
 func (k *Keeper) Close(ctx context.Context) error {
-	return errors.Join(k.dropStaged(), k.store.close(ctx))
+	return errors.Join(k.Halt(ctx), k.dropStaged(), k.store.close(ctx))
 }
 
 // take waits until nothing else is done, and begins something.
@@ -204,51 +278,6 @@ func (nobody) SnapshotKnown(time.Time, int64, int64)                            
 func (nobody) SnapshotFailed(string)                                                      {}
 func (nobody) Restored(time.Duration)                                                     {}
 func (nobody) RestoreFailed()                                                             {}
-
-// opener opens a store when it is first needed.
-type opener struct {
-	open func(ctx context.Context) (store.Store, error)
-	turn chan struct{} // holds a value while it is opened or closed
-	st   store.Store   // nil: not open; owned by whose turn it is
-}
-
-func newOpener(open func(ctx context.Context) (store.Store, error)) *opener {
-	return &opener{open: open, turn: make(chan struct{}, 1)}
-}
-
-// get opens the store unless it is open.
-func (o *opener) get(ctx context.Context) (store.Store, error) {
-	select {
-	case o.turn <- struct{}{}:
-		defer func() { <-o.turn }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("cannot wait for the snapshot store to be opened: %w", context.Cause(ctx))
-	}
-	if o.st != nil {
-		return o.st, nil
-	}
-	st, err := o.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	o.st = st
-	return st, nil
-}
-
-func (o *opener) close(ctx context.Context) error {
-	select {
-	case o.turn <- struct{}{}:
-		defer func() { <-o.turn }()
-	case <-ctx.Done():
-		return fmt.Errorf("cannot close the snapshot store: %w", context.Cause(ctx))
-	}
-	if o.st == nil {
-		return nil
-	}
-	err := o.st.Close(ctx)
-	o.st = nil
-	return err
-}
 
 // totals of a tree are compared for shrinking only from this size on: a state of
 // a few files may well halve.

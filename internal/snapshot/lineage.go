@@ -30,10 +30,16 @@ type record struct {
 	Began string `json:"began,omitempty"`
 	// Parent is the snapshot that the state grew from.
 	Parent store.ID `json:"parent,omitempty"`
+	// Tried says that a snapshot of this lineage was begun here: there may be one
+	// though Last is empty.
+	Tried bool `json:"tried,omitempty"`
 	// Last is the last snapshot of this state, and what it counted.
 	Last   store.ID    `json:"last,omitempty"`
 	LastAt time.Time   `json:"last_at,omitzero"`
 	Totals tree.Totals `json:"totals,omitzero"`
+	// Mark is what the state looked like in Last (capture.Cut.Mark); empty: not
+	// known.
+	Mark string `json:"mark,omitempty"`
 	// App and Config are of the last instance that was launched.
 	App    string `json:"app_version,omitempty"`
 	Config string `json:"config_hash,omitempty"`
@@ -42,6 +48,10 @@ type record struct {
 	// Trial is the generation that has yet to get ready on a restored state; 0:
 	// none.
 	Trial uint64 `json:"trial,omitempty"`
+	// Undoing says that the trial has failed: the old state is being put back. It
+	// is written before a folder moves, since afterwards nothing else tells a
+	// restore that was undone from one that was confirmed.
+	Undoing bool `json:"undoing,omitempty"`
 	// Put is the snapshot that the trial is about; empty: a fresh start.
 	Put store.ID `json:"put,omitempty"`
 	// Earlier is the record of the state that was set aside for the trial.
@@ -55,13 +65,21 @@ func (r record) earlier() *record {
 	if r.Earlier != nil { // a second restore, before the first was proved
 		return r.Earlier
 	}
-	r.Wish, r.Trial, r.Put, r.Next = nil, 0, "", nil
+	r.Wish, r.Trial, r.Undoing, r.Put, r.Next = nil, 0, false, "", nil
 	return &r
+}
+
+// takeBack makes r that of the state of before the trial. What a person wishes for
+// by now stays.
+func (r *record) takeBack() {
+	w := r.Wish
+	*r = *r.earlier()
+	r.Wish = w
 }
 
 // proved is r after a trial that has succeeded.
 func (r record) proved() record {
-	r.Wish, r.Trial, r.Put, r.Earlier, r.Next = nil, 0, "", nil, nil
+	r.Trial, r.Undoing, r.Put, r.Earlier, r.Next = 0, false, "", nil, nil
 	return r
 }
 
@@ -72,6 +90,8 @@ type wish struct {
 	OrFresh bool      `json:"or_fresh,omitempty"`
 	Damaged bool      `json:"accept_damaged,omitempty"`
 	At      time.Time `json:"at"`
+	// Generation is the number of the instance that ran then, or had run last.
+	Generation uint64 `json:"generation,omitempty"`
 }
 
 const recordVersion = 1
@@ -80,13 +100,15 @@ const recordVersion = 1
 type recordFile struct {
 	path string
 
-	mu  sync.Mutex
-	now record // as on disk
+	mu     sync.Mutex
+	now    record // as on disk
+	passed func() // a change is on disk; replaced in tests that have creel die then
+	bad    error  // a *RecordError: the file cannot be used; nil: it can
 }
 
 // RecordError says that the file which tells where a state comes from cannot be
-// used. The gateway is not started then: what creel does with its state next
-// would be a guess.
+// used. The gateway is not started then, and nothing of it is saved: what creel
+// does with its state next would be a guess. One that runs goes on, and is served.
 type RecordError struct {
 	Path string
 	Err  error
@@ -98,20 +120,37 @@ func (e *RecordError) Error() string {
 
 func (e *RecordError) Unwrap() error { return e.Err }
 
-// openRecord reads the record of a gateway's folder. None is an empty one.
-func openRecord(dir string) (*recordFile, error) {
-	f := &recordFile{path: filepath.Join(dir, "state.json")}
+// openRecord takes the record of a gateway's folder. None is an empty one. One that
+// cannot be read is looked at again with each use, so that mending it is enough.
+func openRecord(dir string) *recordFile {
+	f := &recordFile{path: filepath.Join(dir, "state.json"), passed: func() {}}
+	f.read()
+	return f
+}
+
+// read reads the file. The caller holds mu, or nobody else has f yet.
+func (f *recordFile) read() {
+	f.now, f.bad = record{}, nil
 	b, err := os.ReadFile(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return f, nil
+		return
 	case err == nil:
 		f.now, err = parseRecord(b)
 	}
 	if err != nil {
-		return nil, &RecordError{f.path, err}
+		f.bad = &RecordError{f.path, err}
 	}
-	return f, nil
+}
+
+// usable is nil if the file can be used. If it could not be read, it is read again.
+func (f *recordFile) usable() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bad != nil {
+		f.read()
+	}
+	return f.bad
 }
 
 func parseRecord(b []byte) (record, error) {
@@ -128,16 +167,22 @@ func parseRecord(b []byte) (record, error) {
 	return r, nil
 }
 
+// get gives the record; an empty one if the file cannot be used.
 func (f *recordFile) get() record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.now
 }
 
-// change changes the record, on disk first.
+// change changes the record, on disk first and durably: it must not be older than
+// the journal of a restore after a power cut. The error is a *RecordError if the
+// file cannot be used; it is not written over then.
 func (f *recordFile) change(change func(*record)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.bad != nil {
+		return f.bad
+	}
 	next := f.now
 	change(&next)
 	next.Version = recordVersion
@@ -145,10 +190,15 @@ func (f *recordFile) change(change func(*record)) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(f.path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(f.path))); err != nil {
+	err = renameio.WriteFile(f.path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(f.path)))
+	if err == nil {
+		f.now = next // what is there now, durable or not
+		err = tree.SyncDir(filepath.Dir(f.path))
+	}
+	if err != nil {
 		return fmt.Errorf("cannot record where the gateway's state comes from: %w", err)
 	}
-	f.now = next
+	f.passed()
 	return nil
 }
 

@@ -1,16 +1,13 @@
 package snapshot
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
@@ -28,13 +25,19 @@ import (
 //     fails, Prepare does, and the gateway is not started.
 //  5. The state that another version of the app has left is saved.
 func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
-	if k.stagedAhead() {
-		// What lies beside the state is this Keeper's, and about to be used.
+	if err := k.record.usable(); err != nil {
+		k.set(TroubleRecord, err.Error())
+		return gateway.RestoreError(err, "Put the file back from a copy, or use the creel that has written it; or move it away, and the state that is there is taken for what it is, with a history of its own. Then `creel start`.", true)
+	}
+	k.clear(TroubleRecord)
+	if k.stagesAhead() {
+		// What lies beside the state is this Keeper's, and about to be used. No
+		// folder can be on the move then.
 	} else if err := k.recover(still); err != nil {
 		return gateway.RestoreError(err, "See docs/snapshots.md, \"When a restore was cut short\".", true)
 	}
-	if err := k.judge(ctx, still, p); err != nil {
-		return gateway.RestoreError(err, "The restored state and the old one are both there; see `creel snapshot status`.", true)
+	if err := k.judge(still, p); err != nil {
+		return gateway.RestoreError(err, "The restored state and the old one are both there; see `creel snapshot status`.", false)
 	}
 	if err := k.fulfil(ctx, still, p); err != nil {
 		return err
@@ -42,83 +45,8 @@ func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway
 	if err := k.fill(ctx, still, p); err != nil {
 		return err
 	}
-	return k.beforeUpgrade(ctx, still, p)
-}
-
-// recover finishes or takes back a restore that was cut short, and brings the
-// record up to what was found.
-func (k *Keeper) recover(still gateway.Stillness) error {
-	got, err := k.restore.Recover(still)
-	if err != nil {
-		return err
-	}
-	if got.Trouble != nil {
-		k.log.Warn("a restore that was cut short has left something", "error", got.Trouble)
-	}
-	r := k.record.get()
-	message := ""
-	switch got.Outcome {
-	case restore.Nothing:
-		if r.Trial == 0 {
-			return nil
-		}
-		return k.record.change(func(n *record) { *n = n.proved() }) // it was confirmed, and creel died
-	case restore.RolledBack:
-		message = fmt.Sprintf("the restore of snapshot %s had not got far when creel died; the old state is as it was", got.Snapshot)
-	case restore.Undone:
-		message = fmt.Sprintf("the restore of snapshot %s was taken back; the old state is in place", got.Snapshot)
-		err = k.record.change(func(n *record) {
-			if n.Trial != 0 {
-				*n = *n.earlier()
-			}
-			n.Wish, n.Next = nil, nil
-		})
-		k.answer(errors.New(message))
-	case restore.RolledForward, restore.StillOnTrial:
-		if r.Next == nil { // the record says so already
-			return nil
-		}
-		message = fmt.Sprintf("the restore of snapshot %s was finished; its state is in place", got.Snapshot)
-		if err = k.record.change(func(n *record) { *n = *n.Next }); err == nil && r.Next.Trial == 0 {
-			err = k.restore.confirm()
-		}
-	}
-	if err != nil {
-		return err
-	}
-	k.event(event.RestoreRecovered, message, map[string]any{"snapshot": got.Snapshot, "outcome": got.Outcome})
-	return nil
-}
-
-// blameless are causes of an end that say nothing about the state: the instance
-// has not been able to show what it makes of it.
-var blameless = []gateway.Cause{
-	gateway.CauseAsked, gateway.CausePortTaken, gateway.CauseCommand, gateway.CauseLimits, gateway.CauseLaunch, gateway.CauseCreelAway, gateway.CauseRestore,
-}
-
-// judge puts the old state back if the instance that was to prove the restored
-// one has failed.
-func (k *Keeper) judge(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
-	r := k.record.get()
-	if r.Trial == 0 {
-		return nil
-	}
-	if p.Last.Generation != r.Trial || slices.Contains(blameless, p.Last.Cause) {
-		return k.record.change(func(n *record) { n.Trial = p.Generation })
-	}
-	p.Restoring()
-	if err := k.restore.undo(still); err != nil {
-		return fmt.Errorf("cannot put the old state back: %w", err)
-	}
-	why := fmt.Errorf("the gateway did not get ready on the state of snapshot %s (%s); the old state is back", r.Put, p.Last.Message)
-	if err := k.record.change(func(n *record) { *n = *r.earlier() }); err != nil {
-		return err
-	}
-	k.opts.Recorder.RestoreFailed()
-	k.event(event.RestoreUndone, why.Error(), map[string]any{"snapshot": r.Put})
-	k.set(troubleRestore, why.Error())
-	k.answer(why)
-	return nil
+	k.clear(TroubleMissing)
+	return k.beforeUpgrade(ctx, still)
 }
 
 // fulfil carries out the restore that a person asked for.
@@ -128,24 +56,41 @@ func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.
 		return nil
 	}
 	err := k.carryOut(ctx, still, p, w)
-	if ctx.Err() != nil {
-		return err // it was called off, and is still wished for
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
-	}
-	if unfinished, ok := errors.AsType[*restore.UnfinishedError](err); ok {
-		return gateway.RestoreError(unfinished, "Remove the cause, then `creel start`.", false)
+	case halfWay(err):
+		return gateway.RestoreError(err, "Remove the cause, then `creel start`.", false)
+	case ctx.Err() != nil:
+		return err // it was called off, and is still wished for
 	}
 	k.opts.Recorder.RestoreFailed()
 	k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the old state is as it was", err), nil)
-	k.set(troubleRestore, "the last restore has failed: "+err.Error())
+	k.set(TroubleRestore, "the last restore has failed: "+err.Error())
 	if change := k.record.change(func(r *record) { r.Wish, r.Next = nil, nil }); change != nil {
 		return gateway.RestoreError(errors.Join(err, change), "Make room in creel's data folder.", false)
 	}
-	k.answer(err)
+	k.answer(outcome{err: err})
 	return nil // on the old state; if that is missing, fill says so
 }
+
+// halfWay tells whether the state in place, or what is known of it, may be that
+// of either side of a restore. Nothing is launched then, and nothing else begun;
+// the next Prepare goes on.
+func halfWay(err error) bool {
+	_, folders := errors.AsType[*restore.UnfinishedError](err)
+	_, known := errors.AsType[*outOfStepError](err)
+	return folders || known
+}
+
+// outOfStepError says that the restored state is in place, but not its record.
+type outOfStepError struct{ err error }
+
+func (e *outOfStepError) Error() string {
+	return "the restored state is in place, but that could not be noted: " + e.err.Error()
+}
+
+func (e *outOfStepError) Unwrap() error { return e.err }
 
 func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gateway.Preparation, w *wish) error {
 	p.Restoring()
@@ -156,7 +101,7 @@ func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gatewa
 	if err == nil {
 		err = k.put(ctx, still, p, s, true, w.Damaged)
 	}
-	if err != nil && w.OrFresh && ctx.Err() == nil {
+	if err != nil && w.OrFresh && !halfWay(err) && ctx.Err() == nil {
 		return k.startFresh(ctx, still, p, fmt.Sprintf("a fresh start was asked for in case that the restore fails, and it did: %v", err))
 	}
 	return err
@@ -174,30 +119,34 @@ func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Pr
 		return nil
 	case !empty:
 		return k.begins(began.found)
-	case k.opts.NoRestore, r.Trial != 0: // what was restored may be empty
-		if r.Lineage == "" {
-			return k.begins(began.fresh)
-		}
+	case r.Trial != 0: // what was restored may be empty
 		return nil
+	case k.opts.NoRestore && (r.Lineage == "" || r.Last != ""):
+		return k.begins(began.fresh) // a history of its own: it must not push out what was
+	case k.opts.NoRestore, r.Lineage != "" && r.Last == "" && !r.Tried:
+		return nil // it has begun, and nothing of it was saved yet
 	}
+	p.Restoring()
 	s, err := k.choose(ctx, "")
 	switch {
 	case errors.Is(err, errNone) && r.Lineage == "":
 		return k.begins(began.fresh)
 	case errors.Is(err, errNone) && r.Last == "":
-		return nil // it has begun, and nothing of it was saved yet
+		return nil // nor was it saved when that was tried
 	case errors.Is(err, errNone):
 		err = fmt.Errorf("%w, though %s was taken of it at %s", err, r.Last, r.LastAt.Format(time.RFC3339))
 	case err == nil:
-		p.Restoring()
 		err = k.put(ctx, still, p, s, false, false)
 	}
 	if err == nil {
 		return nil
 	}
+	if ctx.Err() != nil && !halfWay(err) {
+		return err // it was called off
+	}
 	k.opts.Recorder.RestoreFailed()
 	k.event(event.RestoreFailed, fmt.Sprintf("the gateway's state is missing and cannot be restored: %v; it is not started without", err), nil)
-	k.set(troubleRestore, "the gateway's state is missing and cannot be restored: "+err.Error())
+	k.set(TroubleMissing, "the gateway's state is missing and cannot be restored: "+err.Error())
 	return gateway.RestoreError(fmt.Errorf("its state is missing and cannot be restored: %w", err), k.wayOut(ctx, err), permanent(err))
 }
 
@@ -208,139 +157,48 @@ func permanent(err error) bool {
 		damaged   *store.DamagedError
 		databases *restore.DatabasesError
 		roots     *restore.RootsError
+		choice    *choiceError
 	)
-	return errors.As(err, &access) || errors.As(err, &damaged) || errors.As(err, &databases) || errors.As(err, &roots)
+	return errors.As(err, &choice) || errors.As(err, &access) || errors.As(err, &damaged) || errors.As(err, &databases) || errors.As(err, &roots)
 }
 
 // wayOut says what a person can do about a state that cannot be restored.
 func (k *Keeper) wayOut(ctx context.Context, err error) string {
-	var damaged *store.DamagedError
-	if errors.As(err, &damaged) {
-		if older, e := k.olderThan(ctx, damaged.ID); e == nil {
-			return fmt.Sprintf("`creel snapshot restore %s` restores the one before it; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails.", older.ID)
-		}
+	var (
+		damaged   *store.DamagedError
+		databases *restore.DatabasesError
+		choice    *choiceError
+		older     store.ID
+	)
+	switch {
+	case errors.As(err, &choice):
+		older = choice.Older
+	case errors.As(err, &damaged) && damaged.ID != "":
+		older = k.olderThan(ctx, damaged.ID)
+	case errors.As(err, &databases):
+		older = k.olderThan(ctx, databases.Snapshot)
+	}
+	if older != "" {
+		return fmt.Sprintf("`creel snapshot restore %s` restores the one before it; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails.", older)
 	}
 	return "Mend the cause, then `creel start`; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails."
-}
-
-// put restores a snapshot. onTrial: a person asked for it, and the old state is
-// put back if no instance gets ready on it.
-func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial, acceptDamaged bool) error {
-	started := time.Now()
-	staged := k.takeStaged(s.ID)
-	if staged == nil {
-		var err error
-		if staged, err = k.stage(ctx, s, acceptDamaged); err != nil {
-			return err
-		}
-	}
-	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion, Put: s.ID}
-	if err := k.swap(ctx, still, p, staged, next, onTrial); err != nil {
-		return err
-	}
-	k.opts.Recorder.Restored(time.Since(started))
-	k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
-	if !onTrial {
-		k.clear(troubleRestore)
-	}
-	return nil
-}
-
-// stage writes the files of a snapshot beside the state.
-func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool) (*restore.Staged, error) {
-	doing, done := k.begin("restore", "reading the snapshot")
-	defer done()
-	k.event(event.RestoreBegun, fmt.Sprintf("restoring snapshot %s of %s (%d files with %d bytes)", s.ID, s.Time.Format(time.RFC3339), s.Totals.Files, s.Totals.Bytes), map[string]any{"snapshot": s.ID})
-	st, err := k.store.get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	files, err := st.Open(ctx, s.ID)
-	if err != nil {
-		return nil, err
-	}
-	staged, err := k.restore.stage(ctx, files, doing, acceptDamaged)
-	closed := files.Close()
-	if err != nil {
-		return nil, errors.Join(err, k.markDamaged(ctx, st, s.ID, err), closed)
-	}
-	if closed != nil {
-		return nil, errors.Join(closed, staged.Discard())
-	}
-	return staged, nil
-}
-
-// swap puts what was staged in the place of the state, and next in that of the
-// record.
-func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool) error {
-	if onTrial {
-		next.Trial = p.Generation
-	}
-	err := k.record.change(func(r *record) {
-		if onTrial {
-			next.Wish, next.Earlier = r.Wish, r.earlier()
-		}
-		r.Next = &next
-	})
-	if err != nil {
-		return errors.Join(err, staged.Discard())
-	}
-	crashpoint.Passed(crashpoint.StatePlanned)
-	if err := staged.Swap(ctx, still); err != nil {
-		return errors.Join(err, k.record.change(func(r *record) { r.Next = nil }))
-	}
-	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
-		return err // the next Prepare brings it up
-	}
-	crashpoint.Passed(crashpoint.StateReplaced)
-	k.forgetChanges()
-	if onTrial {
-		return nil
-	}
-	return k.restore.confirm()
-}
-
-// startFresh sets the present state aside and begins a lineage of its own.
-func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, why string) error {
-	empty, err := k.restore.empty()
-	if err != nil {
-		return err
-	}
-	next := record{Lineage: newLineage(), Began: began.fresh}
-	if empty {
-		err = k.record.change(func(r *record) { *r = next })
-	} else {
-		var staged *restore.Staged
-		if staged, err = k.restore.stage(ctx, newNoFiles(k.opts.Roots), nil, false); err == nil {
-			err = k.swap(ctx, still, p, staged, next, true)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	k.clear(troubleRestore)
-	k.event(event.FreshStart, why, map[string]any{"lineage": next.Lineage})
-	if empty {
-		k.forgetChanges()
-		k.answer(nil)
-	}
-	return nil
 }
 
 // begins notes where a state comes from that nothing is known of.
 func (k *Keeper) begins(how string) error {
 	lineage := newLineage()
-	if err := k.record.change(func(r *record) { r.Lineage, r.Began = lineage, how }); err != nil {
+	if err := k.record.change(func(r *record) { *r = record{Lineage: lineage, Began: how} }); err != nil {
 		return gateway.RestoreError(err, "Make room in creel's data folder.", false)
 	}
+	k.forgetChanges()
 	if how == began.fresh {
-		k.event(event.FreshStart, "there is neither a state nor a snapshot of one", map[string]any{"lineage": lineage})
+		k.event(event.FreshStart, "there is no state, and none is restored", map[string]any{"lineage": lineage})
 	}
 	return nil
 }
 
 // beforeUpgrade saves the state that another version of the app has left.
-func (k *Keeper) beforeUpgrade(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+func (k *Keeper) beforeUpgrade(ctx context.Context, still gateway.Stillness) error {
 	app, config := k.opts.App()
 	r := k.record.get()
 	if app == r.App && config == r.Config {
@@ -387,45 +245,3 @@ func (k *Keeper) saveStill(ctx context.Context, still gateway.Stillness, wait bo
 // beforeRestartTime bounds the snapshot before a start with another
 // configuration, which can be taken back.
 const beforeRestartTime = 30 * time.Second
-
-// errNone says that the store has no snapshot to choose.
-var errNone = errors.New("the store has no good snapshot of this gateway")
-
-// choose finds a snapshot by its id, of which a beginning that no other has is
-// enough; "": the newest good one, of the present lineage if there is one.
-func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error) {
-	all, err := k.List(ctx)
-	if err != nil {
-		return store.Snapshot{}, err
-	}
-	if id != "" {
-		return find(all, id)
-	}
-	lineage := k.record.get().Lineage
-	for _, s := range slices.Backward(all) {
-		if (lineage == "" || s.Lineage == lineage) && good(s) && s.Totals.Files > 0 {
-			return s, nil
-		}
-	}
-	for _, s := range all {
-		if (lineage == "" || s.Lineage == lineage) && s.Totals.Files > 0 {
-			return store.Snapshot{}, fmt.Errorf("none of its snapshots is good; the newest is %s (%s)", all[len(all)-1].ID, cmp.Or(all[len(all)-1].Damaged, all[len(all)-1].Shrunk))
-		}
-	}
-	return store.Snapshot{}, errNone
-}
-
-// olderThan is the newest good snapshot before id.
-func (k *Keeper) olderThan(ctx context.Context, id store.ID) (store.Snapshot, error) {
-	all, err := k.List(ctx)
-	if err != nil {
-		return store.Snapshot{}, err
-	}
-	i := slices.IndexFunc(all, func(s store.Snapshot) bool { return s.ID == id })
-	for _, s := range slices.Backward(all[:max(i, 0)]) {
-		if good(s) {
-			return s, nil
-		}
-	}
-	return store.Snapshot{}, errNone
-}

@@ -42,16 +42,25 @@ type Restored struct {
 // A gateway that a person had stopped is started: only an instance that gets
 // ready shows that the state is good.
 func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, err error) {
+	ctx, leave, err := k.enter(ctx, mostTime)
+	if err != nil {
+		return done, err
+	}
+	defer leave()
+	if err := k.record.usable(); err != nil {
+		return done, err
+	}
 	answer, err := k.await()
 	if err != nil {
 		return done, err
 	}
-	defer k.stopAwaiting(answer)
+	defer k.stopAwaiting()
 	if !r.Fresh {
 		s, err := k.choose(ctx, r.ID)
 		switch {
 		case err == nil:
-			r.ID, done.ID = s.ID, s.ID
+			r.ID = s.ID
+			k.want(s.ID)
 		case !r.OrFresh:
 			return done, err
 		}
@@ -63,46 +72,49 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 		return done, err
 	}
 	defer func() { err = errors.Join(err, k.dropStaged()) }()
-	w := &wish{ID: r.ID, Fresh: r.Fresh, OrFresh: r.OrFresh, Damaged: r.AcceptDamaged, At: time.Now().UTC()}
+	before := k.opts.Supervisor.Status()
+	w := &wish{ID: r.ID, Fresh: r.Fresh, OrFresh: r.OrFresh, Damaged: r.AcceptDamaged, At: time.Now().UTC(), Generation: before.Generation}
 	if err := k.record.change(func(n *record) { n.Wish = w }); err != nil {
 		return done, err
 	}
 	crashpoint.Passed(crashpoint.StateWished)
+	k.oldWish.Store(false)
 	if err := k.opts.Supervisor.Restart(ctx); err != nil {
-		return done, errors.Join(err, k.record.change(func(n *record) { n.Wish = nil }))
+		return done, errors.Join(fmt.Errorf("cannot have the gateway started on the other state: %w", err), k.record.change(func(n *record) { n.Wish = nil }))
 	}
-	if err := k.outcome(ctx, answer); err != nil {
-		return done, err
-	}
-	done.ID = k.record.get().Parent
-	return done, nil
+	done.ID, err = k.outcome(ctx, answer, before.Generation)
+	return done, err
 }
 
 // stageAhead writes the files while the gateway still runs, so that it stands
-// still for the renames alone.
+// still for the renames alone. While another restored state is on trial that
+// cannot be; Prepare does it then.
 func (k *Keeper) stageAhead(ctx context.Context, r RestoreRequest) error {
-	if r.ID == "" {
+	if r.ID == "" || k.record.get().Trial != 0 {
 		return nil
 	}
 	s, err := k.choose(ctx, r.ID)
 	if err != nil {
 		return err
 	}
+	k.setStaged(true, nil) // no Prepare takes what is written for what a dead creel has left
 	staged, err := k.stage(ctx, s, r.AcceptDamaged)
-	if err != nil {
-		return err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.staged = staged
-	return nil
+	k.setStaged(false, staged)
+	return err
 }
 
-// stagedAhead tells whether files were staged for a restore that is wished for.
-func (k *Keeper) stagedAhead() bool {
+func (k *Keeper) setStaged(under bool, staged *restore.Staged) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.staged != nil
+	k.staging, k.staged = under, staged
+}
+
+// stagesAhead tells whether files are, or were, staged for a restore that is
+// wished for.
+func (k *Keeper) stagesAhead() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.staging || k.staged != nil
 }
 
 // takeStaged gives what was staged ahead of that snapshot; nil: nothing.
@@ -126,7 +138,7 @@ func (k *Keeper) dropStaged() error {
 	if staged == nil {
 		return nil
 	}
-	return staged.Discard()
+	return k.restore.leftover(staged.Discard())
 }
 
 // beforeRestore saves the present state.
@@ -145,96 +157,123 @@ func (k *Keeper) beforeRestore(ctx context.Context, r RestoreRequest) (store.ID,
 	return s.ID, nil
 }
 
-// outcome waits for what comes of a restore.
-func (k *Keeper) outcome(ctx context.Context, answer <-chan error) error {
-	failed := make(chan gateway.Status, 1)
+// outcome is what a restore has come to.
+type outcome struct {
+	err error    // why there was none; nil: all is well
+	put store.ID // whose state is in place; empty: one that begins anew
+	// unproved: no instance has got ready on it yet, and none need be waited for.
+	unproved bool
+}
+
+// outcome waits for what comes of a restore. before is the generation of before it
+// was asked for.
+func (k *Keeper) outcome(ctx context.Context, answer <-chan outcome, before uint64) (store.ID, error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() { // ends with watching
-		asked := false // the state of before the restart does not count
-		st, err := k.opts.Supervisor.WaitFor(watching, func(st gateway.Status) bool {
-			asked = asked || st.State != gateway.Failed
-			return asked && st.State == gateway.Failed
-		})
-		if err == nil {
-			failed <- st
-		}
-	}()
-	select {
-	case err := <-answer:
-		return err
-	case st := <-failed:
-		select {
-		case err := <-answer: // it says more
-			return err
-		default:
-		}
-		return fmt.Errorf("the restore is not over, but the gateway cannot be started: %s", st.Reason)
-	case <-ctx.Done():
-		return fmt.Errorf("the restore goes on, but is not waited for any longer: %w", context.Cause(ctx))
+	type ending struct {
+		st  gateway.Status
+		err error
 	}
+	ended := make(chan ending, 1)
+	go func() { // ends with watching
+		st, err := k.opts.Supervisor.WaitFor(watching, func(st gateway.Status) bool { return k.cannotGoOn(st, before) })
+		ended <- ending{st, err}
+	}()
+	var o outcome
+	select {
+	case o = <-answer:
+	case e := <-ended:
+		select {
+		case o = <-answer: // it says more
+		default:
+			switch {
+			case ctx.Err() != nil:
+				return "", unawaited(ctx)
+			case e.err != nil:
+				return "", fmt.Errorf("the restore is not over, but creel does not look after the gateway any more: %w", e.err)
+			case e.st.State == gateway.Stopped:
+				return "", errors.New("the restore is not over, but the gateway was asked to stop; it goes on with `creel start`")
+			}
+			return "", fmt.Errorf("the restore is not over, but the gateway cannot be started: %s", e.st.Reason)
+		}
+	case <-ctx.Done():
+		return "", unawaited(ctx)
+	}
+	if o.err == nil && o.unproved {
+		return o.put, k.awaitReady(ctx, before)
+	}
+	return o.put, o.err
+}
+
+// cannotGoOn tells whether a restore that was asked for in generation before has
+// come to a halt. A gateway that was given up on a restored state has not: the
+// old one is put back, see rescue.
+func (k *Keeper) cannotGoOn(st gateway.Status, before uint64) bool {
+	switch st.State {
+	case gateway.Failed:
+		return st.Generation > before && (st.LastEnd == nil || !k.record.get().hasFailed(*st.LastEnd))
+	case gateway.Stopped:
+		return st.StopAsked && st.Generation >= before
+	}
+	return false
+}
+
+// awaitReady waits for an instance after generation before.
+func (k *Keeper) awaitReady(ctx context.Context, before uint64) error {
+	st, err := k.opts.Supervisor.WaitFor(ctx, func(st gateway.Status) bool {
+		return st.Generation > before && st.State == gateway.Ready || k.cannotGoOn(st, before)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return unawaited(ctx)
+	case err != nil:
+		return err
+	case st.State != gateway.Ready:
+		return fmt.Errorf("the state has begun anew, but the gateway is not ready on it: %s", st.Reason)
+	}
+	return nil
+}
+
+func unawaited(ctx context.Context) error {
+	return fmt.Errorf("the restore goes on, but is not waited for any longer: %w", context.Cause(ctx))
 }
 
 // ErrRestoring says that a restore is under way already.
 var ErrRestoring = errors.New("a restore is under way already; see `creel snapshot status`")
 
 // await makes the caller the one that hears of the outcome of a restore.
-func (k *Keeper) await() (<-chan error, error) {
+func (k *Keeper) await() (<-chan outcome, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.waiter != nil {
 		return nil, ErrRestoring
 	}
-	k.waiter = make(chan error, 1)
+	k.waiter = make(chan outcome, 1)
 	return k.waiter, nil
 }
 
-func (k *Keeper) stopAwaiting(answer <-chan error) {
+// want keeps a snapshot from being removed while a restore is about it.
+func (k *Keeper) want(id store.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.waiter == answer {
-		k.waiter = nil
-	}
+	k.wanted = id
 }
 
-// answer tells whoever waits what a restore has come to; nil: all is well.
-func (k *Keeper) answer(err error) {
+func (k *Keeper) stopAwaiting() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiter, k.wanted = nil, ""
+}
+
+// answer tells whoever waits what a restore has come to.
+func (k *Keeper) answer(o outcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.waiter == nil {
 		return
 	}
 	select {
-	case k.waiter <- err:
+	case k.waiter <- o:
 	default: // told already
 	}
-}
-
-// Ready implements gateway.Keeper.
-func (k *Keeper) Ready(generation uint64) {
-	select {
-	case k.proof <- generation:
-	default:
-		// An older one has not been looked at yet: the newer one is seen in the
-		// supervisor's status then.
-	}
-	k.nudge()
-}
-
-// prove ends the trial of a restored state on which an instance has got ready.
-func (k *Keeper) prove(ctx context.Context, generation uint64) error {
-	r := k.record.get()
-	if r.Trial == 0 || generation < r.Trial {
-		return nil
-	}
-	if err := k.restore.confirm(); err != nil {
-		return err
-	}
-	if err := k.record.change(func(n *record) { *n = n.proved() }); err != nil {
-		return err
-	}
-	crashpoint.Passed(crashpoint.StateProved)
-	k.clear(troubleRestore)
-	k.answer(nil)
-	return nil
 }

@@ -3,9 +3,13 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
+	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/snapshot/capture"
 	"creel/internal/snapshot/store"
 )
 
@@ -31,21 +35,18 @@ const (
 // Run takes snapshots by themselves, ends trials and looks after the store, until
 // ctx ends. It must be called once. What it has begun is called off then.
 func (k *Keeper) Run(ctx context.Context) {
-	watching := make(chan struct{})
-	go func() { // ends with ctx
-		defer close(watching)
-		k.watch(ctx)
-	}()
-	defer func() { <-watching }()
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() { k.watch(ctx) }) // ends with ctx
+	others.Go(func() { k.try(ctx) })   // likewise
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	w := worker{k: k, scan: time.Now(), sweep: time.Now(), maintain: time.Now().Add(maintainEvery / 24)}
+	now := time.Now()
+	w := worker{k: k, scan: now, sweep: now, maintain: now.Add(maintainEvery / 24)}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case g := <-k.proof:
-			w.tried("prove", k.prove(ctx, g))
 		case <-k.wake:
 		case <-timer.C:
 		}
@@ -54,19 +55,66 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// watch nudges Run with each new state of the gateway, until ctx or the
-// supervisor ends.
+// watch looks at each new state of the gateway, until ctx or the supervisor ends.
 func (k *Keeper) watch(ctx context.Context) {
-	seen := gateway.State("")
+	var seen gateway.Status
 	for {
-		st, err := k.opts.Supervisor.WaitFor(ctx, func(st gateway.Status) bool { return st.State != seen })
+		st, err := k.opts.Supervisor.WaitFor(ctx, func(st gateway.Status) bool {
+			return st.State != seen.State || st.Generation != seen.Generation
+		})
 		if err != nil {
 			return
 		}
-		seen = st.State
+		seen = st
+		k.dropOldWish(st)
+		if st.State == gateway.Ready {
+			k.Ready(st.Generation) // the word of it may have been another creel's
+		}
+		if err := k.rescue(ctx, st); err != nil && ctx.Err() == nil {
+			k.log.Warn("the gateway was given up on a restored state, and cannot be started on the old one by itself", "error", err)
+		}
 		k.nudge()
 	}
 }
+
+// dropOldWish forgets a restore that was asked for from a creel before this one if
+// the instance of then still runs: its state has gone on since, and must not be
+// replaced when it ends, whenever that may be.
+func (k *Keeper) dropOldWish(st gateway.Status) {
+	w := k.record.get().Wish
+	if w == nil || !k.oldWish.Load() || st.PID == 0 || st.Generation > w.Generation {
+		return
+	}
+	message := fmt.Sprintf("the restore that was asked for at %s was not begun before creel ended, and is forgotten; ask again", w.At.Format(time.RFC3339))
+	if err := k.record.change(func(n *record) { n.Wish = nil }); err != nil {
+		k.log.Error("a restore that was asked for earlier cannot be forgotten", "error", err)
+		return
+	}
+	k.event(event.RestoreFailed, message, nil)
+	k.set(TroubleRestore, message)
+}
+
+// try ends trials as soon as an instance is ready, however long a snapshot takes
+// meanwhile.
+func (k *Keeper) try(ctx context.Context) {
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.proof:
+		case <-again.C:
+		}
+		if err := k.prove(); err != nil {
+			k.log.Warn("a restore has come to its end, but that cannot be noted; trying again", "error", err)
+			again.Reset(proveEvery)
+		}
+	}
+}
+
+// proveEvery is the pause between two attempts to note the end of a trial.
+const proveEvery = 5 * time.Second
 
 func (k *Keeper) nudge() {
 	select {
@@ -86,28 +134,37 @@ type worker struct {
 	stopped  bool // the gateway was stopped when it was looked at last
 }
 
+// idleEvery is how often step looks again when it may take no snapshot: each new
+// state of the gateway wakes it besides.
+const idleEvery = time.Minute
+
 // step does what is due, and says when something is due next.
 func (w *worker) step(ctx context.Context) time.Time {
 	k := w.k
 	st := k.opts.Supervisor.Status()
-	// The status says it too if the word of it was lost.
-	if st.State == gateway.Ready {
-		w.tried("prove", k.prove(ctx, st.Generation))
-	}
-	rests := st.State == gateway.Stopped || st.State == gateway.Failed
-	if (st.State == gateway.Ready || rests) && !k.opts.Manual && k.record.get().Lineage != "" {
-		w.snapshot(ctx, rests)
+	next := time.Now().Add(idleEvery)
+	if !k.opts.Manual && k.record.get().Lineage != "" {
+		switch st.State {
+		case gateway.Ready, gateway.Backoff:
+			w.snapshot(ctx, false)
+			next = w.scan
+		case gateway.Stopped, gateway.Failed:
+			w.snapshot(ctx, true)
+			next = w.scan
+		}
 	}
 	now := time.Now()
 	if !now.Before(w.sweep) {
 		w.tried("sweep", k.sweep(ctx))
+		if k.record.get().Last != "" {
+			w.tried("review", k.reviewShrunk(ctx))
+		}
 		w.sweep = now.Add(sweepEvery)
 	}
 	if !now.Before(w.maintain) {
 		w.tried("maintain", k.Maintain(ctx))
 		w.maintain = now.Add(maintainEvery)
 	}
-	next := w.scan
 	for _, t := range []time.Time{w.sweep, w.maintain} {
 		if t.Before(next) {
 			next = t
@@ -126,18 +183,20 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 		return
 	}
 	begun := time.Now()
-	mark, err := k.capture.Mark(ctx)
+	mark, err := k.look(ctx)
 	now := time.Now()
 	w.scan = now.Add(max(scanEvery, time.Duration(float64(now.Sub(begun))/scanShare)))
-	if err != nil { // another capture is under way, or the state cannot be read now
-		w.tried("scan", err)
+	if err != nil {
+		w.stopped = w.stopped && !justStopped // it is to be saved yet
+		k.unseen(ctx, err)
 		return
 	}
+	k.clear(TroubleLook)
 	c := k.noteMark(mark, now)
 	changed := !c.first.IsZero()
 	due, again := k.settings().Schedule.due(c, now)
 	reason := store.OnChange
-	if c.last.Sub(c.first) >= k.settings().Schedule.Every {
+	if every := k.settings().Schedule.Every; every > 0 && now.Sub(c.first) >= every {
 		reason = store.OnInterval
 	}
 	if justStopped && changed {
@@ -160,9 +219,18 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 	w.tried("prune", err)
 }
 
+// unseen says that changes of the state cannot be seen. While another creel captures
+// it that is as it should be.
+func (k *Keeper) unseen(ctx context.Context, err error) {
+	if _, busy := errors.AsType[*capture.BusyError](err); busy || ctx.Err() != nil {
+		return
+	}
+	k.set(TroubleLook, "it cannot be seen whether the gateway's state has changed, and nothing is saved by itself: "+err.Error())
+}
+
 // tried logs what failed and is tried again.
 func (w *worker) tried(what string, err error) {
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrEnding) {
 		w.k.log.Warn("cannot look after the gateway's snapshots; trying again later", "what", what, "error", err)
 	}
 }

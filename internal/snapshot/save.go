@@ -43,6 +43,16 @@ func (k *Keeper) Create(ctx context.Context, r Request) (store.Snapshot, error) 
 	if r.Reason == "" {
 		r.Reason = store.Asked
 	}
+	ctx, leave, err := k.enter(ctx, mostTime)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	defer leave()
+	return k.takeAndCreate(ctx, r)
+}
+
+// takeAndCreate is Create for a Keeper that may be ending.
+func (k *Keeper) takeAndCreate(ctx context.Context, r Request) (store.Snapshot, error) {
 	release, err := k.take(ctx)
 	if err != nil {
 		return store.Snapshot{}, err
@@ -91,17 +101,15 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 	if err != nil {
 		return s, stageSave, err
 	}
+	if !before.Tried {
+		if err := k.record.change(func(n *record) { n.Tried = true }); err != nil {
+			return s, stageSave, err
+		}
+	}
 	if s, err = st.Save(ctx, cut, m, before.Last, doing); err != nil {
 		return s, stageSave, err
 	}
 	crashpoint.Passed(crashpoint.SnapshotStored)
-	if err := k.record.change(func(n *record) {
-		n.Parent, n.Last, n.LastAt, n.Totals = s.ID, s.ID, s.Time, s.Totals
-	}); err != nil {
-		return s, stageSave, err
-	}
-	crashpoint.Passed(crashpoint.SnapshotRecorded)
-	k.savedAs(cut.Mark)
 	doing.stage("checking")
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
 		return s, stageCheck, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
@@ -112,6 +120,15 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 		return s, stageCheck, err
 	}
 	crashpoint.Passed(crashpoint.SnapshotMarked)
+	// Only now: a state whose snapshot cannot be read back is not saved, and the
+	// next one must not be made of what this one has left in the store.
+	if err := k.record.change(func(n *record) {
+		n.Parent, n.Last, n.LastAt, n.Totals, n.Mark = s.ID, s.ID, s.Time, s.Totals, cut.Mark
+	}); err != nil {
+		return s, stageSave, err
+	}
+	crashpoint.Passed(crashpoint.SnapshotRecorded)
+	k.savedAs(cut.Mark)
 	return s, "", nil
 }
 
@@ -127,32 +144,41 @@ func (k *Keeper) markDamaged(ctx context.Context, st store.Store, id store.ID, e
 
 // saved tells of a snapshot, and removes what it has made dispensable.
 func (k *Keeper) saved(s store.Snapshot, r Request, before record, took time.Duration) {
-	k.clear(troubleSave)
+	k.clear(TroubleSave)
+	k.clear(TroubleOverdue)
+	k.clear(TroubleRestore) // what has failed then is past
 	k.opts.Recorder.SnapshotTaken(s.Time, s.Frozen, took, s.Totals.Files, s.Totals.Bytes, s.Stored)
 	k.event(event.SnapshotTaken, fmt.Sprintf("snapshot %s: %d files with %d bytes, %d added to the store; held still for %v", s.ID, s.Totals.Files, s.Totals.Bytes, s.Stored, s.Frozen.Round(100*time.Microsecond)),
 		map[string]any{"snapshot": s.ID, "reason": r.Reason, "seconds": took.Seconds()})
 	if s.Shrunk != "" {
-		k.set(troubleShrunk, fmt.Sprintf("snapshot %s is much smaller than the one before: %s; nothing older is removed for it until you `creel snapshot accept %s` or remove it", s.ID, s.Shrunk, s.ID))
+		k.set(TroubleShrunk, shrunkMessage(s))
 		k.event(event.SnapshotShrunk, s.Shrunk, map[string]any{"snapshot": s.ID, "before": before.Last})
 	}
 }
 
+func shrunkMessage(s store.Snapshot) string {
+	return fmt.Sprintf("snapshot %s is much smaller than the one before: %s; the one before is kept until you `creel snapshot accept %s` or `creel snapshot remove %s`", s.ID, s.Shrunk, s.ID, s.ID)
+}
+
 func (k *Keeper) saveFailed(r Request, stage string, err error) {
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrEnding) {
 		return // whoever asked has thought better of it, or creel ends
 	}
 	k.opts.Recorder.SnapshotFailed(stage)
-	k.set(troubleSave, "the last snapshot has failed: "+err.Error())
+	if stage != stageCapture {
+		k.storeHealth(err)
+	}
+	k.set(TroubleSave, "the last snapshot has failed: "+err.Error())
 	k.event(event.SnapshotFailed, fmt.Sprintf("no snapshot could be taken: %v", err), map[string]any{"reason": r.Reason, "stage": stage})
 }
 
 // Finish saves what the gateway has left when it was stopped for creel's own end,
 // if that is in no snapshot yet.
 func (k *Keeper) Finish(ctx context.Context) error {
-	if k.opts.Manual || k.record.get().Lineage == "" {
+	if r := k.record.get(); k.opts.Manual || r.Lineage == "" {
 		return nil
 	}
-	mark, err := k.capture.Mark(ctx)
+	mark, err := k.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -162,14 +188,27 @@ func (k *Keeper) Finish(ctx context.Context) error {
 	if saved {
 		return nil
 	}
-	_, err = k.Create(ctx, Request{Reason: store.OnStop})
+	_, err = k.takeAndCreate(ctx, Request{Reason: store.OnStop})
 	return err
+}
+
+// look is a look at the state. It waits for whatever else looks or captures.
+func (k *Keeper) look(ctx context.Context) (mark string, err error) {
+	release, err := k.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return k.capture.Mark(ctx)
 }
 
 // adopt takes a state for granted that was there when creel began to look after
 // it, and has no history yet. A state that is missing stays unsaved until a
 // launch has put one in place.
 func (k *Keeper) adopt() error {
+	if err := k.record.usable(); err != nil {
+		return err
+	}
 	if k.record.get().Lineage != "" {
 		return nil
 	}

@@ -19,7 +19,11 @@ func (k *Keeper) List(ctx context.Context) ([]store.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return st.List(ctx, k.opts.Gateway)
+	all, err := st.List(ctx, k.opts.Gateway)
+	if ctx.Err() == nil {
+		k.storeHealth(err)
+	}
+	return all, err
 }
 
 // Find gives a snapshot by its id, of which a beginning that no other has is
@@ -73,6 +77,11 @@ func (k *Keeper) Files(ctx context.Context, id store.ID) (store.Files, error) {
 // Verify reads a snapshot back, all of it, and notes what it finds. An error that
 // is a *store.DamagedError says what is wrong.
 func (k *Keeper) Verify(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	ctx, leave, err := k.enter(ctx, mostTime)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	defer leave()
 	s, err := k.Find(ctx, id)
 	if err != nil {
 		return s, err
@@ -99,13 +108,35 @@ func (k *Keeper) Pin(ctx context.Context, id store.ID, pinned bool) (store.Snaps
 // a person has looked, and it is right.
 func (k *Keeper) Accept(ctx context.Context, id store.ID) (store.Snapshot, error) {
 	s, err := k.markAs(ctx, id, func(m *store.Marks) { m.Shrunk = "" })
-	if err == nil {
-		k.clear(troubleShrunk)
+	if err != nil {
+		return s, err
 	}
-	return s, err
+	return s, k.reviewShrunk(ctx)
+}
+
+// reviewShrunk has the trouble about shrunk snapshots say what is so: it must
+// outlive creel, and end when all of them were accepted or removed.
+func (k *Keeper) reviewShrunk(ctx context.Context) error {
+	all, err := k.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range slices.Backward(all) {
+		if s.Shrunk != "" && s.Damaged == "" && s.Lineage == k.record.get().Lineage {
+			k.set(TroubleShrunk, shrunkMessage(s))
+			return nil
+		}
+	}
+	k.clear(TroubleShrunk)
+	return nil
 }
 
 func (k *Keeper) markAs(ctx context.Context, id store.ID, change func(*store.Marks)) (store.Snapshot, error) {
+	ctx, leave, err := k.enter(ctx, shortTime)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	defer leave()
 	s, err := k.Find(ctx, id)
 	if err != nil {
 		return s, err
@@ -118,9 +149,18 @@ func (k *Keeper) markAs(ctx context.Context, id store.ID, change func(*store.Mar
 	return s, st.Mark(ctx, s.ID, change)
 }
 
-// Remove removes a snapshot that a person names. The last good one of a lineage is
-// not removed: that would leave nothing to restore.
+// shortTime is how long what moves no contents may take at most.
+const shortTime = 15 * time.Minute
+
+// Remove removes a snapshot that a person names. The last good one of a lineage
+// that was read back is not removed: that would leave nothing to restore. Nor is
+// one that is pinned.
 func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	ctx, leave, err := k.enter(ctx, shortTime)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	defer leave()
 	release, err := k.take(ctx)
 	if err != nil {
 		return store.Snapshot{}, err
@@ -134,9 +174,16 @@ func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error
 	if err != nil {
 		return s, err
 	}
-	others := slices.ContainsFunc(all, func(o store.Snapshot) bool { return o.ID != s.ID && o.Lineage == s.Lineage && good(o) })
-	if good(s) && !others {
-		return s, fmt.Errorf("snapshot %s is the last good one of its state, and is not removed; take another one first", s.ID)
+	others := slices.ContainsFunc(all, func(o store.Snapshot) bool {
+		return o.ID != s.ID && o.Lineage == s.Lineage && good(o) && proven(o)
+	})
+	switch {
+	case s.Pinned:
+		return s, &KeptError{s.ID, fmt.Sprintf("it is pinned; `creel snapshot unpin %s` first", s.ID)}
+	case k.needed(s.ID):
+		return s, &KeptError{s.ID, "it is being restored"}
+	case good(s) && !others:
+		return s, &KeptError{s.ID, "it is the last good one of its state; take another one first"}
 	}
 	st, err := k.store.get(ctx)
 	if err != nil {
@@ -145,16 +192,39 @@ func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error
 	if err := st.Remove(ctx, s.ID); err != nil {
 		return s, err
 	}
-	if s.Shrunk != "" {
-		k.clear(troubleShrunk)
-	}
 	k.event(event.SnapshotsRemoved, fmt.Sprintf("snapshot %s was removed, as was asked for", s.ID), nil)
+	if s.Shrunk != "" {
+		return s, k.reviewShrunk(ctx)
+	}
 	return s, nil
+}
+
+// KeptError says that a snapshot is not removed, and why.
+type KeptError struct {
+	ID  store.ID
+	Why string
+}
+
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("snapshot %s is not removed: %s", e.ID, e.Why)
+}
+
+// needed tells whether a restore is about that snapshot.
+func (k *Keeper) needed(id store.ID) bool {
+	r := k.record.get()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return id != "" && (id == k.wanted || id == r.Put || r.Wish != nil && id == r.Wish.ID || r.Next != nil && id == r.Next.Parent)
 }
 
 // Prune removes the snapshots that nothing keeps (Retain), and says of all why
 // they are kept or not. dry: it only says.
 func (k *Keeper) Prune(ctx context.Context, dry bool) ([]Kept, error) {
+	ctx, leave, err := k.enter(ctx, shortTime)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	release, err := k.take(ctx)
 	if err != nil {
 		return nil, err
@@ -168,8 +238,13 @@ func (k *Keeper) Prune(ctx context.Context, dry bool) ([]Kept, error) {
 	var gone []store.ID
 	r := k.record.get()
 	for i := range kept {
-		if s := &kept[i]; s.ID == r.Last || r.Wish != nil && s.ID == r.Wish.ID {
-			s.because("the state grows from it, or it is being restored")
+		switch s := &kept[i]; {
+		case s.ID == r.Last:
+			s.because("the last of the present state")
+		case r.Earlier != nil && s.ID == r.Earlier.Last:
+			s.because("the last of the state that a restore has set aside")
+		case k.needed(s.ID):
+			s.because("it is being restored")
 		}
 		if len(kept[i].Why) == 0 {
 			gone = append(gone, kept[i].ID)
@@ -183,16 +258,22 @@ func (k *Keeper) Prune(ctx context.Context, dry bool) ([]Kept, error) {
 		return nil, err
 	}
 	if err := st.Remove(ctx, gone...); err != nil {
-		k.set(troublePrune, "old snapshots cannot be removed: "+err.Error())
+		k.storeHealth(err)
+		k.set(TroublePrune, "old snapshots cannot be removed: "+err.Error())
 		return nil, err
 	}
-	k.clear(troublePrune)
+	k.clear(TroublePrune)
 	k.event(event.SnapshotsRemoved, fmt.Sprintf("%d snapshots that nothing keeps were removed; %d are left", len(gone), len(all)-len(gone)), map[string]any{"snapshots": gone})
 	return kept, nil
 }
 
 // Maintain has the store give back space.
 func (k *Keeper) Maintain(ctx context.Context) error {
+	ctx, leave, err := k.enter(ctx, mostTime)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	release, err := k.take(ctx)
 	if err != nil {
 		return err
@@ -237,8 +318,8 @@ func (k *Keeper) sweep(ctx context.Context) error {
 func (k *Keeper) overdue(c changes, now time.Time) {
 	every := k.settings().Schedule.Every
 	if every <= 0 || c.first.IsZero() || now.Sub(c.first) < overdueAfter*every {
-		k.clear(troubleOverdue)
+		k.clear(TroubleOverdue)
 		return
 	}
-	k.set(troubleOverdue, fmt.Sprintf("changes since %s are in no snapshot", c.first.UTC().Format(time.RFC3339)))
+	k.set(TroubleOverdue, fmt.Sprintf("changes since %s are in no snapshot", c.first.UTC().Format(time.RFC3339)))
 }

@@ -67,6 +67,9 @@ func isOurs(path string) bool {
 // out.
 func IsWork(name string) bool { return strings.HasPrefix(name, insideName) }
 
+// WorkPattern is what IsWork says, as a pattern of file names.
+const WorkPattern = insideName + "*"
+
 // place is a folder of a restore.
 func (t *root) place(what string) string {
 	if t.Way == Inside {

@@ -1,0 +1,84 @@
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"creel/internal/snapshot/store"
+)
+
+// errNone says that the store has no snapshot to choose.
+var errNone = errors.New("the store has no good snapshot of this gateway")
+
+// choiceError says that creel does not choose by itself: a person has to say how
+// much may be lost.
+type choiceError struct {
+	Newest store.ID // which is damaged
+	Why    string
+	Older  store.ID // the next older one that is good; empty: there is none
+}
+
+func (e *choiceError) Error() string {
+	s := fmt.Sprintf("the newest snapshot, %s, is damaged (%s)", e.Newest, e.Why)
+	if e.Older == "" {
+		return s + ", and no older one is good"
+	}
+	return s + fmt.Sprintf("; the one before it that is good is %s", e.Older)
+}
+
+// choose finds a snapshot by its id, of which a beginning that no other has is
+// enough; "": the newest good one, of the present lineage if there is one. One
+// that has shrunk is passed over, since it may tell of a loss, and stays in the
+// store; one that is damaged is not (*choiceError).
+func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	all, err := k.List(ctx)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	if id != "" {
+		return find(all, id)
+	}
+	lineage := k.record.get().Lineage
+	var damaged *choiceError
+	others := store.ID("")
+	for _, s := range slices.Backward(all) {
+		switch {
+		case s.Totals.Files == 0:
+		case lineage != "" && s.Lineage != lineage:
+			others = cmp.Or(others, s.ID)
+		case s.Damaged != "" && damaged == nil:
+			damaged = &choiceError{Newest: s.ID, Why: s.Damaged}
+		case good(s) && damaged != nil:
+			damaged.Older = s.ID
+			return store.Snapshot{}, damaged
+		case good(s):
+			return s, nil
+		}
+	}
+	switch {
+	case damaged != nil:
+		return store.Snapshot{}, damaged
+	case others != "":
+		return store.Snapshot{}, fmt.Errorf("%w since its state began anew; the newest of before is %s", errNone, others)
+	}
+	return store.Snapshot{}, errNone
+}
+
+// olderThan is the newest good snapshot before id, of the same lineage; empty:
+// none is known.
+func (k *Keeper) olderThan(ctx context.Context, id store.ID) store.ID {
+	all, err := k.List(ctx)
+	if err != nil {
+		return ""
+	}
+	i := slices.IndexFunc(all, func(s store.Snapshot) bool { return s.ID == id })
+	for _, s := range slices.Backward(all[:max(i, 0)]) {
+		if good(s) && s.Lineage == all[i].Lineage && s.Totals.Files > 0 {
+			return s.ID
+		}
+	}
+	return ""
+}

@@ -1,0 +1,121 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"creel/internal/crashpoint"
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/snapshot/restore"
+	"creel/internal/snapshot/store"
+)
+
+// put restores a snapshot. onTrial: a person asked for it, and the old state is
+// put back if no instance gets ready on it.
+func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial, acceptDamaged bool) error {
+	started := time.Now()
+	staged := k.takeStaged(s.ID)
+	if staged == nil {
+		var err error
+		if staged, err = k.stage(ctx, s, acceptDamaged); err != nil {
+			return err
+		}
+	}
+	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion}
+	if err := k.swap(ctx, still, p, staged, next, onTrial); err != nil {
+		return err
+	}
+	k.opts.Recorder.Restored(time.Since(started))
+	k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
+	return nil
+}
+
+// stage writes the files of a snapshot beside the state.
+func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool) (*restore.Staged, error) {
+	doing, done := k.begin("restore", "reading the snapshot")
+	defer done()
+	k.event(event.RestoreBegun, fmt.Sprintf("restoring snapshot %s of %s (%d files with %d bytes)", s.ID, s.Time.Format(time.RFC3339), s.Totals.Files, s.Totals.Bytes), map[string]any{"snapshot": s.ID})
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files, err := st.Open(ctx, s.ID)
+	if err != nil {
+		return nil, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
+	}
+	staged, err := k.restore.stage(ctx, files, doing, acceptDamaged)
+	closed := files.Close()
+	if err != nil {
+		return nil, errors.Join(err, k.markDamaged(ctx, st, s.ID, err), closed)
+	}
+	if closed != nil {
+		return nil, errors.Join(closed, staged.Discard())
+	}
+	return staged, nil
+}
+
+// swap puts what was staged in the place of the state, and next in that of the
+// record.
+func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool) error {
+	if onTrial {
+		next.Trial, next.Put = p.Generation, staged.Snapshot.ID
+	}
+	err := k.record.change(func(r *record) {
+		if onTrial {
+			next.Earlier = r.earlier()
+		}
+		r.Next = &next
+	})
+	if err != nil {
+		return errors.Join(err, staged.Discard())
+	}
+	crashpoint.Passed(crashpoint.StatePlanned)
+	if err := staged.Swap(ctx, still); err != nil {
+		if halfWay(err) {
+			return err // folders may come forward yet, and Next is what they are then
+		}
+		return errors.Join(err, k.record.change(func(r *record) { r.Next = nil }))
+	}
+	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
+		return &outOfStepError{err} // the next Prepare brings it up
+	}
+	crashpoint.Passed(crashpoint.StateReplaced)
+	k.forgetChanges()
+	if onTrial {
+		return nil
+	}
+	if err := k.restore.confirm(); err != nil {
+		return &outOfStepError{err} // likewise
+	}
+	return nil
+}
+
+// startFresh sets the present state aside and begins a lineage of its own.
+func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, why string) error {
+	empty, err := k.restore.empty()
+	if err != nil {
+		return err
+	}
+	next := record{Lineage: newLineage(), Began: began.fresh}
+	if empty { // there is nothing to go back to, and so no trial
+		err = k.record.change(func(r *record) { *r = next })
+	} else {
+		var staged *restore.Staged
+		if staged, err = k.restore.stage(ctx, newNoFiles(k.opts.Roots), nil, false); err == nil {
+			err = k.swap(ctx, still, p, staged, next, true)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	k.clear(TroubleRestore)
+	k.event(event.FreshStart, why, map[string]any{"lineage": next.Lineage})
+	if empty {
+		k.forgetChanges()
+		k.answer(outcome{unproved: true})
+	}
+	return nil
+}
