@@ -88,7 +88,7 @@ func (w *world) checkSurface(st api.Status) {
 	}
 	for _, trouble := range st.Trouble {
 		// That a restore was taken back is told until one succeeds.
-		if w.stateDir == "" || !strings.HasSuffix(trouble, "the old state is back") {
+		if w.stateDir == "" || !strings.Contains(trouble, "the old state is back") {
 			w.errorf("creel is in trouble: %s", trouble)
 		}
 	}

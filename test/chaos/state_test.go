@@ -182,6 +182,13 @@ func (w *world) snapshots() (api.SnapshotList, error) {
 // there is left what their journal names.
 func (w *world) checkState(r *round) {
 	w.T.Helper()
+	w.awaitFor(soon, "the end of a restore", func() error {
+		list, err := w.snapshots()
+		if err == nil && (list.Status.Trial != "" || len(list.Status.Doing) > 0) {
+			err = fmt.Errorf("the keeper says %+v", list.Status)
+		}
+		return err
+	})
 	label, err := labelOf(w.stateDir)
 	switch {
 	case err != nil:
@@ -319,10 +326,15 @@ func (w *world) another(r *round) {
 	r.was, r.goal, r.labels = present, goal, []string{present, goal}
 }
 
+// restore restores a snapshot.
+func (w *world) restore(id store.ID, more string) (done snapshot.Restored, err error) {
+	return done, w.long("snapshots/restore?id="+string(id)+more, &done)
+}
+
 // restoreSaved restores the snapshot that was prepared.
 func (w *world) restoreSaved(r *round) error {
-	var done snapshot.Restored
-	return w.long("snapshots/restore?id="+string(r.saved.ID), &done)
+	_, err := w.restore(r.saved.ID, "")
+	return err
 }
 
 // stateScenarios are what happens to the state of a gateway that is ready.
@@ -333,8 +345,8 @@ var stateScenarios = []scenario{
 	}},
 	{name: "restore", ends: true, prepare: (*world).another, act: (*world).restoreSaved},
 	{name: "restore without a snapshot before", ends: true, prepare: (*world).another, act: func(w *world, r *round) error {
-		var done snapshot.Restored
-		return w.long("snapshots/restore?no_snapshot=1&id="+string(r.saved.ID), &done)
+		_, err := w.restore(r.saved.ID, "&no_snapshot=1")
+		return err
 	}},
 	{name: "state lost", ends: true, over: nextGeneration, prepare: (*world).another, act: (*world).loseState},
 	{name: "restore is refused", ends: true, prepare: func(w *world, r *round) {

@@ -49,7 +49,8 @@ type world struct {
 	reported *[]string
 	untold   map[uint64]bool // generations of whose end nobody may have told
 	launched time.Time
-	stateDir string // where its state folders are; empty: it has none
+	stateDir string   // where its state folders are; empty: it has none
+	labels   []string // that the state has had in random rounds
 	fds      []string
 
 	history  []operation
