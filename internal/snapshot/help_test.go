@@ -203,7 +203,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	w := &world{t: t, Dir: filepath.Join(dir, "gateway"), State: filepath.Join(dir, "state"), Store: newMemory(), Journal: &journal{}, Trouble: map[Trouble]string{}, App: [2]string{"", ""}}
 	w.Sup = newSupervisor()
 	return w
@@ -293,6 +293,18 @@ func (w *world) take(k *Keeper) store.Snapshot {
 	s, err := k.Create(w.t.Context(), Request{})
 	must(w.t, err)
 	return s
+}
+
+// memoryDir is a folder in memory, where there is one: most of the time of tests
+// that die hundreds of times is that of fsync.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "creel-keeper-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
 }
 
 // journal keeps events.

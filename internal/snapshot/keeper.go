@@ -103,6 +103,7 @@ type Keeper struct {
 	proof chan struct{} // capacity 1: ready has changed
 
 	ready   atomic.Uint64 // the newest generation that was ready
+	turns   atomic.Uint64 // how often another state has taken the place of the present one
 	oldWish atomic.Bool   // the wish in the record is from a creel before this one
 	verdict sync.Mutex    // held while a trial is ended, one way or the other
 

@@ -79,11 +79,11 @@ func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Pr
 		return errors.Join(err, k.record.change(func(r *record) { r.Next = nil }))
 	}
 	tell()
+	k.forgetChanges() // first: what is being saved must not be noted as of the new state
 	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
 		return &outOfStepError{err} // the next Prepare brings it up
 	}
 	crashpoint.Passed(crashpoint.StateReplaced)
-	k.forgetChanges()
 	if onTrial {
 		return nil
 	}

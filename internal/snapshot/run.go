@@ -260,4 +260,7 @@ func (k *Keeper) savedAs(mark string) {
 
 // forgetChanges says that the state is that of a snapshot, but no longer, or not
 // yet, which files that are.
-func (k *Keeper) forgetChanges() { k.savedAs("") }
+func (k *Keeper) forgetChanges() {
+	k.turns.Add(1)
+	k.savedAs("")
+}

@@ -67,69 +67,106 @@ func (k *Keeper) takeAndCreate(ctx context.Context, r Request) (store.Snapshot, 
 // create is Create for whoever has the turn, or does without: the capturer and
 // the stillness are its own.
 func (k *Keeper) create(ctx context.Context, r Request, c *capture.Capturer, still capture.Still) (store.Snapshot, error) {
-	before := k.record.get()
-	if before.Lineage == "" {
+	if k.record.get().Lineage == "" {
 		return store.Snapshot{}, ErrNoLineage
 	}
 	begun := time.Now()
-	s, stage, err := k.save(ctx, r, before, c, still)
+	v := &saving{Request: r, k: k, capture: c, still: still}
+	s, err := v.save(ctx)
 	if err != nil {
-		k.saveFailed(r, stage, err)
+		k.saveFailed(r, v.stage, err)
 		return s, err
 	}
-	k.saved(s, r, before, time.Since(begun))
+	k.saved(s, r, v.before, time.Since(begun))
 	return s, nil
 }
 
-// save takes the cut and keeps it. stage is where it failed.
-func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.Capturer, still capture.Still) (s store.Snapshot, stage string, err error) {
+// saving is a snapshot being taken.
+type saving struct {
+	Request
+	k       *Keeper
+	capture *capture.Capturer
+	still   capture.Still
+	stage   string // where it is, or has failed
+	// What is known of the state, at the instant of the cut: a restore may come
+	// before it, and after it.
+	before record
+	turn   uint64
+}
+
+// save takes the cut and keeps it.
+func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
+	k := v.k
 	doing, done := k.begin("snapshot", "copying")
 	defer done()
-	cut, err := c.Capture(ctx, still, doing)
+	v.stage = stageCapture
+	cut, err := v.capture.Capture(ctx, v.hold, doing)
 	if err != nil {
-		return s, stageCapture, err
+		return s, err
 	}
 	defer func() { err = errors.Join(err, cut.Release()) }()
+	if v.before.Lineage == "" {
+		return s, ErrNoLineage
+	}
 	m := store.Meta{
-		ID: store.NewID(cut.Time), Gateway: k.opts.Gateway, Time: cut.Time.UTC(), Reason: r.Reason, Note: r.Note,
-		Parent: before.Parent, Lineage: before.Lineage, Machine: machine(), Generation: k.opts.Supervisor.Status().Generation,
-		AppVersion: before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
+		ID: store.NewID(cut.Time), Gateway: k.opts.Gateway, Time: cut.Time.UTC(), Reason: v.Reason, Note: v.Note,
+		Parent: v.before.Parent, Lineage: v.before.Lineage, Machine: machine(), Generation: k.opts.Supervisor.Status().Generation,
+		AppVersion: v.before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
+	v.stage = stageSave
 	doing.stage("saving")
 	st, err := k.store.get(ctx)
 	if err != nil {
-		return s, stageSave, err
+		return s, err
 	}
-	if !before.Tried {
-		if err := k.record.change(func(n *record) { n.Tried = true }); err != nil {
-			return s, stageSave, err
+	if !v.before.Tried {
+		if err := v.note(func(n *record) { n.Tried = true }); err != nil {
+			return s, err
 		}
 	}
-	if s, err = st.Save(ctx, cut, m, before.Last, doing); err != nil {
-		return s, stageSave, err
+	if s, err = st.Save(ctx, cut, m, v.before.Last, doing); err != nil {
+		return s, err
 	}
 	crashpoint.Passed(crashpoint.SnapshotStored)
+	v.stage = stageCheck
 	doing.stage("checking")
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
-		return s, stageCheck, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
+		return s, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
 	}
-	small := shrunk(before.Totals, s.Totals, k.settings().ShrinkTo)
+	small := shrunk(v.before.Totals, s.Totals, k.settings().ShrinkTo)
 	s.Sampled, s.Shrunk = time.Now().UTC(), small
 	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled, m.Shrunk = s.Sampled, small }); err != nil {
-		return s, stageCheck, err
+		return s, err
 	}
 	crashpoint.Passed(crashpoint.SnapshotMarked)
 	// Only now: a state whose snapshot cannot be read back is not saved, and the
 	// next one must not be made of what this one has left in the store.
-	if err := k.record.change(func(n *record) {
+	err = v.note(func(n *record) {
 		n.Parent, n.Last, n.LastAt, n.Totals, n.Mark = s.ID, s.ID, s.Time, s.Totals, cut.Mark
-	}); err != nil {
-		return s, stageSave, err
+		k.savedAs(cut.Mark)
+	})
+	if err == nil {
+		crashpoint.Passed(crashpoint.SnapshotRecorded)
 	}
-	crashpoint.Passed(crashpoint.SnapshotRecorded)
-	k.savedAs(cut.Mark)
-	return s, "", nil
+	return s, err
+}
+
+// hold is the stillness of the cut.
+func (v *saving) hold(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
+	return v.still(ctx, func(ctx context.Context) error {
+		v.before, v.turn = v.k.record.get(), v.k.turns.Load()
+		return do(ctx)
+	})
+}
+
+// note changes the record, if it is still about the state that was saved.
+func (v *saving) note(change func(*record)) error {
+	return v.k.record.change(func(n *record) {
+		if v.k.turns.Load() == v.turn {
+			change(n)
+		}
+	})
 }
 
 // markDamaged notes what was found out about a snapshot.

@@ -57,8 +57,8 @@ func (k *Keeper) recover(still gateway.Stillness) error {
 		switch {
 		case r.Next != nil:
 			message = fmt.Sprintf("the restore of %s was finished; its state is in place", named(got.Snapshot))
-			err = k.record.change(func(n *record) { *n = *n.Next })
 			k.forgetChanges()
+			err = k.record.change(func(n *record) { *n = *n.Next })
 		case r.Trial != 0: // the record says so already
 			return nil
 		}
@@ -127,10 +127,10 @@ func (k *Keeper) judge(still gateway.Stillness, p gateway.Preparation) error {
 	if err := k.restore.undo(still); err != nil && !errors.Is(err, restore.ErrNotUnderWay) {
 		return fmt.Errorf("cannot put the old state back: %w", err)
 	}
+	k.forgetChanges()
 	if err := k.record.change(func(n *record) { n.takeBack() }); err != nil {
 		return err
 	}
-	k.forgetChanges()
 	if r.Wish != nil {
 		k.event(event.RestoreUndone, fmt.Sprintf("the state of %s was never proved, and makes room for another restore", named(r.Put)), map[string]any{"snapshot": r.Put})
 		return nil

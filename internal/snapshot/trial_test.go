@@ -239,18 +239,20 @@ func TestRestoreOnTrial(t *testing.T) {
 func TestCrashWhileStaging(t *testing.T) {
 	w, k, s := two(t)
 	w.run(k)
+	crashed := false
 	w.Store.check = func(method string) {
 		if method == "files" {
 			k.restore.OnPassed(func(p crashpoint.Point) {
 				if p == crashpoint.RestoreWritten {
 					k.restore.OnPassed(func(crashpoint.Point) {})
+					crashed = true
 					must(t, w.prepare(k, 2, gateway.End{Generation: 1, Cause: gateway.CauseSignal}))
 				}
 			})
 		}
 	}
-	if _, err := k.Restore(t.Context(), RestoreRequest{ID: s.ID}); err != nil || w.says() != "one" {
-		t.Errorf("%v; the state says %q", err, w.says())
+	if _, err := k.Restore(t.Context(), RestoreRequest{ID: s.ID}); err != nil || w.says() != "one" || !crashed {
+		t.Errorf("%v; the state says %q; crashed: %v", err, w.says(), crashed)
 	}
 	w.settled(k, s)
 }
@@ -281,12 +283,6 @@ func TestOldWish(t *testing.T) {
 
 func TestStopWhileRestoring(t *testing.T) {
 	w, k, s := two(t)
-	w.Sup.boot = func(uint64) gateway.Cause {
-		w.Sup.become(func(st *gateway.Status) { st.State, st.StopAsked = gateway.Stopped, true })
-		return ""
-	}
-	// The instance never gets as far as ready.
-	w.Sup.err = nil
 	stopped := make(chan struct{})
 	w.Sup.boot = func(uint64) gateway.Cause {
 		w.Sup.become(func(st *gateway.Status) { st.State, st.StopAsked = gateway.Stopped, true })
