@@ -98,6 +98,8 @@ func words(s gateway.State) string {
 	switch s {
 	case gateway.Starting:
 		return "The gateway is starting."
+	case gateway.Restoring:
+		return "The gateway's state is being put in place; it starts then."
 	case gateway.Stopping, gateway.Draining:
 		return "The gateway is being restarted."
 	case gateway.Backoff:
