@@ -87,8 +87,8 @@ func (w *world) checkSurface(st api.Status) {
 		w.errorf("pid %d is in charge by the status; %s answers", st.PID, b)
 	}
 	for _, trouble := range st.Trouble {
-		// That a restore was taken back is told until one succeeds.
-		if w.stateDir == "" || !strings.Contains(trouble, "the old state is back") {
+		// That a restore was taken back, or not begun, is told until one succeeds.
+		if w.stateDir == "" || !strings.Contains(trouble, "the old state is back") && !strings.Contains(trouble, "ask again") {
 			w.errorf("creel is in trouble: %s", trouble)
 		}
 	}

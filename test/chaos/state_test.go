@@ -59,7 +59,7 @@ func newStateWorld(t *testing.T, _ int, dice *rand.Rand) *world {
 		}
 	}
 	w := prepareWorld(t, crashgw.Options{
-		BootDelay: 30 * time.Millisecond, StateEvery: 20 * time.Millisecond,
+		BootDelay: 30 * time.Millisecond, StateEvery: 50 * time.Millisecond,
 		State: filepath.Join(dir, stateRoots[0]), ExitIf: filepath.Join(dir, refusal),
 	}, dice, stateSettings)
 	w.stateDir = dir
@@ -203,8 +203,8 @@ func (w *world) checkState(r *round) {
 	w.checkTold(r, label)
 }
 
-// checkSnapshots takes a last snapshot and looks into it, and reads all others
-// back.
+// checkSnapshots takes a last snapshot and looks into it and into the one before,
+// and reads back all that are new.
 func (w *world) checkSnapshots(label string) {
 	w.T.Helper()
 	last, err := w.take("check")
@@ -220,6 +220,9 @@ func (w *world) checkSnapshots(label string) {
 		w.errorf("afterwards the keeper says %+v", list.Status)
 	}
 	for _, s := range list.Snapshots {
+		if !s.Verified.IsZero() {
+			continue // in the round before
+		}
 		var got store.Snapshot
 		if err := w.long("snapshots/"+string(s.ID)+"/verify", &got); err != nil || got.Damaged != "" {
 			w.errorf("snapshot %s (%s) cannot be read back: %s, %v", s.ID, s.Reason, got.Damaged, err)

@@ -20,7 +20,8 @@ import (
 )
 
 // settings are the creel.yaml of a world. Pauses are short, and crash loops far
-// away: here nothing is in a crash loop, it is only killed.
+// away: here nothing is in a crash loop, it is only killed. On a busy machine a
+// process may take its time to end after it has closed its connections.
 const settings = `
 gateway:
   name: chaos
@@ -30,6 +31,7 @@ gateway:
   restart: {delay: 10ms, max_delay: 100ms, fruitless: 100}
 proxy:
   replay:
+    crash_window: 3s
     idempotent_routes:
       - {path: /item, header: Idempotency-Key}
       - {path: /store, header: Idempotency-Key}
