@@ -18,7 +18,8 @@ import (
 // end it is ready again.
 type scenario struct {
 	name string
-	// prepare is what comes before it: nobody dies yet. nil: nothing.
+	// prepare is what comes before it: nobody dies yet. It may change the round's
+	// status of before. nil: nothing.
 	prepare func(w *world, r *round)
 	// act begins it, and waits for what can be waited for. It may fail if there
 	// are deaths.

@@ -258,31 +258,28 @@ func (w *world) checkContent(s store.Snapshot, label string, present bool) {
 // checkRestores: beside the state lies what was set aside, and nothing else.
 func (w *world) checkRestores() {
 	w.T.Helper()
-	st, err := restore.New(filepath.Join(w.DataDir(), "gateways", "chaos")).Status()
-	if err != nil || st.Phase != "" {
-		w.errorf("a restore is under way still: %+v, %v", st, err)
-	}
-	want := []string{}
-	for _, root := range stateRoots {
-		want = append(want, filepath.Join(w.stateDir, root))
-	}
-	for _, k := range st.Kept {
-		if !k.Doomed {
+	w.awaitFor(soon, "nothing to lie beside the state but what was set aside", func() error {
+		st, err := w.restores().Status()
+		if err != nil || st.Phase != "" {
+			return fmt.Errorf("a restore is under way still: %+v, %w", st, err)
+		}
+		var want, there []string
+		for _, root := range stateRoots {
+			want = append(want, filepath.Join(w.stateDir, root))
+		}
+		for _, k := range st.Kept {
 			want = append(want, k.Path)
 		}
-	}
-	entries, err := os.ReadDir(w.stateDir)
-	if err != nil {
-		w.errorf("the state: %v", err)
-	}
-	var there []string
-	for _, e := range entries {
-		there = append(there, filepath.Join(w.stateDir, e.Name()))
-	}
-	slices.Sort(want)
-	if !slices.Equal(there, want) {
-		w.errorf("beside the state lies %q; the journal names %q", there, want)
-	}
+		entries, err := os.ReadDir(w.stateDir)
+		for _, e := range entries {
+			there = append(there, filepath.Join(w.stateDir, e.Name()))
+		}
+		slices.Sort(want)
+		if err != nil || !slices.Equal(there, want) {
+			return fmt.Errorf("beside the state lies %q; the journal names %q (%w)", there, want, err)
+		}
+		return nil
+	})
 	for _, root := range stateRoots {
 		inside, err := filepath.Glob(filepath.Join(w.stateDir, root, ".creel-*"))
 		if err != nil || len(inside) > 0 {
@@ -377,6 +374,13 @@ var stateScenarios = []scenario{
 		}
 		return nil
 	}},
+	{name: "set aside and removed", prepare: (*world).setAside, over: func(w *world, _, _ api.Status) bool {
+		st, err := w.restores().Status()
+		return err == nil && len(st.Kept) == 0
+	}, act: func(w *world, r *round) error {
+		w.killCreel(r) // the next one looks at what was set aside
+		return nil
+	}},
 	{name: "upgrade within a snapshot", prepare: (*world).relabel, act: func(w *world, _ *round) error {
 		taken := make(chan error, 1)
 		go func() {
@@ -397,6 +401,28 @@ var stateScenarios = []scenario{
 		<-taken
 		return err
 	}},
+}
+
+// setAside prepares a round that begins with a state that was restored, and has a
+// verified snapshot since.
+func (w *world) setAside(r *round) {
+	w.T.Helper()
+	w.another(r)
+	var s store.Snapshot
+	err := w.restoreSaved(r)
+	if err == nil {
+		err = w.long("snapshots/"+string(w.mustTake("restored").ID)+"/verify", &s)
+	}
+	if err != nil {
+		w.fatalf("nothing could be set aside: %v", err)
+	}
+	r.before = w.steady()
+	r.was, r.labels = r.goal, []string{r.goal}
+}
+
+// restores are those of the gateway.
+func (w *world) restores() *restore.Restorer {
+	return restore.New(filepath.Join(w.DataDir(), "gateways", "chaos"))
 }
 
 // relabel prepares a round that leaves the state as it is.
