@@ -67,6 +67,36 @@ const (
 	LogShifted Point = "log.shifted" // the copy has its name; the log itself is still full
 	LogEmptied Point = "log.emptied"
 
+	InstanceFrozen Point = "instance.frozen" // no process of it runs
+	InstanceThawed Point = "instance.thawed" // it goes on
+
+	SnapshotCopied   Point = "snapshot.copied"   // what is quiet is copied; the gateway runs
+	SnapshotCut      Point = "snapshot.cut"      // the copy is of one instant, and durable
+	SnapshotStored   Point = "snapshot.stored"   // the store has it
+	SnapshotRecorded Point = "snapshot.recorded" // the state is known to have grown from it
+	SnapshotMarked   Point = "snapshot.marked"   // a sample was read back, and the store knows
+
+	StateWished   Point = "state.wished"   // a restore that a person asked for is on disk
+	StatePlanned  Point = "state.planned"  // so is what will be known of the state to come
+	StateReplaced Point = "state.replaced" // what is known is of the state that is in place
+	StateProved   Point = "state.proved"   // an instance is ready on it, and that is on disk
+
+	RestoreStaging     Point = "restore.staging"      // it is written down; no folder exists yet
+	RestoreWritten     Point = "restore.written"      // all files are written
+	RestoreStaged      Point = "restore.staged"       // and checked
+	RestoreDiscarded   Point = "restore.discarded"    // what was staged for a root is gone; it is written down still
+	RestoreSwapping    Point = "restore.swapping"     // it is written down; nothing has moved
+	RestoreExchanged   Point = "restore.exchanged"    // two folders have each other's name
+	RestoreRenamed     Point = "restore.renamed"      // a folder, or what is in one, has another name
+	RestoreRootSwapped Point = "restore.root-swapped" // a root is the new one, durably
+	RestoreOnTrial     Point = "restore.on-trial"     // all are, and it is written down
+	RestoreConfirmed   Point = "restore.confirmed"    // it is forgotten; what is not needed lies there still
+	RestoreUndoing     Point = "restore.undoing"      // it is written down; nothing has moved back
+	RestoreRootBack    Point = "restore.root-back"    // a root is the old one again, durably
+	RestoreUndone      Point = "restore.undone"       // all are, and it is written down
+	RestoreDoomed      Point = "restore.doomed"       // what is to be removed is written down
+	RestoreRemoved     Point = "restore.removed"      // a folder is removed; it is written down still
+
 	UpgradeStarted   Point = "upgrade.started"   // old: the successor was started
 	UpgradeInherited Point = "upgrade.inherited" // new: it has lock and listener
 	UpgradePrepared  Point = "upgrade.prepared"  // old: has heard that the new one can work
@@ -91,6 +121,11 @@ var All = []Point{
 	GatewayReady, GatewayFound, GatewayAdopted, GatewayEnded, GatewayTermed,
 	ProcessKilled, ProcessUngrouped, RecordRemoved, RecordSetAside,
 	LogCopied, LogShifted, LogEmptied,
+	InstanceFrozen, InstanceThawed,
+	SnapshotCopied, SnapshotCut, SnapshotStored, SnapshotRecorded, SnapshotMarked,
+	StateWished, StatePlanned, StateReplaced, StateProved,
+	RestoreStaging, RestoreWritten, RestoreStaged, RestoreDiscarded, RestoreSwapping, RestoreExchanged, RestoreRenamed,
+	RestoreRootSwapped, RestoreOnTrial, RestoreConfirmed, RestoreUndoing, RestoreRootBack, RestoreUndone, RestoreDoomed, RestoreRemoved,
 	UpgradeStarted, UpgradeInherited, UpgradePrepared, UpgradeLeft, UpgradeTold, UpgradeSigned, UpgradeSettled,
 	UpgradeReady, UpgradeHeard, UpgradeDrained, UpgradeAbandoned, UpgradeReclaimed,
 	CreelStopping, CreelStopped,

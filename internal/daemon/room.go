@@ -32,7 +32,9 @@ type roomy struct {
 	d      *daemon
 	closed chan struct{}
 	once   sync.Once
-	full   bool // owned by Accept, which one goroutine calls
+
+	mu   sync.Mutex
+	full bool // all room is taken, or was a moment ago
 }
 
 func (d *daemon) roomy(l net.Listener) net.Listener {
@@ -42,14 +44,10 @@ func (d *daemon) roomy(l net.Listener) net.Listener {
 func (l *roomy) Accept() (net.Conn, error) {
 	limit := clientLimit()
 	if n := l.d.census.count(); n >= limit {
-		l.tell()
+		l.tell(limit)
 		if !l.d.census.awaitBelow(limit, l.closed) {
 			return nil, net.ErrClosed
 		}
-	} else if l.full && n < limit*9/10 {
-		l.full = false
-		l.d.public.SetKeepAlivesEnabled(true)
-		l.d.health.Clear(health.Connections)
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
@@ -58,12 +56,32 @@ func (l *roomy) Accept() (net.Conn, error) {
 	return c, err // the server waits a little, and tries again
 }
 
-// tell says that all room is taken, and has connections that idle make some.
-func (l *roomy) tell() {
+// tell says that all room is taken, and has connections that idle make some,
+// until a tenth of it is free.
+func (l *roomy) tell(limit int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.full {
+		return
+	}
+	l.full = true
 	l.d.health.Set(health.Connections, health.Trouble, "as many clients are connected as creel has descriptors for; others wait",
 		"raise the limit of open files (LimitNOFILE= in the systemd unit); each client takes two")
-	l.full = true
 	l.d.public.SetKeepAlivesEnabled(false)
+	go func() { // ends with the listener; the next client may be long in coming
+		if l.d.census.awaitBelow(max(1, limit*9/10), l.closed) {
+			l.relax()
+		}
+	}()
+}
+
+// relax says that there is room again.
+func (l *roomy) relax() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.full = false
+	l.d.public.SetKeepAlivesEnabled(true)
+	l.d.health.Clear(health.Connections)
 }
 
 func (l *roomy) Close() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
@@ -24,12 +25,10 @@ func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Pre
 		}
 	}
 	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion}
-	if err := k.swap(ctx, still, p, staged, next, onTrial); err != nil {
-		return err
-	}
-	k.opts.Recorder.Restored(time.Since(started))
-	k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
-	return nil
+	return k.swap(ctx, still, p, staged, next, onTrial, func() {
+		k.opts.Recorder.Restored(time.Since(started))
+		k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
+	})
 }
 
 // stage writes the files of a snapshot beside the state.
@@ -57,8 +56,9 @@ func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool
 }
 
 // swap puts what was staged in the place of the state, and next in that of the
-// record.
-func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool) error {
+// record. tell tells so: before the record knows, for later nobody would who
+// starts after a death.
+func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool, tell func()) error {
 	if onTrial {
 		next.Trial, next.Put = p.Generation, staged.Snapshot.ID
 	}
@@ -71,16 +71,19 @@ func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	if err != nil {
 		return errors.Join(err, staged.Discard())
 	}
+	crashpoint.Passed(crashpoint.StatePlanned)
 	if err := staged.Swap(ctx, still); err != nil {
 		if halfWay(err) {
 			return err // folders may come forward yet, and Next is what they are then
 		}
 		return errors.Join(err, k.record.change(func(r *record) { r.Next = nil }))
 	}
+	tell()
 	k.forgetChanges() // first: what is being saved must not be noted as of the new state
 	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
 		return &outOfStepError{err} // the next Prepare brings it up
 	}
+	crashpoint.Passed(crashpoint.StateReplaced)
 	if onTrial {
 		return nil
 	}
@@ -97,19 +100,20 @@ func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gate
 		return err
 	}
 	next := record{Lineage: newLineage(), Began: began.fresh}
+	tell := func() { k.event(event.FreshStart, why, map[string]any{"lineage": next.Lineage}) }
 	if empty { // there is nothing to go back to, and so no trial
+		tell()
 		err = k.record.change(func(r *record) { *r = next })
 	} else {
 		var staged *restore.Staged
 		if staged, err = k.restore.stage(ctx, newNoFiles(k.opts.Roots), nil, false); err == nil {
-			err = k.swap(ctx, still, p, staged, next, true)
+			err = k.swap(ctx, still, p, staged, next, true, tell)
 		}
 	}
 	if err != nil {
 		return err
 	}
 	k.clear(TroubleRestore)
-	k.event(event.FreshStart, why, map[string]any{"lineage": next.Lineage})
 	if empty {
 		k.forgetChanges()
 		k.answer(outcome{unproved: true})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
@@ -79,6 +80,7 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 	if err := k.record.change(func(n *record) { n.Wish = w }); err != nil {
 		return done, err
 	}
+	crashpoint.Passed(crashpoint.StateWished)
 	k.oldWish.Store(false)
 	if err := k.opts.Supervisor.Restart(ctx); err != nil {
 		return done, errors.Join(fmt.Errorf("cannot have the gateway started on the other state: %w", err), k.record.change(func(n *record) { n.Wish = nil }))

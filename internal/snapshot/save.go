@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/snapshot/capture"
 	"creel/internal/snapshot/store"
@@ -137,6 +138,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if s, err = st.Save(ctx, cut, m, v.before.Last, doing); err != nil {
 		return s, err
 	}
+	crashpoint.Passed(crashpoint.SnapshotStored)
 	v.stage = stageCheck
 	doing.stage("checking")
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
@@ -147,12 +149,16 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled, m.Shrunk = s.Sampled, small }); err != nil {
 		return s, err
 	}
+	crashpoint.Passed(crashpoint.SnapshotMarked)
 	// Only now: a state whose snapshot cannot be read back is not saved, and the
 	// next one must not be made of what this one has left in the store.
 	err = v.note(func(n *record) {
 		n.Parent, n.Last, n.LastAt, n.Totals, n.Mark = s.ID, s.ID, s.Time, s.Totals, cut.Mark
 		k.savedAs(cut.Mark)
 	})
+	if err == nil {
+		crashpoint.Passed(crashpoint.SnapshotRecorded)
+	}
 	return s, err
 }
 

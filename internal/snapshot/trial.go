@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
@@ -177,6 +178,7 @@ func (k *Keeper) proved() error {
 	if err := k.record.change(func(n *record) { *n = n.proved() }); err != nil {
 		return err
 	}
+	crashpoint.Passed(crashpoint.StateProved)
 	k.clear(TroubleRestore)
 	k.answer(outcome{put: put})
 	return nil

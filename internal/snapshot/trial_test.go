@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
@@ -241,9 +242,9 @@ func TestCrashWhileStaging(t *testing.T) {
 	crashed := false
 	w.Store.check = func(method string) {
 		if method == "files" {
-			k.restore.OnPassed(func(p restore.Point) {
-				if p == restore.PointWritten {
-					k.restore.OnPassed(func(restore.Point) {})
+			k.restore.OnPassed(func(p crashpoint.Point) {
+				if p == crashpoint.RestoreWritten {
+					k.restore.OnPassed(func(crashpoint.Point) {})
 					crashed = true
 					must(t, w.prepare(k, 2, gateway.End{Generation: 1, Cause: gateway.CauseSignal}))
 				}
@@ -328,7 +329,7 @@ func dies(k *Keeper, n int, at *string, perform func()) (died bool) {
 		}
 	}
 	k.record.passed = func() { passed("record") }
-	k.restore.OnPassed(func(p restore.Point) { passed(string(p)) })
+	k.restore.OnPassed(func(p crashpoint.Point) { passed(string(p)) })
 	defer func() {
 		switch v := recover(); v {
 		case nil:

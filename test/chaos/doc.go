@@ -8,7 +8,9 @@
 // scenario that gets there: a crash of the gateway, a restart, stop and start, a
 // restart of creel, an upgrade (either side of it), one that fails, and so on.
 // The points of a scenario are found out by running it once without a death;
-// TestMatrix fails if there is a point that no scenario passes. TestRandom kills
+// TestMatrix fails if there is a point that no scenario passes. TestStateMatrix is
+// the same for a gateway with a state, which is captured, lost, and restored.
+// TestRandom kills
 // at random moments instead. A loop, as a service manager has one, starts creel
 // again whenever none is left. After each round:
 //
@@ -24,6 +26,10 @@
 //   - the history of the gateway's store is linearizable (history_test.go);
 //   - no two instances lived at the same time (lives_test.go);
 //   - the journal tells one life after the other (journal_test.go);
+//   - a state is one that the round allows, whole; every snapshot can be listed
+//     and read back and is of one instant; of a restore nothing is left but what
+//     its journal names; the journal says how another state has come
+//     (state_test.go);
 //   - status, /_creel/status and /_creel/readyz say what is so.
 //
 // TestChecker… shows that each of these checks can fail on histories made by hand,

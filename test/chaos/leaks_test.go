@@ -102,7 +102,7 @@ func (w *world) checkPorts(st api.Status) {
 
 // Files that a data folder may hold while its gateway runs.
 var mayBeThere = []*regexp.Regexp{
-	regexp.MustCompile(`^creel\.(lock|sock)$`),
+	regexp.MustCompile(`^(creel\.(lock|sock)|ballast)$`),
 	regexp.MustCompile(`^journal/(journal\.lock|events(-\d+)?\.jsonl)$`),
 	regexp.MustCompile(`^gateways/chaos/(instance|intent)\.json$`),
 	regexp.MustCompile(`^gateways/chaos/gateway\.log(\.[123])?$`),
@@ -128,6 +128,7 @@ func (w *world) checkFiles() {
 			if !slices.ContainsFunc(aside, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
 				aside = append(aside, info)
 			}
+		case w.stateDir != "" && mayKeep(name):
 		case !slices.ContainsFunc(mayBeThere, func(r *regexp.Regexp) bool { return r.MatchString(name) }):
 			w.errorf("a file is left: %s", name)
 		}

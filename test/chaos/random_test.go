@@ -13,14 +13,21 @@ import (
 
 // TestRandom kills at random moments: creels, instances that run, and launchers
 // that are to become one, several times in a round, while creel is also asked to
-// restart the gateway and to upgrade itself.
+// restart the gateway and to upgrade itself. Every fourth world has a state, of
+// which snapshots are taken and restored.
 func TestRandom(t *testing.T) {
 	t.Logf("seed %d", flags.seed)
 	until := time.Now().Add(flags.duration)
 	for n := range flags.worlds {
 		t.Run(fmt.Sprintf("w%d", n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, n, rand.New(rand.NewPCG(flags.seed, uint64(1000+n))))
+			dice := rand.New(rand.NewPCG(flags.seed, uint64(1000+n)))
+			var w *world
+			if n%4 == 3 {
+				w = newStateWorld(t, n, dice)
+			} else {
+				w = newWorld(t, n, dice)
+			}
 			for w.round == 0 || flags.rounds == 0 && time.Now().Before(until) || w.round < flags.rounds {
 				w.repeat = command("TestRandom", fmt.Sprintf("-chaos.rounds=%d", w.round+1))
 				w.play(storm)
@@ -32,11 +39,41 @@ func TestRandom(t *testing.T) {
 
 // storm is a round of random kills. Whether the instance ends is not known
 // before.
-var storm = scenario{name: "storm", ends: true, unwatched: true, act: (*world).storm}
+var storm = scenario{name: "storm", ends: true, unwatched: true, prepare: (*world).beforeStorm, act: (*world).storm}
+
+// beforeStorm gives the state, if there is one, a label of its own. In the end it
+// may be that of any round: each has a snapshot.
+func (w *world) beforeStorm(r *round) {
+	w.T.Helper()
+	if w.stateDir == "" {
+		return
+	}
+	r.was = fmt.Sprintf("%d storm", w.round)
+	w.label(r.was)
+	w.mustTake("storm")
+	w.labels = append(w.labels, r.was)
+	r.labels = w.labels
+}
+
+// keepSafe takes a snapshot, or restores one, of which nothing may come.
+func (w *world) keepSafe(n int) {
+	if n%2 == 0 {
+		_, _ = w.take("storm")
+		return
+	}
+	list, err := w.snapshots()
+	if err == nil && len(list.Snapshots) > 0 {
+		_, _ = w.restore(list.Snapshots[n%len(list.Snapshots)].ID, "")
+	}
+}
 
 func (w *world) storm(r *round) error {
 	var asked sync.WaitGroup
 	defer asked.Wait()
+	if w.stateDir != "" {
+		n := w.dice.IntN(6)
+		asked.Go(func() { w.keepSafe(n) })
+	}
 	for range 2 + w.dice.IntN(4) {
 		pause := time.Duration(w.dice.ExpFloat64() * float64(40*time.Millisecond))
 		harness.Pause(w.T, min(pause, 400*time.Millisecond))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"creel/internal/api"
+	"creel/internal/snapshot/store"
 	"creel/test/crashgw"
 	"creel/test/harness"
 )
@@ -24,6 +25,13 @@ type round struct {
 	windows  []window // in which there may be no creel
 	ends     bool     // the instance has ended, or may have
 	load     *load
+	begun    time.Time
+
+	// Of a world with a state, see state_test.go.
+	saved  store.Snapshot
+	was    string   // label of the state at the beginning
+	goal   string   // label of the state in the end, if nobody dies but as the scenario says
+	labels []string // those that the state may have in the end
 }
 
 // window is a time in which requests may fail for want of a creel.
@@ -47,7 +55,10 @@ func (w *world) play(s scenario, deaths ...death) []passage {
 	w.T.Helper()
 	w.round++
 	w.orders++
-	r := &round{scenario: s, before: w.steady(), ends: s.ends}
+	r := &round{scenario: s, before: w.steady(), ends: s.ends, begun: time.Now()}
+	if s.prepare != nil {
+		s.prepare(w, r)
+	}
 	all := append(slices.Clone(s.deaths), deaths...)
 	if err := os.Remove(filepath.Join(w.Dir, passagesFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.T.Fatal(err)
@@ -66,7 +77,7 @@ func (w *world) play(s scenario, deaths ...death) []passage {
 			return err
 		}
 		r.passages = readPassages(w.T, w.Dir, w.orders)
-		died = len(s.deaths) == 0 && slices.ContainsFunc(r.passages, func(p passage) bool { return p.Death != nil && p.Death.Victim != victimGateway })
+		died = len(s.deaths) == 0 && r.diedBy(victimCreel, victimBoth)
 		switch {
 		case !st.OK:
 			return fmt.Errorf("the gateway is %s: %s", st.State, st.Reason)
@@ -91,6 +102,16 @@ func (w *world) play(s scenario, deaths ...death) []passage {
 		w.T.FailNow() // what follows would only repeat it
 	}
 	return r.passages
+}
+
+// diedBy tells whether a death was carried out that has one of these victims.
+func (r *round) diedBy(victims ...string) bool {
+	return slices.ContainsFunc(r.passages, func(p passage) bool { return p.Death != nil && slices.Contains(victims, p.Death.Victim) })
+}
+
+// undisturbed tells whether nobody has died but as the scenario says.
+func (r *round) undisturbed() bool {
+	return !slices.ContainsFunc(r.passages, func(p passage) bool { return p.Death != nil && !slices.Contains(r.scenario.deaths, *p.Death) })
 }
 
 // closeWindows adds the deaths that were ordered, and ends all windows.

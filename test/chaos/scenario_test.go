@@ -18,6 +18,9 @@ import (
 // end it is ready again.
 type scenario struct {
 	name string
+	// prepare is what comes before it: nobody dies yet. It may change the round's
+	// status of before. nil: nothing.
+	prepare func(w *world, r *round)
 	// act begins it, and waits for what can be waited for. It may fail if there
 	// are deaths.
 	act func(w *world, r *round) error
@@ -66,11 +69,15 @@ var scenarios = []scenario{
 		return nil
 	}},
 	{name: "upgrade", act: func(w *world, _ *round) error { return w.ask("upgrade") }},
-	{name: "upgrade fails", deaths: []death{{crashpoint.UpgradeSigned, roleNew, 1, victimCreel}}, act: func(w *world, _ *round) error {
+	{name: "upgrade fails", deaths: []death{{crashpoint.UpgradeSigned, roleNew, 1, victimCreel}}, act: func(w *world, r *round) error {
 		if err := w.ask("upgrade"); err == nil {
 			return fmt.Errorf("the upgrade has not failed")
 		}
-		return nil
+		st, err := w.Status()
+		if err == nil && st.Creel.PID != r.before.Creel.PID {
+			err = fmt.Errorf("creel was pid %d and is pid %d", r.before.Creel.PID, st.Creel.PID)
+		}
+		return err
 	}},
 	{name: "record refused", ends: true, over: nextGeneration, act: (*world).spoilRecord},
 	{name: "log rotated", act: (*world).fillLog},

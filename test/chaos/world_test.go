@@ -20,7 +20,8 @@ import (
 )
 
 // settings are the creel.yaml of a world. Pauses are short, and crash loops far
-// away: here nothing is in a crash loop, it is only killed.
+// away: here nothing is in a crash loop, it is only killed. On a busy machine a
+// process may take its time to end after it has closed its connections.
 const settings = `
 gateway:
   name: chaos
@@ -30,6 +31,7 @@ gateway:
   restart: {delay: 10ms, max_delay: 100ms, fruitless: 100}
 proxy:
   replay:
+    crash_window: 3s
     idempotent_routes:
       - {path: /item, header: Idempotency-Key}
       - {path: /store, header: Idempotency-Key}
@@ -49,6 +51,8 @@ type world struct {
 	reported *[]string
 	untold   map[uint64]bool // generations of whose end nobody may have told
 	launched time.Time
+	stateDir string   // where its state folders are; empty: it has none
+	labels   []string // that the state has had in random rounds
 	fds      []string
 
 	history  []operation
@@ -70,7 +74,14 @@ func newWorld(t *testing.T, n int, dice *rand.Rand) *world {
 
 func newWorldWith(t *testing.T, n int, dice *rand.Rand, settings string) *world {
 	t.Helper()
-	o := gateways[n%len(gateways)]
+	w := prepareWorld(t, gateways[n%len(gateways)], dice, settings)
+	w.launch()
+	return w
+}
+
+// prepareWorld makes a world of which nothing runs yet.
+func prepareWorld(t *testing.T, o crashgw.Options, dice *rand.Rand, settings string) *world {
+	t.Helper()
 	w := &world{Creel: harness.Prepare(t, o), dice: dice, repeat: command(t.Name(), "")}
 	if o.Orphan != crashgw.OrphanNone {
 		w.orphans = 1
@@ -81,10 +92,15 @@ func newWorldWith(t *testing.T, n int, dice *rand.Rand, settings string) *world 
 	w.Args = append([]string{asArmed, w.Dir}, w.Args[1:]...)
 	t.Cleanup(w.end)
 	w.untold = map[uint64]bool{}
+	return w
+}
+
+// launch starts creel and waits until its gateway is ready.
+func (w *world) launch() {
+	w.T.Helper()
 	w.launched = time.Now()
 	w.Launch()
 	w.steady()
-	return w
 }
 
 // end stops all that is left of a world, and keeps its history if it has failed.

@@ -136,46 +136,6 @@ func TestUpgradeThatFails(t *testing.T) {
 	}
 }
 
-// TestSuccessorKilled: the successor dies after the old creel has let go of the
-// gateway. The old one takes it back.
-func TestSuccessorKilled(t *testing.T) {
-	c := start(t, crashgw.Options{})
-	before := c.WaitFor("ready", ready)
-	asked := make(chan error, 1)
-	go func() {
-		resp, err := api.Client(c.DataDir()).Post(api.ControlURL("upgrade"), "", nil)
-		if err == nil {
-			err = resp.Body.Close()
-		}
-		asked <- err
-	}()
-	// The successor signs the lock when it has been told to take over.
-	var successor int
-	harness.Poll(t, "the successor to take over", func() bool {
-		b, err := os.ReadFile(c.DataDir() + "/creel.lock")
-		if err != nil {
-			return false
-		}
-		_, err = fmt.Sscan(string(b), &successor)
-		return err == nil && successor != before.Creel.PID
-	}, c.Output.String)
-	if err := syscall.Kill(successor, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-asked; err != nil {
-		t.Fatal(err)
-	}
-	st := c.WaitFor("ready", ready)
-	if st.PID != before.PID || st.Generation != before.Generation {
-		t.Errorf("the gateway was pid %d, generation %d and is pid %d, generation %d", before.PID, before.Generation, st.PID, st.Generation)
-	}
-	// It may have been in charge already: then nobody could take over from it,
-	// and the old creel, draining, has no say any more.
-	if st.Creel.PID != before.Creel.PID {
-		t.Errorf("creel was pid %d and is pid %d", before.Creel.PID, st.Creel.PID)
-	}
-}
-
 // TestSuccessorKilledInCharge: the successor is killed while the old creel still
 // has a stream to finish. The next creel need not wait for that: it starts at
 // once, the gateway never notices, and the stream goes on.
@@ -196,7 +156,17 @@ func TestSuccessorKilledInCharge(t *testing.T) {
 	}
 	c.AwaitEnd(successor)
 	c.Launch()
-	st := c.WaitFor("the next creel", func(st api.Status) bool { return st.OK && st.Creel.PID == c.Cmd.Process.Pid })
+	var st api.Status
+	harness.Poll(t, "the next creel", func() bool {
+		select {
+		case <-c.Exited: // the old one had not let go of the lock yet: once more, as a service manager does
+			c.Launch()
+		default:
+		}
+		var err error
+		st, err = c.Status()
+		return err == nil && st.OK && st.Creel.PID == c.Cmd.Process.Pid
+	}, c.Output.String)
 	if st.PID != before.PID || st.Generation != before.Generation {
 		t.Errorf("the gateway was pid %d, generation %d and is pid %d, generation %d", before.PID, before.Generation, st.PID, st.Generation)
 	}

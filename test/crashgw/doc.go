@@ -48,6 +48,7 @@
 //	--exit-code N               code of the exits below (default 1)
 //	--exit-after D              exit D after the start
 //	--exit-before-ready         exit at the end of the boot delay instead of getting ready
+//	--exit-if FILE              likewise, if there is such a file when the process starts
 //	--ignore-sigterm            SIGTERM does nothing
 //	--slow-term D               after SIGTERM go on serving for D (/readyz says 503), then
 //	                            exit 0. Without it SIGTERM means exit 0 at once

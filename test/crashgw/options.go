@@ -43,6 +43,7 @@ type Options struct {
 	ExitCode        int           // 1–255; 0 means 1, CleanExit means 0
 	ExitAfter       time.Duration // 0: never
 	ExitBeforeReady bool
+	ExitIf          string // path; the process exits instead of getting ready if there is such a file
 	IgnoreSIGTERM   bool
 	SlowTerm        time.Duration
 	Orphan          Orphan
@@ -71,6 +72,7 @@ func (o *Options) bind(fs *flag.FlagSet) {
 	fs.Var((*exitCodeValue)(&o.ExitCode), "exit-code", "code of the exits by switch")
 	fs.DurationVar(&o.ExitAfter, "exit-after", o.ExitAfter, "exit so long after the start")
 	fs.BoolVar(&o.ExitBeforeReady, "exit-before-ready", o.ExitBeforeReady, "exit instead of getting ready")
+	fs.StringVar(&o.ExitIf, "exit-if", o.ExitIf, "exit instead of getting ready if there is this file")
 	fs.BoolVar(&o.IgnoreSIGTERM, "ignore-sigterm", o.IgnoreSIGTERM, "ignore SIGTERM")
 	fs.DurationVar(&o.SlowTerm, "slow-term", o.SlowTerm, "time to end after SIGTERM")
 	fs.Var((*orphanValue)(&o.Orphan), "orphan", "leave a child behind: serve or hold")

@@ -56,6 +56,9 @@ func newServer(opts Options, logger *log.Logger) (*server, error) {
 		}
 		s.ledger = l
 	}
+	if _, err := os.Stat(opts.ExitIf); opts.ExitIf != "" && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("told not to get ready: there is %s (%w)", opts.ExitIf, err)
+	}
 	if opts.State != "" && opts.asOrphan == OrphanNone {
 		if openState == nil {
 			return nil, errors.New("cannot use --state: this program does not import creel/test/crashgw/state")

@@ -163,15 +163,33 @@ func (c *Creel) WaitExit() {
 	}
 }
 
-// end is the test's end: creel is stopped.
+// end is the test's end: whatever has come of it, nothing that it has started
+// goes on. Creels, successors among them, are asked to end first, so that they
+// end their gateways.
 func (c *Creel) end() {
 	if c.Cmd == nil {
 		return
 	}
-	select {
-	case <-c.Exited:
-	default:
-		c.Stop()
+	asked := map[int]bool{}
+	Await(Patience, func() bool {
+		creels := processesOf(c.DataDir(), AsCreel)
+		for pid := range creels {
+			if !asked[pid] { // a second time would be an order to let go of all
+				asked[pid] = true
+				_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended meanwhile
+			}
+		}
+		return len(creels) == 0
+	})
+	if left := processesOf(c.Dir, ""); len(left) > 0 {
+		c.T.Errorf("at the end of the test there still were %v", left)
+		Await(Patience, func() bool {
+			left := processesOf(c.Dir, "")
+			for pid := range left {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // as above
+			}
+			return len(left) == 0
+		})
 	}
 	if c.T.Failed() {
 		c.T.Logf("creel's output:\n%s", c.Output)

@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -51,23 +50,49 @@ func (o Output) String() string {
 	return string(b)
 }
 
+// Await is Poll for those that go on whether or not the condition holds in the
+// end.
+func Await(limit time.Duration, holds func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(limit)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
+}
+
 // ProcessesOf lists what runs with the given text in its command line, this
 // process left out.
 func ProcessesOf(t *testing.T, text string) []string {
 	t.Helper()
+	var found []string
+	for pid, line := range processesOf(text, "") {
+		found = append(found, fmt.Sprintf("%d: %s", pid, line))
+	}
+	return found
+}
+
+// processesOf gives the command lines that have both texts in them.
+func processesOf(text, also string) map[int]string {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		t.Fatal(err)
+		panic(err) // nothing can be told without it
 	}
-	var found []string
+	found := map[int]string{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err == nil && bytes.Contains(line, []byte(text)) {
-			found = append(found, fmt.Sprintf("%d: %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
+		b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		line := strings.ReplaceAll(string(b), "\x00", " ")
+		if err == nil && strings.Contains(line, text) && strings.Contains(line, also) {
+			found[pid] = line
 		}
 	}
 	return found

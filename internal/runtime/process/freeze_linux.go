@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 )
 
@@ -76,6 +77,7 @@ func (i *instance) freezeLocked(ctx context.Context) error {
 	if err := f.freeze(ctx); err != nil {
 		return errors.Join(err, f.thaw())
 	}
+	crashpoint.Passed(crashpoint.InstanceFrozen)
 	return nil
 }
 
@@ -97,6 +99,7 @@ func (i *instance) Thaw() error {
 	if err != nil {
 		return fmt.Errorf("cannot let gateway %s, generation %d, go on: %w", i.rec.Gateway, i.rec.Generation, err)
 	}
+	crashpoint.Passed(crashpoint.InstanceThawed)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"creel/internal/crashpoint"
 	"creel/internal/snapshot/tree"
 )
 
@@ -171,6 +172,7 @@ func (s *session) capture(ctx context.Context, still Still) (*Cut, error) {
 		if err != nil {
 			return nil, err
 		}
+		crashpoint.Passed(crashpoint.SnapshotCopied)
 		frozen, err := s.freeze(ctx, still, last)
 		if err == nil {
 			frozen.Rounds = rounds
@@ -284,6 +286,7 @@ func (s *session) freeze(ctx context.Context, still Still, last *round) (*Cut, e
 		return nil, err
 	}
 	cut.Time, cut.Frozen, cut.Delta, cut.Copying = at.UTC(), frozen, r.delta, r.took
+	crashpoint.Passed(crashpoint.SnapshotCut)
 	return cut, nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"creel/internal/crashpoint"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
 )
@@ -71,7 +72,7 @@ func build(tb testing.TB, dir, kind string) world {
 }
 
 // restorer goes the way of the case.
-func (w world) restorer(passed func(Point)) *Restorer {
+func (w world) restorer(passed func(crashpoint.Point)) *Restorer {
 	r := New(w.folder())
 	r.passed = passed
 	switch w.Case {

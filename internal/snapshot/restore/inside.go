@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/snapshot/tree"
 )
 
@@ -134,7 +135,7 @@ func (r *Restorer) stepTo(j *journal, t *root, next step) error {
 	if err := r.save(*j); err != nil {
 		return err
 	}
-	r.passed(PointRenamed)
+	r.passed(crashpoint.RestoreRenamed)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"creel/internal/crashpoint"
 	"creel/internal/gateway"
 )
 
@@ -41,10 +42,10 @@ func TestRestore(t *testing.T) {
 		for _, ending := range endings {
 			t.Run(kind+" "+ending, func(t *testing.T) {
 				w := build(t, t.TempDir(), kind)
-				var last Point
-				r := w.restorer(func(p Point) {
+				var last crashpoint.Point
+				r := w.restorer(func(p crashpoint.Point) {
 					last = p
-					if p == PointOnTrial && w.state(t) != "new" {
+					if p == crashpoint.RestoreOnTrial && w.state(t) != "new" {
 						t.Error("on trial is not the new state")
 					}
 				})
@@ -95,7 +96,7 @@ func TestChild(t *testing.T) {
 		select {} // it is on its way
 	}
 	n := 0
-	r := s.World.restorer(func(Point) {
+	r := s.World.restorer(func(crashpoint.Point) {
 		if n++; n == s.Kill {
 			die()
 		}
@@ -120,12 +121,12 @@ func TestKilled(t *testing.T) {
 				continue // to drop differs from to keep when all folders are back already
 			}
 			w := build(t, t.TempDir(), kind)
-			var points []Point
+			var points []crashpoint.Point
 			opened := 0
 			f := w.snapshot().(*files)
 			var mu atomic.Int64
 			f.opened = func() { mu.Add(1) }
-			w.perform(t, w.restorer(func(p Point) { points = append(points, p) }), f, ending)
+			w.perform(t, w.restorer(func(p crashpoint.Point) { points = append(points, p) }), f, ending)
 			opened = int(mu.Load())
 			for i := range points {
 				t.Run(fmt.Sprintf("%s/%s/%02d %s", kind, ending, i+1, points[i]), func(t *testing.T) {
@@ -165,13 +166,13 @@ func (s script) run(t *testing.T) {
 }
 
 // expected is the state that a restore must lead to if creel dies after points.
-func expected(points []Point) string {
+func expected(points []crashpoint.Point) string {
 	state := "old"
 	for _, p := range points {
 		switch p {
-		case PointSwapping:
+		case crashpoint.RestoreSwapping:
 			state = "new"
-		case PointUndoing:
+		case crashpoint.RestoreUndoing:
 			state = "old"
 		}
 	}
@@ -181,7 +182,7 @@ func expected(points []Point) string {
 // check has a new creel recover, and looks.
 func (w world) check(t *testing.T, want string) {
 	t.Helper()
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	got, err := r.Recover(gateway.StillnessForTest(t))
 	if err != nil || got.Trouble != nil {
 		t.Fatalf("%v; %v", err, got.Trouble)
@@ -214,12 +215,12 @@ func TestKilledTwice(t *testing.T) {
 				more := false
 				for second := 1; ; second++ {
 					w := build(t, memoryDir(t), kind)
-					var points []Point
+					var points []crashpoint.Point
 					more = w.dies(t, first, &points, func(r *Restorer) { w.perform(t, r, w.snapshot().(*files), ending) })
 					if !more {
 						break
 					}
-					if !w.dies(t, second, new([]Point), func(r *Restorer) {
+					if !w.dies(t, second, new([]crashpoint.Point), func(r *Restorer) {
 						_, err := r.Recover(gateway.StillnessForTest(t))
 						must(t, err)
 					}) {
@@ -240,9 +241,9 @@ func TestKilledTwice(t *testing.T) {
 
 // dies performs something and has it die at the nth point; false: it came to its
 // end before.
-func (w world) dies(t *testing.T, n int, points *[]Point, perform func(*Restorer)) (died bool) {
+func (w world) dies(t *testing.T, n int, points *[]crashpoint.Point, perform func(*Restorer)) (died bool) {
 	t.Helper()
-	r := w.restorer(func(p Point) {
+	r := w.restorer(func(p crashpoint.Point) {
 		if *points = append(*points, p); len(*points) == n {
 			panic(death{})
 		}
@@ -264,7 +265,7 @@ func (w world) dies(t *testing.T, n int, points *[]Point, perform func(*Restorer
 func TestNothingOutside(t *testing.T) {
 	dir := t.TempDir()
 	w := build(t, filepath.Join(dir, "world"), "exchange")
-	w.perform(t, w.restorer(func(Point) {}), w.snapshot().(*files), "confirm")
+	w.perform(t, w.restorer(func(crashpoint.Point) {}), w.snapshot().(*files), "confirm")
 	list, err := os.ReadDir(dir)
 	must(t, err)
 	if len(list) != 1 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"creel/internal/crashpoint"
 	"creel/internal/gateway"
 )
 
@@ -18,7 +19,7 @@ func TestOrderOnDisk(t *testing.T) {
 		for _, ending := range endings[:2] {
 			t.Run(kind+" "+ending, func(t *testing.T) {
 				w := build(t, t.TempDir(), kind)
-				r := w.restorer(func(Point) {})
+				r := w.restorer(func(crashpoint.Point) {})
 				real := r.disk
 				dirty := map[string]bool{} // folders with renames that a power cut would lose
 				phase, log := Phase(""), []string{}
@@ -69,7 +70,7 @@ func TestEveryFailure(t *testing.T) {
 		for _, forever := range []bool{false, true} {
 			for n := 1; ; n++ {
 				w := build(t, memoryDir(t), kind)
-				r := w.restorer(func(Point) {})
+				r := w.restorer(func(crashpoint.Point) {})
 				calls := 0
 				real := r.disk
 				fails := func() error {

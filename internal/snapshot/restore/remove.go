@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"creel/internal/crashpoint"
 )
 
 // SweepOptions say what may go.
@@ -46,7 +48,7 @@ func (r *Restorer) Sweep(ctx context.Context, o SweepOptions) ([]Kept, error) {
 	if err := r.save(j); err != nil {
 		return nil, err
 	}
-	r.passed(PointDoomed)
+	r.passed(crashpoint.RestoreDoomed)
 	return gone, r.removeDoomed(&j)
 }
 
@@ -64,7 +66,7 @@ func (r *Restorer) removeDoomed(j *journal) error {
 			return &LeftoverError{err}
 		}
 		removeWork(k.Path)
-		r.passed(PointRemoved)
+		r.passed(crashpoint.RestoreRemoved)
 	}
 	j.Kept = slices.DeleteFunc(j.Kept, isDoomed)
 	return r.save(*j)

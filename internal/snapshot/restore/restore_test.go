@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
@@ -30,7 +31,7 @@ func (w world) settled(t *testing.T, err error) {
 	if !is[*UnfinishedError](err) {
 		w.state(t)
 	}
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	got, err := r.Recover(gateway.StillnessForTest(t))
 	must(t, errors.Join(err, got.Trouble))
 	state := w.state(t)
@@ -50,7 +51,7 @@ func TestRefusesWithoutAWord(t *testing.T) {
 	for name, still := range map[string]gateway.Stillness{"self-made": {}, "kept for later": kept} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, t.TempDir(), "exchange")
-			r := w.restorer(func(Point) {})
+			r := w.restorer(func(crashpoint.Point) {})
 			s, err := r.Stage(t.Context(), w.snapshot(), w.roots(), StageOptions{})
 			must(t, err)
 			if err := s.Swap(t.Context(), still); !errors.Is(err, ErrMoving) {
@@ -68,12 +69,12 @@ func TestRefusesWithoutAWord(t *testing.T) {
 // Nothing is renamed without it, and the next creel that has one finishes.
 func TestWordTakenBack(t *testing.T) {
 	w := build(t, t.TempDir(), "exchange")
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	s, err := r.Stage(t.Context(), w.snapshot(), w.roots(), StageOptions{})
 	must(t, err)
 	word := &lender{}
-	r.passed = func(p Point) {
-		if p != PointRootSwapped {
+	r.passed = func(p crashpoint.Point) {
+		if p != crashpoint.RestoreRootSwapped {
 			return
 		}
 		word.end()
@@ -84,7 +85,7 @@ func TestWordTakenBack(t *testing.T) {
 	if !is[*UnfinishedError](err) || !errors.Is(err, ErrMoving) {
 		t.Errorf("got %v", err)
 	}
-	next := w.restorer(func(Point) {})
+	next := w.restorer(func(crashpoint.Point) {})
 	if _, again := next.Recover(gateway.Stillness{}); !is[*UnfinishedError](again) {
 		t.Errorf("a creel without a word: %v", again)
 	}
@@ -130,7 +131,7 @@ func TestRefusesJournals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, t.TempDir(), "exchange")
 			put(t, filepath.Join(w.folder(), JournalName), c.text(w))
-			r := w.restorer(func(Point) {})
+			r := w.restorer(func(crashpoint.Point) {})
 			before := tree.OfDir("w", snapshotOf(t, w.Dir))
 			for what, call := range map[string]func() error{
 				"recover": func() error { _, err := r.Recover(gateway.StillnessForTest(t)); return err },
@@ -204,7 +205,7 @@ func TestStageFails(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			f := c.change(t, w, w.snapshot().(*files), cancel)
-			_, err := w.restorer(func(Point) {}).Stage(ctx, f, w.roots(), StageOptions{})
+			_, err := w.restorer(func(crashpoint.Point) {}).Stage(ctx, f, w.roots(), StageOptions{})
 			if !c.is(err) {
 				t.Errorf("got %v", err)
 			}
@@ -220,7 +221,7 @@ func TestStageFails(t *testing.T) {
 func TestAcceptDamaged(t *testing.T) {
 	w := build(t, t.TempDir(), "exchange")
 	spoil(t, filepath.Join(w.Dir, "new/home/state.sqlite-wal"))
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	s, err := r.Stage(t.Context(), w.snapshot(), w.roots(), StageOptions{AcceptDamaged: true})
 	must(t, err)
 	if len(s.Damaged) != 1 || s.Databases != 0 {
@@ -285,7 +286,7 @@ func (h *huge) Snapshot() store.Snapshot {
 // TestOneAtATime: a restore that is on trial has to come to its end first.
 func TestOneAtATime(t *testing.T) {
 	w := build(t, t.TempDir(), "exchange")
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	s, err := r.Stage(t.Context(), w.snapshot(), w.roots(), StageOptions{})
 	must(t, err)
 	again := func() error {
@@ -313,7 +314,7 @@ func TestOneAtATime(t *testing.T) {
 // TestStateChangedMeanwhile: what the target is was looked at before.
 func TestStateChangedMeanwhile(t *testing.T) {
 	w := build(t, t.TempDir(), "absent")
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	s, err := r.Stage(t.Context(), w.snapshot(), w.roots(), StageOptions{})
 	must(t, err)
 	must(t, os.Mkdir(w.roots()[1].Path, 0o700))
@@ -332,16 +333,16 @@ func TestStateChangedMeanwhile(t *testing.T) {
 func TestOtherInodes(t *testing.T) {
 	w := build(t, t.TempDir(), "exchange")
 	n := 0
-	var points []Point
+	var points []crashpoint.Point
 	for n = 1; ; n++ {
 		w = build(t, t.TempDir(), "exchange")
 		points = nil
 		w.dies(t, n, &points, func(r *Restorer) { w.perform(t, r, w.snapshot().(*files), "confirm") })
-		if points[len(points)-1] == PointExchanged {
+		if points[len(points)-1] == crashpoint.RestoreExchanged {
 			break
 		}
 	}
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	j, err := r.load()
 	must(t, err)
 	j.Now.Roots[0].OldInode, j.Now.Roots[0].NewInode = 1, 2
@@ -359,7 +360,7 @@ func TestOtherInodes(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	w := build(t, t.TempDir(), "exchange")
-	r := w.restorer(func(Point) {})
+	r := w.restorer(func(crashpoint.Point) {})
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r.now = func() time.Time { return at }
 	w.perform(t, r, w.snapshot().(*files), "undo and keep")

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
@@ -18,7 +19,7 @@ type Restorer struct {
 	folder string
 	disk   disk
 	now    func() time.Time
-	passed func(Point)
+	passed func(crashpoint.Point)
 
 	mu sync.Mutex // held while the journal is read and changed, and while folders are swapped
 }
@@ -26,12 +27,13 @@ type Restorer struct {
 // New makes a Restorer whose journal lies in folder, which must exist and belong
 // to one gateway and one creel.
 func New(folder string) *Restorer {
-	return &Restorer{folder: folder, disk: realDisk, now: time.Now, passed: func(Point) {}}
+	return &Restorer{folder: folder, disk: realDisk, now: time.Now, passed: crashpoint.Passed}
 }
 
-// OnPassed has f called at each Point. It is for tests that have creel die there,
-// and comes before any other call.
-func (r *Restorer) OnPassed(f func(Point)) { r.passed = f }
+// OnPassed has f called at each of its points, in place of those who look at all
+// of them. It is for tests that have creel die there, and comes before any other
+// call.
+func (r *Restorer) OnPassed(f func(crashpoint.Point)) { r.passed = f }
 
 // UnderWayError says that an earlier restore has not come to its end.
 type UnderWayError struct {
@@ -105,7 +107,7 @@ func (s *Staged) Swap(ctx context.Context, still gateway.Stillness) error {
 		}
 		return errors.Join(fmt.Errorf("the state was not touched: %w", err), r.discard(&j))
 	}
-	r.passed(PointSwapping)
+	r.passed(crashpoint.RestoreSwapping)
 	return r.swap(&j, still)
 }
 
@@ -156,14 +158,14 @@ func (r *Restorer) swap(j *journal, still gateway.Stillness) error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("cannot put the restored folder in the place of %s: %w", t.Path, err), r.undo(j, still, false))
 		}
-		r.passed(PointRootSwapped)
+		r.passed(crashpoint.RestoreRootSwapped)
 	}
 	j.Now.Phase = OnTrial
 	if err := r.save(*j); err != nil {
 		// It says Swapping, from which Recover gets here again.
 		return &UnfinishedError{Swapping, err}
 	}
-	r.passed(PointOnTrial)
+	r.passed(crashpoint.RestoreOnTrial)
 	return nil
 }
 
@@ -200,7 +202,7 @@ func (r *Restorer) Confirm() error {
 	if err := r.save(j); err != nil {
 		return err
 	}
-	r.passed(PointConfirmed)
+	r.passed(crashpoint.RestoreConfirmed)
 	return r.removeDoomed(&j)
 }
 
@@ -226,7 +228,7 @@ func (r *Restorer) undo(j *journal, still gateway.Stillness, keep bool) error {
 	if err := r.save(*j); err != nil {
 		return &UnfinishedError{was, err}
 	}
-	r.passed(PointUndoing)
+	r.passed(crashpoint.RestoreUndoing)
 	return r.back(j, still)
 }
 
@@ -240,14 +242,14 @@ func (r *Restorer) back(j *journal, still gateway.Stillness) error {
 		if err != nil {
 			return &UnfinishedError{Undoing, fmt.Errorf("cannot put the old folder back in the place of %s: %w", t.Path, err)}
 		}
-		r.passed(PointRootBack)
+		r.passed(crashpoint.RestoreRootBack)
 		j.Kept = append(j.Kept, Kept{Path: t.rejected(), Target: t.Path, Since: r.now().UTC(), Snapshot: j.Now.Snapshot, Rejected: true, Doomed: !j.Now.KeepRejected})
 	}
 	j.Now = nil
 	if err := r.save(*j); err != nil {
 		return &UnfinishedError{Undoing, err}
 	}
-	r.passed(PointUndone)
+	r.passed(crashpoint.RestoreUndone)
 	return r.removeDoomed(j)
 }
 
@@ -324,7 +326,7 @@ func (r *Restorer) discard(j *journal) error {
 			}
 		}
 		removeWork(t.staged())
-		r.passed(PointDiscarded)
+		r.passed(crashpoint.RestoreDiscarded)
 	}
 	j.Now = nil
 	return r.save(*j)

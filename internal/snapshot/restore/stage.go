@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"creel/internal/crashpoint"
 	"creel/internal/snapshot/sqlite"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
@@ -79,12 +80,12 @@ func (r *Restorer) Stage(ctx context.Context, files store.Files, roots []store.R
 	if err := r.begin(op); err != nil {
 		return nil, err
 	}
-	r.passed(PointStaging)
+	r.passed(crashpoint.RestoreStaging)
 	if err := s.write(ctx, files, op, o); err != nil {
 		err = fmt.Errorf("cannot restore snapshot %s; the state was not touched: %w", snapshot.ID, err)
 		return nil, errors.Join(err, s.Discard())
 	}
-	r.passed(PointStaged)
+	r.passed(crashpoint.RestoreStaged)
 	return s, nil
 }
 
@@ -188,7 +189,7 @@ func (s *Staged) write(ctx context.Context, files store.Files, op *operation, o 
 	if written.Files != s.Totals.Files || written.Dirs != s.Totals.Dirs {
 		return fmt.Errorf("%d files and %d folders were written, and the snapshot lists %d and %d", written.Files, written.Dirs, s.Totals.Files, s.Totals.Dirs)
 	}
-	s.r.passed(PointWritten)
+	s.r.passed(crashpoint.RestoreWritten)
 	slices.Sort(databases)
 	return s.check(ctx, databases, op, o)
 }

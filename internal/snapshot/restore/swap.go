@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"creel/internal/crashpoint"
 )
 
 // identify writes down which folder is which.
@@ -206,7 +208,7 @@ func (r *Restorer) swapNames(t *root, other, aside string) error {
 	if t.NewInode != t.OldInode {
 		err := r.disk.exchange(t.Path, other)
 		if err == nil {
-			r.passed(PointExchanged)
+			r.passed(crashpoint.RestoreExchanged)
 			return nil
 		}
 		if !cannotExchange(err) {
@@ -226,7 +228,7 @@ func (r *Restorer) move(from, to string) error {
 	if err := r.disk.rename(from, to); err != nil {
 		return err
 	}
-	r.passed(PointRenamed)
+	r.passed(crashpoint.RestoreRenamed)
 	return nil
 }
 

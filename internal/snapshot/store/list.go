@@ -1,11 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/manifest"
@@ -59,7 +59,8 @@ func load(ctx context.Context, r repo.Repository, labels map[string]string) ([]*
 	for _, s := range byID {
 		list = append(list, s)
 	}
-	slices.SortFunc(list, func(a, b *stored) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	// Of two within one second the ids do not tell which is the newer one.
+	slices.SortFunc(list, func(a, b *stored) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
 	return list, nil
 }
 

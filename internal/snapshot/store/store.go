@@ -17,7 +17,8 @@ import (
 var ErrNotFound = errors.New("no such snapshot")
 
 // ID names a snapshot: "20261126T015400Z-7f3a", the time of its cut (UTC, to the
-// second) and four hexadecimal digits of chance. IDs sort by time.
+// second) and four hexadecimal digits of chance. IDs of different
+// seconds sort by time.
 type ID string
 
 // Reason is why a snapshot was taken.

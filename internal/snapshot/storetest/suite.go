@@ -212,6 +212,14 @@ func list(t *testing.T, p *Place) {
 	if _, err := s.Save(t.Context(), NewTree("state"), store.Meta{ID: "x", Gateway: "g"}, "", nil); err == nil {
 		t.Error("an id that is none is taken")
 	}
+	first, second := Meta("within a second"), Meta("within a second")
+	second.Time = first.Time.Add(time.Millisecond)
+	first.ID, second.ID = store.ID(string(first.ID[:len(first.ID)-4])+"ffff"), store.ID(string(first.ID[:len(first.ID)-4])+"0000")
+	Save(t, s, NewTree("state"), first, "")
+	Save(t, s, NewTree("state"), second, "")
+	if all, err := s.List(t.Context(), first.Gateway); err != nil || len(all) != 2 || all[1].ID != second.ID {
+		t.Errorf("the newest of two within a second is not the last: %+v, %v", all, err)
+	}
 	m := Meta("g")
 	Save(t, s, NewTree("state"), m, "")
 	if _, err := s.Save(t.Context(), NewTree("state"), m, "", nil); err == nil {
