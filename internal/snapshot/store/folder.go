@@ -81,7 +81,7 @@ func (s *folderStorage) stranger(context.Context) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if n := e.Name(); n != sharded.ParametersFile && !strings.HasPrefix(n, ".new-") && !strings.Contains(n, ".tmp.") {
+		if n := e.Name(); n != sharded.ParametersFile && n != ownerFolder && !strings.HasPrefix(n, ".new-") && !strings.Contains(n, ".tmp.") {
 			return n, nil
 		}
 	}
