@@ -35,11 +35,12 @@ const (
 	Start       Condition = "start_waits"              // the gateway cannot be started before something passes
 	Bodies      Condition = "bodies_not_on_disk"       // bodies of requests are kept in memory alone, within narrower bounds
 	Descriptors Condition = "out_of_descriptors"       // creel may open no more files
+	Ownership   Condition = "ownership_unknown"        // it cannot be told, or soon not be told, which machine owns the gateway
 	Connections Condition = "connection_limit"         // as many clients are connected as creel has descriptors for
 )
 
 // Conditions lists all conditions.
-var Conditions = []Condition{Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Connections}
+var Conditions = []Condition{Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Ownership, Connections}
 
 // Severity says how bad a condition is.
 type Severity string

@@ -34,6 +34,9 @@ type record struct {
 	Last   store.ID    `json:"last,omitempty"`
 	LastAt time.Time   `json:"last_at,omitzero"`
 	Totals tree.Totals `json:"totals,omitzero"`
+	// Fence is the fencing number under which this state was last the gateway's; 0:
+	// no lease was kept on it.
+	Fence uint64 `json:"fence,omitempty"`
 	// App and Config are of the last instance that was launched.
 	App    string `json:"app_version,omitempty"`
 	Config string `json:"config_hash,omitempty"`
@@ -67,11 +70,14 @@ func (r record) proved() record {
 
 // wish is a restore that a person asked for.
 type wish struct {
-	ID      store.ID  `json:"id,omitempty"` // empty: the newest
-	Fresh   bool      `json:"fresh,omitempty"`
-	OrFresh bool      `json:"or_fresh,omitempty"`
-	Damaged bool      `json:"accept_damaged,omitempty"`
-	At      time.Time `json:"at"`
+	ID      store.ID `json:"id,omitempty"` // empty: the newest
+	Fresh   bool     `json:"fresh,omitempty"`
+	OrFresh bool     `json:"or_fresh,omitempty"`
+	Damaged bool     `json:"accept_damaged,omitempty"`
+	// Moved: nobody asked for it, but another machine has moved on from the state
+	// that is here, and the gateway must not go on with it.
+	Moved bool      `json:"moved,omitempty"`
+	At    time.Time `json:"at"`
 }
 
 const recordVersion = 1

@@ -19,6 +19,7 @@ import (
 // Prepare implements gateway.Keeper: it makes the state fit for the next
 // instance, in this order:
 //
+//  0. The lease is demanded, where several machines share the gateway (lease.go).
 //  1. A restore that was cut short is finished or taken back.
 //  2. A restored state on which an instance has failed is replaced by the old one.
 //  3. A restore that a person asked for is carried out. If it fails, the old state
@@ -27,6 +28,9 @@ import (
 //     fails, Prepare does, and the gateway is not started.
 //  5. The state that another version of the app has left is saved.
 func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+	if err := k.owned(ctx); err != nil {
+		return err
+	}
 	if k.stagedAhead() {
 		// What lies beside the state is this Keeper's, and about to be used.
 	} else if err := k.recover(still); err != nil {
@@ -93,6 +97,7 @@ func (k *Keeper) recover(still gateway.Stillness) error {
 // has not been able to show what it makes of it.
 var blameless = []gateway.Cause{
 	gateway.CauseAsked, gateway.CausePortTaken, gateway.CauseCommand, gateway.CauseLimits, gateway.CauseLaunch, gateway.CauseCreelAway, gateway.CauseRestore,
+	gateway.CauseOwnedElsewhere, gateway.CauseOwnerUnknown,
 }
 
 // judge puts the old state back if the instance that was to prove the restored
@@ -137,6 +142,10 @@ func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.
 		return gateway.RestoreError(unfinished, "Remove the cause, then `creel start`.", false)
 	}
 	k.opts.Recorder.RestoreFailed()
+	if w.Moved {
+		k.set(troubleRestore, "what another machine has saved cannot be restored: "+err.Error())
+		return gateway.RestoreError(fmt.Errorf("another machine has run the gateway since it ran here, and what it has saved cannot be restored: %w", err), k.wayOut(ctx, err), permanent(err))
+	}
 	k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the old state is as it was", err), nil)
 	k.set(troubleRestore, "the last restore has failed: "+err.Error())
 	if change := k.record.change(func(r *record) { r.Wish, r.Next = nil, nil }); change != nil {
@@ -233,7 +242,7 @@ func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Pre
 			return err
 		}
 	}
-	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion, Put: s.ID}
+	next := record{Fence: k.record.get().Fence, Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion, Put: s.ID}
 	if err := k.swap(ctx, still, p, staged, next, onTrial); err != nil {
 		return err
 	}
@@ -303,7 +312,7 @@ func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gate
 	if err != nil {
 		return err
 	}
-	next := record{Lineage: newLineage(), Began: began.fresh}
+	next := record{Fence: k.record.get().Fence, Lineage: newLineage(), Began: began.fresh}
 	if empty {
 		err = k.record.change(func(r *record) { *r = next })
 	} else {
@@ -398,6 +407,7 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 	if id != "" {
 		return find(all, id)
 	}
+	slices.SortStableFunc(all, func(a, b store.Snapshot) int { return cmp.Compare(a.Fence, b.Fence) }) // see store.Meta
 	lineage := k.record.get().Lineage
 	for _, s := range slices.Backward(all) {
 		if (lineage == "" || s.Lineage == lineage) && good(s) && s.Totals.Files > 0 {

@@ -85,6 +85,9 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 		AppVersion: before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
+	if m.Fence, err = k.confirmed(ctx); err != nil {
+		return s, stageSave, err
+	}
 	doing.stage("saving")
 	st, err := k.store.get(ctx)
 	if err != nil {
@@ -94,6 +97,7 @@ func (k *Keeper) save(ctx context.Context, r Request, before record, c *capture.
 		return s, stageSave, err
 	}
 	if err := k.record.change(func(n *record) {
+		n.Fence = m.Fence
 		n.Parent, n.Last, n.LastAt, n.Totals = s.ID, s.ID, s.Time, s.Totals
 	}); err != nil {
 		return s, stageSave, err

@@ -176,4 +176,3 @@ func (o *Owner) Status() Status {
 	}
 	return st
 }
-

@@ -32,7 +32,7 @@ var mayRun = []gateway.State{gateway.Starting, gateway.Restoring, gateway.Ready,
 // again, until ctx ends. It says so again and again for as long as it is not so:
 // a word that came at the wrong moment is of no consequence.
 func (o *Owner) Enforce(ctx context.Context, g Gateway) {
-	tick := time.NewTicker(enforceEvery)
+	tick := time.NewTicker(o.every)
 	defer tick.Stop()
 	for {
 		o.enforce(ctx, g)

@@ -46,6 +46,7 @@ type Owner struct {
 	now    func() time.Duration
 	holder string
 	begun  time.Duration
+	every  time.Duration // enforceEvery
 	wake   chan struct{} // capacity 1: look at once
 
 	// owned by Run
@@ -55,7 +56,7 @@ type Owner struct {
 
 	mu      sync.Mutex
 	ledger  store.Ledger // nil: not open; opened by Run, or by Release after it
-	looks   uint64 // at the record, that are over
+	looks   uint64       // at the record, that are over
 	kept    kept
 	owner   Record // as it was seen last; zero: none
 	free    time.Duration
@@ -96,7 +97,7 @@ func New(o Options) (*Owner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell who this creel is to others: %w", err)
 	}
-	w := &Owner{opts: o, now: o.Now, begun: o.Now(), wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	w := &Owner{opts: o, now: o.Now, begun: o.Now(), every: enforceEvery, wake: make(chan struct{}, 1), changed: make(chan struct{})}
 	w.holder = o.Self.holder()
 	if k.Holder != w.holder {
 		k.Until = 0 // the clock of another boot
