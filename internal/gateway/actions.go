@@ -294,6 +294,13 @@ func (m *Machine) callOffToYield(e Event) []Effect {
 	return []Effect{{Kind: CallOff}}
 }
 
+// yieldOn takes note of another reason why it must not run here.
+func (m *Machine) yieldOn(e Event) []Effect {
+	m.Last = e.End
+	m.Last.Generation = m.Generation
+	return nil
+}
+
 // giveWay waits until it may run here again. That it may not is no failure of an
 // instance, and says nothing of the next one.
 func (m *Machine) giveWay(e Event) []Effect {

@@ -256,6 +256,7 @@ func ruleRows() []row {
 		{"lease lost before a restart", at(Draining, then(ThenStart)), lost, Draining, nil, next(ThenYield, false)},
 		{"lease lost after a crash", at(Stopping), lost, Stopping, nil, next(ThenYield, false)},
 		{"gone for want of the lease", at(Stopping, then(ThenYield), fruitless(2), func(m *Machine) { m.Yield = lost.End }), gone, Failed, nil, counts(0, CauseOwnerUnknown)},
+		{"another reason", at(Failed, func(m *Machine) { m.Last = unowned.End }), lost, Failed, nil, counts(0, CauseOwnerUnknown)},
 		{"lease held again", at(Failed, func(m *Machine) { m.Last = lost.End }), Event{Kind: LeaseHeld}, Starting, does(Launch), launches(0)},
 	}
 }

@@ -17,7 +17,9 @@ func (s *Supervisor) note(before Machine, e Event) {
 	case FoundDead:
 		s.journalEnd(event.Exited, "", e.End)
 	case LaunchFailed:
-		s.noteLaunchFailed(e.End)
+		if before.Then != ThenYield { // else its state says why
+			s.noteLaunchFailed(e.End)
+		}
 	case Exited:
 		s.noteExit(before, e)
 	case Unanswered:

@@ -149,6 +149,7 @@ var rules = []rule{
 	{Failed, TimeUp, always, Starting, (*Machine).relaunch},
 	{Failed, AskStart, always, Starting, (*Machine).launch},
 	{Failed, AskRestart, always, Starting, (*Machine).launch},
+	{Failed, LeaseLost, yielded, Failed, (*Machine).yieldOn},
 	{Failed, LeaseHeld, yielded, Starting, (*Machine).launch},
 	{Failed, ConfigNew, always, Starting, (*Machine).launch},
 	{Failed, AskStop, always, Stopped, (*Machine).noteAsked},

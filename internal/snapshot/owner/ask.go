@@ -49,7 +49,7 @@ func (o *Owner) absence() error {
 	case o.looks == 0:
 		return &UnknownError{Err: errors.New("the store has not answered yet"), Lapsed: o.kept.Until != 0}
 	}
-	return &UnknownError{Err: errors.New("the store has answered too late"), Lapsed: o.kept.Until != 0}
+	return &UnknownError{Err: errors.New("the store has not answered in time"), Lapsed: o.kept.Until != 0}
 }
 
 // Confirm asks the store whether this creel still is the owner, and gives its

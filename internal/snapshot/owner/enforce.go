@@ -58,7 +58,8 @@ func (o *Owner) enforce(ctx context.Context, g Gateway) {
 	switch {
 	case held && st.State == gateway.Failed && st.LastEnd != nil && st.LastEnd.Cause.Unowned():
 		err = g.LeaseHeld(ctx)
-	case !held && !early && slices.Contains(mayRun, st.State):
+	case !held && st.State == gateway.Failed && st.LastEnd != nil && st.LastEnd.Cause.Unowned() && st.LastEnd.Cause != End(err).Cause,
+		!held && !early && slices.Contains(mayRun, st.State):
 		end := End(err)
 		end.Generation, end.At = st.Generation, time.Now()
 		err = g.LeaseLost(ctx, end)
