@@ -195,6 +195,9 @@ func TestOwnerCutOff(t *testing.T) {
 	a, b := s.machine(proxy.Addr), s.machine(s.srv.Addr)
 	a.Launch()
 	a.WaitFor("the first to be ready", ready)
+	if err := os.WriteFile(filepath.Join(state(a), "marker"), []byte("of the first"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	a.Post("snapshots") // makes the key
 	b.Launch()
 	b.WaitFor("the second to refuse", refusedFor(gateway.CauseOwnedElsewhere))
