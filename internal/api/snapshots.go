@@ -12,6 +12,7 @@ import (
 	"creel/internal/problem"
 	"creel/internal/snapshot"
 	"creel/internal/snapshot/capture"
+	"creel/internal/snapshot/owner"
 	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
 )
@@ -29,6 +30,7 @@ type Snapshots interface {
 	Remove(ctx context.Context, id store.ID) (store.Snapshot, error)
 	Prune(ctx context.Context, dry bool) ([]snapshot.Kept, error)
 	Restore(ctx context.Context, r snapshot.RestoreRequest) (snapshot.Restored, error)
+	TakeOver(ctx context.Context) error
 }
 
 // SnapshotList is the answer to GET snapshots.
@@ -67,6 +69,7 @@ type PrunedSnapshot struct {
 //	POST   snapshots/restore?id=&fresh=&or_fresh=&no_snapshot=&accept_damaged=
 //	                                          long; result: snapshot.Restored
 //	POST   snapshots/prune?dry=               PruneResult
+//	POST   snapshots/take-over                snapshot.Status
 //
 // A long call answers with JSON lines (application/x-ndjson): {"doing": …} now
 // and then, and in the end {"result": …} or {"problem": …}, a problem document.
@@ -77,6 +80,7 @@ func (a *API) snapshotRoutes(mux *http.ServeMux) {
 		return s.Create(ctx, snapshot.Request{Note: r.URL.Query().Get("note")})
 	}))
 	mux.HandleFunc("POST "+p+"/prune", a.onSnapshots(prune))
+	mux.HandleFunc("POST "+p+"/take-over", a.onSnapshots(takeOver))
 	mux.HandleFunc("POST "+p+"/restore", a.longly(restoreSnapshot))
 	one := func(do func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error)) http.HandlerFunc {
 		return a.onSnapshots(func(s Snapshots, w http.ResponseWriter, r *http.Request) error {
@@ -147,6 +151,19 @@ func prune(s Snapshots, w http.ResponseWriter, r *http.Request) error {
 		out.Snapshots = append(out.Snapshots, PrunedSnapshot{k.Snapshot, append([]string{}, k.Why...)})
 	}
 	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+// takeOverTime bounds the requests to the store.
+const takeOverTime = 2 * time.Minute
+
+func takeOver(s Snapshots, w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), takeOverTime)
+	defer cancel()
+	if err := s.TakeOver(ctx); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, s.Status())
 	return nil
 }
 
@@ -246,6 +263,8 @@ func snapshotProblem(err error) *problem.Document {
 		noRoom   *restore.SpaceError
 		restless *capture.TooMuchChangeError
 		notEmpty *restore.NotEmptyError
+
+		elsewhere *owner.ElsewhereError
 	)
 	switch {
 	case errors.As(err, &request):
@@ -256,6 +275,10 @@ func snapshotProblem(err error) *problem.Document {
 		d.Status, d.Code, d.Title = http.StatusConflict, "state_not_in_place", "The state is not in place"
 	case errors.Is(err, snapshot.ErrRestoring):
 		d.Status, d.Code, d.Title = http.StatusConflict, "restore_under_way", "A restore is under way"
+	case errors.Is(err, snapshot.ErrNoLease):
+		d.Status, d.Code, d.Title = http.StatusConflict, "not_shared", "The gateway is not shared"
+	case errors.As(err, &elsewhere):
+		d.Status, d.Code, d.Title, d.Hint = http.StatusConflict, "owned_elsewhere", "Another machine owns the gateway", elsewhere.Hint()
 	case errors.As(err, &access):
 		d.Status, d.Code, d.Title, d.Hint = http.StatusBadGateway, "store_refuses", "The snapshot store refuses", access.Hint
 	case errors.As(err, &damaged):

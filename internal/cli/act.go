@@ -23,9 +23,15 @@ var (
 
 func newAct(e *env, a act) *cobra.Command {
 	var wait time.Duration
+	var takeOver bool
 	cmd := &cobra.Command{
 		Use: a.verb, Short: a.short, Long: a.long, Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if takeOver {
+				if _, _, err := e.takeOver(); err != nil {
+					return err
+				}
+			}
 			st, raw, err := e.status(http.MethodPost, a.verb+"?wait="+wait.String())
 			if err != nil {
 				return err
@@ -42,6 +48,9 @@ func newAct(e *env, a act) *cobra.Command {
 			}
 			return nil
 		},
+	}
+	if a.verb == startAct.verb {
+		cmd.Flags().BoolVar(&takeOver, "take-over", false, "own the gateway first, though another machine does; see creel snapshot take-over --help")
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 5*time.Minute, "how long to wait for it; 0s: not at all")
 	cmd.Flags().BoolVar(&e.json, "json", false, "print the status as JSON")

@@ -45,7 +45,7 @@ tell snapshots apart; "latest" is the newest.`,
 		e.snapshotMark("unpin ID", "Let a snapshot be removed when nothing else keeps it", http.MethodPost, "/unpin", "no longer pinned"),
 		e.snapshotMark("accept ID", "Say that a snapshot is right though it is much smaller than the one before", http.MethodPost, "/accept", "accepted"),
 		e.snapshotMark("remove ID", "Remove a snapshot", http.MethodDelete, "", "removed"),
-		newSnapshotKey(e),
+		newSnapshotTakeOver(e), newSnapshotKey(e),
 	)
 	return cmd
 }
@@ -220,6 +220,7 @@ func printSafety(w io.Writer, s *snapshot.Status) {
 	for _, d := range s.Doing {
 		row("under way", "%s: %s", d.What, progressText(d))
 	}
+	printOwner(w, s.Owner)
 	row("store", "%s", s.Where)
 }
 

@@ -70,6 +70,18 @@ const (
 	SnapshotsOff    = "off"
 )
 
+// Whether it is settled which machine runs the gateway.
+const (
+	OwnerAuto = "auto"
+	OwnerOn   = "on"
+	OwnerOff  = "off"
+)
+
+// Owned tells whether the gateway runs only while this creel is its owner.
+func (s *Snapshots) Owned() bool {
+	return s.Mode != SnapshotsOff && (s.Owner == OwnerOn || s.Owner == OwnerAuto && s.Store.Kind == StoreS3)
+}
+
 // What happens at a start whose state is missing.
 const (
 	RestoreAuto  = "auto"
@@ -248,6 +260,10 @@ type Snapshots struct {
 	ShrinkAlarm int `yaml:"shrink_alarm" json:"shrink_alarm" needs:"live"`
 	// OldState is how long a state that a restore has set aside is kept.
 	OldState time.Duration `yaml:"old_state" json:"old_state" needs:"live"`
+	// Owner says whether this creel makes sure that no other one that shares its store runs the gateway: "auto" (if the store is of kind s3), "on" (of kind folder too) or "off".
+	Owner string `yaml:"owner" json:"owner" enum:"auto,on,off" needs:"creel upgrade"`
+	// OwnerTerm is how long another machine must have heard nothing of this one before it takes the gateway over. This one renews its ownership every third of it, and stops the gateway if it cannot, early enough to have stopped when the term is over.
+	OwnerTerm time.Duration `yaml:"owner_term" json:"owner_term" needs:"creel upgrade"`
 	// Store is where snapshots are kept.
 	Store Store `yaml:"store" json:"store"`
 }

@@ -132,6 +132,12 @@ const (
 	// than a loss does.
 	DefaultShrinkAlarm = 50
 
+	// DefaultOwnerTerm is longer than the pauses of a store and the lines to it are,
+	// as a rule: with the other defaults one of up to two and a half minutes is not
+	// noticed at all. It is also how long another machine waits when this one is
+	// dead, which for most is rarer.
+	DefaultOwnerTerm = 5 * time.Minute
+
 	// DefaultOldState is long enough to notice on the next working day that a
 	// restore was a mistake.
 	DefaultOldState = 7 * 24 * time.Hour
@@ -211,6 +217,7 @@ func Defaults() Config {
 			Freeze: DefaultFreeze, FreezeMax: DefaultFreezeMax,
 			Keep:        Retention{Last: DefaultKeepLast, Hourly: DefaultKeepHourly, Daily: DefaultKeepDaily, Weekly: DefaultKeepWeekly, Monthly: DefaultKeepMonthly},
 			ShrinkAlarm: DefaultShrinkAlarm, OldState: DefaultOldState,
+			Owner: OwnerAuto, OwnerTerm: DefaultOwnerTerm,
 			Store: Store{Kind: StoreFolder},
 		},
 		Proxy: Proxy{

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // snapshots checks where snapshots are kept, and how many.
@@ -25,6 +26,31 @@ func (v *validator) snapshots() {
 		}
 	}
 	v.store(&s.Store)
+	v.owner(s)
+}
+
+// ownerReserve is what a stop may take beyond its drain and grace: as package
+// owner has it.
+const ownerReserve = 10 * time.Second
+
+// owner checks that the gateway can be stopped within the term, with as much of it
+// left for a store that pauses: it is renewed after a third, and must be stopped
+// from half of it on.
+func (v *validator) owner(s *Snapshots) {
+	if s.Owner == OwnerOn && s.Mode == SnapshotsOff {
+		v.refusePair("snapshots.owner", "snapshots.mode", "the owner is settled by the snapshot store, which snapshots.mode %q does without", s.Mode)
+	}
+	if s.Owner == OwnerOn && s.Store.Kind != StoreFolder && s.Store.Kind != StoreS3 {
+		v.refusePair("snapshots.owner", "snapshots.store.kind", "a store of kind %q cannot settle which machine owns the gateway; choose s3 or folder", clip(s.Store.Kind))
+	}
+	if !s.Owned() {
+		return
+	}
+	stop := &v.cfg.Gateway.Stop
+	if least := 2 * (stop.Drain + stop.Grace + ownerReserve); s.OwnerTerm < least {
+		v.refusePair("snapshots.owner_term", "gateway.stop.grace", "must not be less than %s: twice what a stop may take (gateway.stop.drain %s, gateway.stop.grace %s, and %s for creel to notice and the kernel to kill)",
+			formatDuration(least), formatDuration(stop.Drain), formatDuration(stop.Grace), formatDuration(ownerReserve))
+	}
 }
 
 // store checks that a store is said completely, and that nothing is said that

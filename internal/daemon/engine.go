@@ -28,7 +28,8 @@ type engine struct {
 	journal *event.Journal
 	runtime *process.Runtime
 	gateway *gateway.Supervisor
-	keeper  *keeper // nil: nobody looks after the gateway's state
+	keeper  *keeper    // nil: nobody looks after the gateway's state
+	owner   *ownership // nil: the gateway is shared with nobody
 	prober  *prober
 	socket  net.Listener
 	control *http.Server
@@ -145,6 +146,7 @@ func (e *engine) run(stop func(error)) {
 	e.running.Go(func() { e.d.watchState(watching, e.gateway) })
 	e.running.Go(func() { e.d.watch(watching) })
 	e.attend(watching)
+	e.owner.run(e.gateway)
 	e.keeper.run()
 }
 
@@ -153,6 +155,7 @@ func (e *engine) run(stop func(error)) {
 // of the gateway's end, until ctx ends: the runtime stays open for that.
 func (e *engine) leave(ctx context.Context) error {
 	e.keeper.halt(e.d.log) // it holds nothing still then
+	e.owner.halt()
 	e.gateway.Leave()
 	e.d.dropping.Go(func() { e.gateway.Outlive(ctx) })
 	return e.end()
@@ -165,7 +168,9 @@ func (e *engine) stop(ctx context.Context) error {
 	err := e.gateway.Close(ctx)
 	if err == nil {
 		e.keeper.finish(ctx, e.d.log)
+		e.owner.release(e.d.log)
 	}
+	e.owner.halt()
 	e.runtime.Close()
 	return errors.Join(err, e.end())
 }
@@ -176,7 +181,7 @@ func (e *engine) end() error {
 	// Whoever has asked over the socket for what happens now still gets an
 	// answer: only the listener is closed. Followers are cut by the end of creel.
 	err := e.socket.Close()
-	return errors.Join(err, e.keeper.close(), e.closeJournal())
+	return errors.Join(err, e.keeper.close(), e.owner.close(), e.closeJournal())
 }
 
 func (e *engine) closeJournal() error {
@@ -187,7 +192,7 @@ func (e *engine) closeJournal() error {
 
 // release gives up what newEngine has made, as far as it got.
 func (e *engine) release() error {
-	errs := []error{e.keeper.close()}
+	errs := []error{e.keeper.close(), e.owner.close()}
 	if e.runtime != nil {
 		e.runtime.Close()
 	}

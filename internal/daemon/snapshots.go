@@ -53,9 +53,12 @@ func (e *engine) newKeeper() (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.owner, err = e.newOwnership(ledgerOf(cfg)); err != nil {
+		return nil, err
+	}
 	k, err := snapshot.New(snapshot.Options{
 		Gateway: cfg.Gateway.Name, Dir: dir, Roots: roots, Exclude: ownFolders(cfg, roots), Ignore: append(e.d.app.notState(), cfg.Snapshots.Exclude...),
-		OpenStore: open, Where: where, Supervisor: late{e},
+		OpenStore: open, Where: where, Supervisor: late{e}, Lease: e.owner.asLease(),
 		App: func() (string, string) { g := e.d.cfg().Gateway; return g.Version, config.Hash(g) }, Trouble: e.d.snapshotTrouble,
 		Manual: cfg.Snapshots.Mode == config.SnapshotsManual, NoRestore: cfg.Snapshots.Restore == config.RestoreNever,
 		Settings: keeping(cfg), Freeze: snapshot.Freeze{Budget: cfg.Snapshots.Freeze, Max: cfg.Snapshots.FreezeMax},
@@ -255,6 +258,21 @@ func storeOf(cfg *config.Config, dir string, log *slog.Logger) (where string, op
 		}
 		return store.Open(ctx, o)
 	}, nil
+}
+
+// ledgerOf says how the ledger of a configuration's store is opened.
+func ledgerOf(cfg *config.Config) func(context.Context) (store.Ledger, error) {
+	c := &cfg.Snapshots.Store
+	return func(ctx context.Context) (store.Ledger, error) {
+		var o store.Options
+		if c.Kind == config.StoreFolder {
+			o.Folder = storeFolder(cfg)
+		}
+		if err := addRemote(&o, c); err != nil {
+			return nil, err
+		}
+		return store.OpenLedger(ctx, o)
+	}
 }
 
 // storeFolder is where snapshots are, if that is a folder.

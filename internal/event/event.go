@@ -34,6 +34,8 @@ const (
 	DeviceRejected Kind = "device_rejected" // turned it away
 	DeviceRevoked  Kind = "device_revoked"  // shut it out again
 	ConfigChanged  Kind = "config_changed"
+	OwnerTaken     Kind = "owner_taken"     // this creel is the owner of the gateway, among those that share its store
+	OwnedElsewhere Kind = "owned_elsewhere" // another one is
 	Frozen         Kind = "frozen"          // it is held still, for a snapshot
 	Thawed         Kind = "thawed"          // it goes on
 	Stray          Kind = "stray"           // processes run in its name beside the recorded instance

@@ -273,3 +273,42 @@ func (m *Machine) giveUp(e Event) []Effect {
 	m.NextStart = e.At.Add(m.Policy.RetryFailed)
 	return []Effect{{Kind: Arm, After: m.Policy.RetryFailed}}
 }
+
+func (m *Machine) thenYield(e Event) []Effect {
+	m.Then, m.Yield = ThenYield, e.End
+	return nil
+}
+
+func (m *Machine) drainToYield(e Event) []Effect {
+	m.thenYield(e)
+	return m.drain()
+}
+
+func (m *Machine) terminateToYield(e Event) []Effect {
+	m.thenYield(e)
+	return m.terminate(e)
+}
+
+func (m *Machine) callOffToYield(e Event) []Effect {
+	m.thenYield(e)
+	return []Effect{{Kind: CallOff}}
+}
+
+// yieldOn takes note of another reason why it must not run here.
+func (m *Machine) yieldOn(e Event) []Effect {
+	m.Last = e.End
+	m.Last.Generation = m.Generation
+	return nil
+}
+
+// giveWay waits until it may run here again. That it may not is no failure of an
+// instance, and says nothing of the next one.
+func (m *Machine) giveWay(e Event) []Effect {
+	m.Last = m.Yield
+	if e.Kind == LaunchFailed && e.End.Cause.Unowned() {
+		m.Last = e.End
+	}
+	m.Last.Generation = m.Generation
+	m.Fruitless, m.Hasty = 0, 0
+	return nil
+}

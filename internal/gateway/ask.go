@@ -32,6 +32,21 @@ func (s *Supervisor) ConfigChanged(ctx context.Context) error {
 	return err
 }
 
+// LeaseLost says that the gateway must not run here, and why: it is stopped in good
+// order, as by Stop, but nobody has asked for that, and LeaseHeld has it start again.
+// Whoever may not let another launch go ahead either refuses it in Keeper.Prepare.
+func (s *Supervisor) LeaseLost(ctx context.Context, why End) error {
+	_, err := s.send(ctx, message{Event: Event{Kind: LeaseLost, End: why}})
+	return err
+}
+
+// LeaseHeld says that the gateway may run here. It is of consequence only to one
+// that does not run for want of that.
+func (s *Supervisor) LeaseHeld(ctx context.Context) error {
+	_, err := s.send(ctx, message{Event: Event{Kind: LeaseHeld}})
+	return err
+}
+
 func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) error {
 	// One at a time, from the file to the machine: otherwise a Start and a Stop
 	// that meet could leave the file saying one thing and the machine the other.

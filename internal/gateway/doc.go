@@ -22,6 +22,9 @@
 //     taken over, and while it cannot be told nothing is started (findLeft). No
 //     request starts anything before creel has looked for the first time
 //     (reconcile).
+//   - What must not run here, since another machine runs it or may (LeaseLost), is
+//     stopped, and nobody's intent is changed by that: it starts again with LeaseHeld.
+//     Package owner says when; the Keeper refuses launches meanwhile.
 //   - A request waits while its gateway can be brought back within its hold time
 //     (its part of I2), and one that gets *Unavailable has not reached the
 //     gateway. However many requests meet a crash, one instance is launched. The

@@ -22,6 +22,7 @@ type Machine struct {
 	Renewed    bool      // the configuration changed after the present launch began
 	Killing    bool      // Stopping: a Kill is under way
 	Then       Then      // Draining, Stopping: what follows
+	Yield      End       // Then is ThenYield: why it must not run here
 	Fruitless  int       // instances in a row that ended before they answered a request
 	Hasty      int       // instances in a row that meant to end, soon after they were ready
 	Silent     bool      // Suspect: it fell silent; else it refused a connection
@@ -65,7 +66,7 @@ func (m *Machine) stale(e Event) bool {
 		return e.Generation != m.Generation
 	case Silent, Answered, Unanswered, Drained, TimeUp:
 		return e.Epoch != m.Epoch
-	case Found, FoundDead, Demand, AskStart, AskStop, AskRestart, ConfigNew:
+	case Found, FoundDead, Demand, LeaseLost, LeaseHeld, AskStart, AskStop, AskRestart, ConfigNew:
 		return false
 	}
 	return true

@@ -114,6 +114,8 @@ var (
 	noStart = Event{Kind: LaunchFailed, End: End{Cause: CauseLaunch}}
 	offDuty = Event{Kind: LaunchFailed, End: End{Cause: CauseAsked, Benign: true}}
 	silent  = Event{Kind: Unanswered, End: End{Cause: CauseUnresponsive}}
+	unowned = Event{Kind: LaunchFailed, End: End{Cause: CauseOwnedElsewhere}}
+	lost    = Event{Kind: LeaseLost, End: End{Cause: CauseOwnerUnknown}}
 	found2  = Event{Kind: Found, Generation: 2}
 	gone    = Event{Kind: Gone}
 	toEnd   = append(does(Terminate), arm(testPolicy.Grace))
@@ -242,6 +244,20 @@ func ruleRows() []row {
 		{"restart of a failed one", at(Failed, fruitless(5)), Event{Kind: AskRestart}, Starting, does(Launch), launches(0)},
 		{"failed one configured", at(Failed, fruitless(5)), Event{Kind: ConfigNew}, Starting, does(Launch), launches(0)},
 		{"stop of a failed one", at(Failed, fruitless(5)), Event{Kind: AskStop}, Stopped, nil, next(ThenRetry, true)},
+
+		{"launched too late for the lease", at(Starting, then(ThenYield)), Event{Kind: Launched}, Stopping, append(does(Watch), toEnd...), next(ThenYield, false)},
+		{"launch that is refused here", at(Starting, fruitless(2)), unowned, Failed, nil, counts(0, CauseOwnedElsewhere)},
+		{"launch that is refused here, restoring", at(Restoring, fruitless(2)), unowned, Failed, nil, counts(0, CauseOwnedElsewhere)},
+		{"lease lost while starting", at(Starting, running), lost, Stopping, toEnd, next(ThenYield, false)},
+		{"lease lost before the launch", at(Starting), lost, Starting, does(CallOff), next(ThenYield, false)},
+		{"lease lost while restoring", at(Restoring), lost, Restoring, does(CallOff), next(ThenYield, false)},
+		{"lease lost", at(Ready), lost, Draining, toDrain, next(ThenYield, false)},
+		{"lease lost for a suspect", at(Suspect), lost, Draining, toDrain, next(ThenYield, false)},
+		{"lease lost before a restart", at(Draining, then(ThenStart)), lost, Draining, nil, next(ThenYield, false)},
+		{"lease lost after a crash", at(Stopping), lost, Stopping, nil, next(ThenYield, false)},
+		{"gone for want of the lease", at(Stopping, then(ThenYield), fruitless(2), func(m *Machine) { m.Yield = lost.End }), gone, Failed, nil, counts(0, CauseOwnerUnknown)},
+		{"another reason", at(Failed, func(m *Machine) { m.Last = unowned.End }), lost, Failed, nil, counts(0, CauseOwnerUnknown)},
+		{"lease held again", at(Failed, func(m *Machine) { m.Last = lost.End }), Event{Kind: LeaseHeld}, Starting, does(Launch), launches(0)},
 	}
 }
 
@@ -306,7 +322,7 @@ func TestNoRule(t *testing.T) {
 }
 
 var eventKinds = []EventKind{
-	Demand, AskStart, AskStop, AskRestart, ConfigNew, Found, FoundDead, RestoreBegun, RestoreEnded, Launched, LaunchFailed,
+	Demand, AskStart, AskStop, AskRestart, ConfigNew, LeaseLost, LeaseHeld, Found, FoundDead, RestoreBegun, RestoreEnded, Launched, LaunchFailed,
 	Answered, Unanswered, Reported, Silent, Exited, Drained, Gone, NotGone, TimeUp,
 }
 
@@ -374,5 +390,43 @@ func TestPause(t *testing.T) {
 	}
 	if got := (Policy{Delay: time.Minute, MaxDelay: time.Second}).Pause(2, 0); got != time.Second {
 		t.Errorf("a delay above the longest gives %v", got)
+	}
+}
+
+// TestLeaseLostAndHeld: what must not run here stops, and starts again by itself
+// when it may, without a person.
+func TestLeaseLostAndHeld(t *testing.T) {
+	why := End{Cause: CauseOwnedElsewhere, Message: "another machine has it"}
+	m := at(Ready)
+	for _, e := range []Event{
+		{Kind: LeaseLost, End: why}, {Kind: Drained, Epoch: m.Epoch + 1}, {Kind: Exited, Generation: m.Generation, End: End{Cause: CauseSignal}},
+		{Kind: Gone, Generation: m.Generation},
+	} {
+		if _, ok := m.Next(e); !ok {
+			t.Fatalf("%v is of no consequence in %s", e, m.State)
+		}
+	}
+	if m.State != Failed || m.Asked || m.Last.Cause != why.Cause || m.Fruitless != 0 {
+		t.Fatalf("%+v", m)
+	}
+	if u := m.unavailable(); u == nil || u.Code != CodeOwnedElsewhere {
+		t.Fatalf("%+v", u)
+	}
+	if effects, ok := m.Next(Event{Kind: LeaseHeld}); !ok || m.State != Starting || len(effects) != 1 || effects[0].Kind != Launch {
+		t.Fatalf("%v %v %+v", effects, ok, m)
+	}
+	// A launch that is refused waits for the same, and is no failure.
+	m.Fruitless = 2
+	if _, ok := m.Next(Event{Kind: LaunchFailed, Generation: m.Generation, End: why}); !ok || m.State != Failed || m.Fruitless != 0 {
+		t.Fatalf("%+v", m)
+	}
+	if _, ok := m.Next(Event{Kind: LeaseHeld}); !ok {
+		t.Fatal("it does not start again")
+	}
+	// One that has failed for another reason is not started by the lease.
+	m = at(Failed)
+	m.Last = End{Cause: CauseExit}
+	if _, ok := m.Next(Event{Kind: LeaseHeld}); ok {
+		t.Fatal("the lease has started a gateway that has failed")
 	}
 }

@@ -17,7 +17,9 @@ func (s *Supervisor) note(before Machine, e Event) {
 	case FoundDead:
 		s.journalEnd(event.Exited, "", e.End)
 	case LaunchFailed:
-		s.noteLaunchFailed(e.End)
+		if before.Then != ThenYield { // else its state says why
+			s.noteLaunchFailed(e.End)
+		}
 	case Exited:
 		s.noteExit(before, e)
 	case Unanswered:
@@ -61,6 +63,10 @@ func (s *Supervisor) noteState(before Machine, e Event) {
 	}
 	switch m.State {
 	case Draining:
+		if m.Then == ThenYield {
+			s.journalEnd(event.Draining, "it must not run here, and is stopped", m.Yield)
+			break
+		}
 		s.journal(event.Draining, "waiting for the requests under way", nil)
 	case Stopping:
 		s.noteStopping(before)
@@ -69,6 +75,10 @@ func (s *Supervisor) noteState(before Machine, e Event) {
 	case Backoff:
 		s.journal(event.Backoff, fmt.Sprintf("waiting until %s before the next start", m.NextStart.UTC().Format(time.RFC3339)), map[string]any{"fruitless": m.Fruitless, "hasty": m.Hasty})
 	case Failed:
+		if m.Last.Cause.Unowned() {
+			s.journalEnd(event.Failed, "it must not run here", m.Last)
+			break
+		}
 		s.journal(event.Failed, m.reason(), map[string]any{"fruitless": m.Fruitless})
 	case Restoring, Starting, Ready, Suspect: // said by the event, or by who restores
 	}
@@ -92,6 +102,9 @@ func (s *Supervisor) noteLaunchFailed(end End) {
 	if end.Cause == CauseAsked {
 		s.record(slog.LevelInfo, event.Event{Kind: event.StartFailed, Generation: end.Generation, Message: "its start was called off, as was asked for", Cause: string(CauseAsked)})
 		return
+	}
+	if end.Cause.Unowned() {
+		return // said by the state
 	}
 	s.journalEnd(event.StartFailed, "it could not be started", end)
 }

@@ -22,6 +22,7 @@ type world struct {
 	unknown  uint64 // generation of an instance that creel has not found yet; 0: none
 	alive    bool   // its main process runs
 	kill     bool   // a kill is under way
+	lost     bool   // the lease is lost, and nobody has said anything since
 	highest  uint64 // generation of the last launch
 	exits    []uint64
 	waits    []wait // probes, drains and timers, those of earlier epochs too
@@ -60,6 +61,10 @@ func (w *world) send(t *rapid.T, e Event) {
 	w.now = w.now.Add(time.Second)
 	e.At, e.Roll = w.now, rapid.Float64Range(0, 0.99).Draw(t, "roll")
 	before := w.m
+	switch e.Kind {
+	case Demand, AskStart, AskStop, AskRestart, ConfigNew, LeaseHeld:
+		w.lost = false
+	}
 	effects, ok := w.m.Next(e)
 	if !ok && (len(effects) > 0 || !reflect.DeepEqual(before, w.m)) {
 		t.Fatalf("%v was of no consequence, and yet: %+v became %+v, %v", e, before, w.m, effects)
@@ -78,6 +83,9 @@ func (w *world) do(t *rapid.T, e Effect) {
 	case Launch:
 		if w.launch != 0 || w.instance != 0 {
 			t.Fatalf("I1: launch of %d while launch %d or instance %d is there", w.m.Generation, w.launch, w.instance)
+		}
+		if w.lost {
+			t.Fatalf("launch of %d though the lease is lost", w.m.Generation)
 		}
 		if w.m.Generation <= w.highest {
 			t.Fatalf("generation %d was given before (highest: %d)", w.m.Generation, w.highest)
@@ -113,7 +121,7 @@ func (w *world) launchEnds(t *rapid.T, canFail bool) {
 	g := w.launch
 	outcome := "runs"
 	if canFail {
-		outcome = rapid.SampledFrom([]string{"runs", "fails", "refused", "called off"}).Draw(t, "launch")
+		outcome = rapid.SampledFrom([]string{"runs", "fails", "refused", "called off", "unowned"}).Draw(t, "launch")
 	}
 	if w.restore && outcome == "runs" {
 		w.restoreTurns(t)
@@ -128,7 +136,11 @@ func (w *world) launchEnds(t *rapid.T, canFail bool) {
 		w.instance, w.alive = g, true
 		w.send(t, Event{Kind: Launched, Generation: g})
 	default:
-		end := End{Generation: g, Cause: CauseLaunch, Permanent: outcome == "refused", Benign: outcome == "called off"}
+		cause := CauseLaunch
+		if outcome == "unowned" {
+			cause = CauseOwnedElsewhere
+		}
+		end := End{Generation: g, Cause: cause, Permanent: outcome == "refused", Benign: outcome == "called off"}
 		w.send(t, Event{Kind: LaunchFailed, Generation: g, End: end})
 	}
 }
@@ -245,6 +257,23 @@ func (w *world) check(t *rapid.T) {
 	}
 }
 
+// leaseLost says that it must not run here. Nothing but a word to the contrary, or a
+// person who wants it to start (and finds it refused by the next launch), leads
+// back to a launch.
+func (w *world) leaseLost(t *rapid.T) {
+	before := w.m
+	w.send(t, Event{Kind: LeaseLost, End: End{Cause: CauseOwnerUnknown, Message: "the store is away"}})
+	m := &w.m
+	w.lost = w.lost || m.Then == ThenYield && slices.Contains([]State{Starting, Restoring, Draining, Stopping}, m.State)
+	if before.Asked != m.Asked {
+		t.Fatalf("the loss of the lease has changed what was asked for: %+v", m)
+	}
+	ends := m.Then == ThenStop || m.Then == ThenYield
+	if slices.Contains([]State{Ready, Suspect}, m.State) || slices.Contains([]State{Starting, Restoring, Draining, Stopping}, m.State) && !ends {
+		t.Fatalf("the lease is lost, and yet %s, then %s", m.State, m.Then)
+	}
+}
+
 // stray sends a result of another instance or epoch.
 func (w *world) stray(t *rapid.T) {
 	off := rapid.Uint64Range(1, 3).Draw(t, "off")
@@ -305,6 +334,8 @@ func TestMachineInAnyWorld(t *testing.T) {
 			"ask stop":     ask(AskStop),
 			"ask restart":  ask(AskRestart),
 			"new config":   ask(ConfigNew),
+			"lease lost":   w.leaseLost,
+			"lease held":   ask(LeaseHeld),
 			"stray":        w.stray,
 			"launch ends":  func(t *rapid.T) { only(w.launch != 0, t); w.launchEnds(t, true) },
 			"launch works": func(t *rapid.T) { only(w.launch != 0, t); w.launchEnds(t, false) },

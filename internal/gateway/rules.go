@@ -28,8 +28,13 @@ var (
 	replaced  = guard{"another one is wanted", func(m *Machine, _ Event) bool { return m.Then == ThenStart }}
 	toStop    = guard{"stop was asked for", func(m *Machine, _ Event) bool { return m.Then == ThenStop }}
 	toStart   = guard{"start was asked for", func(m *Machine, _ Event) bool { return m.Then == ThenStart }}
-	renewed   = guard{"its configuration has changed since", func(m *Machine, _ Event) bool { return m.Renewed }}
-	hopeless  = guard{"starting it again cannot help, or it is a crash loop", func(m *Machine, e Event) bool {
+	staying   = guard{"it is not to stop already", func(m *Machine, _ Event) bool { return m.Then == ThenRetry || m.Then == ThenStart }}
+	yields    = guard{"it must not run here", func(m *Machine, e Event) bool {
+		return m.Then == ThenYield || e.Kind == LaunchFailed && e.End.Cause.Unowned()
+	}}
+	yielded  = guard{"it must not have run here", func(m *Machine, _ Event) bool { return m.Last.Cause.Unowned() }}
+	renewed  = guard{"its configuration has changed since", func(m *Machine, _ Event) bool { return m.Renewed }}
+	hopeless = guard{"starting it again cannot help, or it is a crash loop", func(m *Machine, e Event) bool {
 		end := m.Last
 		if e.Kind == LaunchFailed {
 			end = e.End
@@ -56,9 +61,11 @@ var rules = []rule{
 	{Starting, RestoreBegun, launching, Restoring, (*Machine).goOn},
 	{Starting, Launched, calledOff, Stopping, (*Machine).terminateFresh},
 	{Starting, Launched, replaced, Stopping, (*Machine).terminateFresh},
+	{Starting, Launched, yields, Stopping, (*Machine).terminateFresh},
 	{Starting, Launched, always, Starting, (*Machine).awaitReady},
 	{Starting, LaunchFailed, calledOff, Stopped, (*Machine).rest},
 	{Starting, LaunchFailed, replaced, Starting, (*Machine).launch},
+	{Starting, LaunchFailed, yields, Failed, (*Machine).giveWay},
 	{Starting, LaunchFailed, renewed, Starting, (*Machine).renew},
 	{Starting, LaunchFailed, hopeless, Failed, (*Machine).giveUp},
 	{Starting, LaunchFailed, paused, Backoff, (*Machine).pause},
@@ -73,11 +80,14 @@ var rules = []rule{
 	{Starting, AskStart, always, Starting, (*Machine).wantAgain},
 	{Starting, AskRestart, launched, Stopping, (*Machine).terminateToStart},
 	{Starting, AskRestart, always, Starting, (*Machine).callOffToStart},
+	{Starting, LeaseLost, launched, Stopping, (*Machine).terminateToYield},
+	{Starting, LeaseLost, staying, Starting, (*Machine).callOffToYield},
 	{Starting, ConfigNew, always, Starting, (*Machine).noteRenewed},
 
 	{Restoring, RestoreEnded, always, Starting, (*Machine).goOn},
 	{Restoring, LaunchFailed, calledOff, Stopped, (*Machine).rest},
 	{Restoring, LaunchFailed, replaced, Starting, (*Machine).launch},
+	{Restoring, LaunchFailed, yields, Failed, (*Machine).giveWay},
 	{Restoring, LaunchFailed, renewed, Starting, (*Machine).renew},
 	{Restoring, LaunchFailed, hopeless, Failed, (*Machine).giveUp},
 	{Restoring, LaunchFailed, paused, Backoff, (*Machine).pause},
@@ -85,6 +95,7 @@ var rules = []rule{
 	{Restoring, AskStop, always, Restoring, (*Machine).callOff},
 	{Restoring, AskStart, always, Restoring, (*Machine).wantAgain},
 	{Restoring, AskRestart, always, Restoring, (*Machine).callOffToStart},
+	{Restoring, LeaseLost, staying, Restoring, (*Machine).callOffToYield},
 	{Restoring, ConfigNew, always, Restoring, (*Machine).noteRenewed},
 
 	{Ready, Exited, always, Stopping, (*Machine).clearCrashed},
@@ -93,6 +104,7 @@ var rules = []rule{
 	{Ready, TimeUp, always, Ready, (*Machine).forgive},
 	{Ready, AskStop, always, Draining, (*Machine).drainToStop},
 	{Ready, AskRestart, always, Draining, (*Machine).drainToStart},
+	{Ready, LeaseLost, always, Draining, (*Machine).drainToYield},
 	{Ready, ConfigNew, always, Ready, (*Machine).noteRenewed},
 
 	{Suspect, Answered, always, Ready, (*Machine).ready},
@@ -100,6 +112,7 @@ var rules = []rule{
 	{Suspect, Exited, always, Stopping, (*Machine).clearCrashed},
 	{Suspect, AskStop, always, Draining, (*Machine).drainToStop},
 	{Suspect, AskRestart, always, Draining, (*Machine).drainToStart},
+	{Suspect, LeaseLost, always, Draining, (*Machine).drainToYield},
 	{Suspect, ConfigNew, always, Suspect, (*Machine).noteRenewed},
 
 	{Draining, Drained, always, Stopping, (*Machine).terminate},
@@ -108,6 +121,7 @@ var rules = []rule{
 	{Draining, AskStop, always, Draining, (*Machine).thenStop},
 	{Draining, AskStart, always, Draining, (*Machine).thenStart},
 	{Draining, AskRestart, always, Draining, (*Machine).thenStart},
+	{Draining, LeaseLost, staying, Draining, (*Machine).thenYield},
 
 	{Stopping, Exited, killing, Stopping, (*Machine).noteEnd},
 	{Stopping, Exited, always, Stopping, (*Machine).clear},
@@ -115,6 +129,7 @@ var rules = []rule{
 	{Stopping, NotGone, always, Stopping, (*Machine).killLater},
 	{Stopping, Gone, toStop, Stopped, (*Machine).rest},
 	{Stopping, Gone, toStart, Starting, (*Machine).launch},
+	{Stopping, Gone, yields, Failed, (*Machine).giveWay},
 	{Stopping, Gone, renewed, Starting, (*Machine).renew},
 	{Stopping, Gone, hopeless, Failed, (*Machine).giveUp},
 	{Stopping, Gone, paused, Backoff, (*Machine).pause},
@@ -122,6 +137,7 @@ var rules = []rule{
 	{Stopping, AskStop, always, Stopping, (*Machine).thenStop},
 	{Stopping, AskStart, always, Stopping, (*Machine).thenStart},
 	{Stopping, AskRestart, always, Stopping, (*Machine).thenStart},
+	{Stopping, LeaseLost, staying, Stopping, (*Machine).thenYield},
 	{Stopping, ConfigNew, always, Stopping, (*Machine).noteRenewed},
 
 	{Backoff, TimeUp, always, Starting, (*Machine).relaunch},
@@ -133,6 +149,8 @@ var rules = []rule{
 	{Failed, TimeUp, always, Starting, (*Machine).relaunch},
 	{Failed, AskStart, always, Starting, (*Machine).launch},
 	{Failed, AskRestart, always, Starting, (*Machine).launch},
+	{Failed, LeaseLost, yielded, Failed, (*Machine).yieldOn},
+	{Failed, LeaseHeld, yielded, Starting, (*Machine).launch},
 	{Failed, ConfigNew, always, Starting, (*Machine).launch},
 	{Failed, AskStop, always, Stopped, (*Machine).noteAsked},
 }

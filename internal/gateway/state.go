@@ -35,6 +35,8 @@ const (
 	AskStop      EventKind = "ask stop"      // a person, or creel's own end, wants it to stop
 	AskRestart   EventKind = "ask restart"   // a person wants a new instance
 	ConfigNew    EventKind = "config new"    // its configuration has changed
+	LeaseLost    EventKind = "lease lost"    // another machine may run it soon, or does: it must not run here
+	LeaseHeld    EventKind = "lease held"    // it may run here
 	Found        EventKind = "found"         // at creel's start, or before a launch: a recorded instance is running
 	FoundDead    EventKind = "found dead"    // at creel's start: a recorded instance has ended
 	RestoreBegun EventKind = "restore begun" // the launch has to put the state in place first
@@ -61,7 +63,7 @@ type Event struct {
 	Epoch      uint64    // Silent, Answered, Unanswered, Drained, TimeUp
 	At         time.Time // when it happened
 	Roll       float64   // a random number in [0,1), for jitter
-	End        End       // LaunchFailed, FoundDead, Unanswered, Exited: what came to an end, and why; NotGone: what is in the way; Silent: the signs; Answered: a remark, or none
+	End        End       // LeaseLost: why it must not run; LaunchFailed, FoundDead, Unanswered, Exited: what came to an end, and why; NotGone: what is in the way; Silent: the signs; Answered: a remark, or none
 	Served     bool      // Exited, Unanswered: the instance had answered a request
 }
 
@@ -82,22 +84,27 @@ type Cause string
 
 // The causes.
 const (
-	CauseExit          Cause = "exit_code"
-	CauseSignal        Cause = "signal"
-	CauseOOM           Cause = "oom"
-	CauseUnknown       Cause = "unknown"        // an adopted instance: its exit status went elsewhere
-	CausePortTaken     Cause = "port_taken"     // a stranger listens on its port
-	CauseConfigRefused Cause = "config_refused" // it refuses its own configuration
-	CauseCommand       Cause = "command"        // its command cannot be executed
-	CauseLimits        Cause = "limits"         // a limit of what it may use cannot be enforced here
-	CauseLaunch        Cause = "launch_failed"  // creel could not set it up
-	CauseNotReady      Cause = "not_ready"      // it was not ready in time, and creel killed it
-	CauseUnresponsive  Cause = "unresponsive"   // it refused connections for too long, and creel killed it
-	CauseHang          Cause = "hang"           // it fell silent for too long, and creel killed it
-	CauseRestore       Cause = "restore_failed" // its state could not be put in place, and it is not started without
-	CauseAsked         Cause = "asked"          // it ended because it was asked to
-	CauseCreelAway     Cause = "creel_away"     // it ended while no creel watched
+	CauseExit           Cause = "exit_code"
+	CauseSignal         Cause = "signal"
+	CauseOOM            Cause = "oom"
+	CauseUnknown        Cause = "unknown"         // an adopted instance: its exit status went elsewhere
+	CausePortTaken      Cause = "port_taken"      // a stranger listens on its port
+	CauseConfigRefused  Cause = "config_refused"  // it refuses its own configuration
+	CauseCommand        Cause = "command"         // its command cannot be executed
+	CauseLimits         Cause = "limits"          // a limit of what it may use cannot be enforced here
+	CauseLaunch         Cause = "launch_failed"   // creel could not set it up
+	CauseNotReady       Cause = "not_ready"       // it was not ready in time, and creel killed it
+	CauseUnresponsive   Cause = "unresponsive"    // it refused connections for too long, and creel killed it
+	CauseHang           Cause = "hang"            // it fell silent for too long, and creel killed it
+	CauseRestore        Cause = "restore_failed"  // its state could not be put in place, and it is not started without
+	CauseOwnedElsewhere Cause = "owned_elsewhere" // another machine runs it, or may
+	CauseOwnerUnknown   Cause = "owner_unknown"   // it could not be shown that no other machine runs it
+	CauseAsked          Cause = "asked"           // it ended because it was asked to
+	CauseCreelAway      Cause = "creel_away"      // it ended while no creel watched
 )
+
+// Unowned tells whether the gateway does not run since it must not run here.
+func (c Cause) Unowned() bool { return c == CauseOwnedElsewhere || c == CauseOwnerUnknown }
 
 // EffectKind is the sort of an effect.
 type EffectKind string
@@ -132,6 +139,7 @@ const (
 	ThenRetry Then = "retry" // it ended by itself: start again as the policy allows
 	ThenStart Then = "start" // start again at once
 	ThenStop  Then = "stop"  // rest
+	ThenYield Then = "yield" // wait until it may run here again
 )
 
 // Policy holds the durations and limits of a gateway's life.

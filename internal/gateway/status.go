@@ -113,12 +113,18 @@ func (m *Machine) reason() string {
 	case Suspect:
 		return "suspected, and watched: " + m.Suspicion
 	case Draining:
+		if m.Then == ThenYield {
+			return "requests under way may end, then it stops: " + m.Yield.Message
+		}
 		return "requests under way may end, then it stops"
 	case Stopping:
 		return "being cleared away" + last
 	case Backoff:
 		return "waiting before the next start" + last
 	case Failed:
+		if m.Last.Cause.Unowned() {
+			return "it must not run here: " + m.Last.Message
+		}
 		if m.Last.Permanent {
 			return "given up, since starting it again cannot help" + last
 		}

@@ -11,16 +11,18 @@ type Code string
 
 // The codes of Unavailable.
 const (
-	CodeStopped       Code = "gateway_stopped"         // it was asked to stop
-	CodeStopping      Code = "gateway_stopping"        // it is being stopped
-	CodeFailed        Code = "gateway_failed_to_start" // it cannot be started
-	CodeCrashLoop     Code = "crash_loop"              // it ends again and again
-	CodeConfigRefused Code = "config_refused"          // it refuses its own configuration
-	CodePortTaken     Code = "port_taken"              // a stranger holds its port
-	CodeRestoreFailed Code = "restore_failed"          // its state could not be put in place
-	CodeHoldTimeout   Code = "hold_timeout"            // it was not ready within the request's hold time
-	CodeHoldQueueFull Code = "hold_queue_full"         // too many requests wait already
-	CodeShuttingDown  Code = "creel_stopping"          // creel itself ends
+	CodeStopped        Code = "gateway_stopped"         // it was asked to stop
+	CodeStopping       Code = "gateway_stopping"        // it is being stopped
+	CodeFailed         Code = "gateway_failed_to_start" // it cannot be started
+	CodeCrashLoop      Code = "crash_loop"              // it ends again and again
+	CodeConfigRefused  Code = "config_refused"          // it refuses its own configuration
+	CodePortTaken      Code = "port_taken"              // a stranger holds its port
+	CodeRestoreFailed  Code = "restore_failed"          // its state could not be put in place
+	CodeOwnedElsewhere Code = "owned_elsewhere"         // another machine runs it, or may
+	CodeOwnerUnknown   Code = "owner_unknown"           // it could not be shown that no other machine runs it
+	CodeHoldTimeout    Code = "hold_timeout"            // it was not ready within the request's hold time
+	CodeHoldQueueFull  Code = "hold_queue_full"         // too many requests wait already
+	CodeShuttingDown   Code = "creel_stopping"          // creel itself ends
 )
 
 // Unavailable says that no lease can be had, why, and when to try again. A
@@ -64,6 +66,8 @@ func (m *Machine) unavailable() *Unavailable {
 	switch {
 	case m.State == Failed:
 		return m.failure()
+	case (m.State == Draining || m.State == Stopping) && m.Then == ThenYield:
+		return m.elsewhere(m.Yield)
 	case m.State == Stopped && m.Asked:
 		return &Unavailable{Code: CodeStopped, Message: "the gateway is stopped", Hint: "Start it with `creel start`.", RetryAfter: 30 * time.Second}
 	case (m.State == Restoring || m.State == Draining || m.State == Stopping) && m.Then == ThenStop && m.Asked:
@@ -72,8 +76,20 @@ func (m *Machine) unavailable() *Unavailable {
 	return nil
 }
 
+// elsewhere is for a gateway that must not run here.
+func (m *Machine) elsewhere(end End) *Unavailable {
+	u := &Unavailable{Code: CodeOwnedElsewhere, Message: "the gateway runs on another machine, or may", Hint: end.Hint, RetryAfter: 30 * time.Second, End: &end}
+	if end.Cause == CauseOwnerUnknown {
+		u.Code, u.Message = CodeOwnerUnknown, "it cannot be told whether the gateway runs on another machine, so it does not run here"
+	}
+	return u
+}
+
 func (m *Machine) failure() *Unavailable {
 	end := m.Last
+	if end.Cause.Unowned() {
+		return m.elsewhere(end)
+	}
 	u := &Unavailable{Code: CodeFailed, Message: "the gateway cannot be started", Hint: end.Hint, RetryAfter: time.Minute, Next: m.NextStart, End: &end}
 	switch {
 	case end.Cause == CauseConfigRefused:

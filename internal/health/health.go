@@ -35,6 +35,7 @@ const (
 	Start       Condition = "start_waits"              // the gateway cannot be started before something passes
 	Bodies      Condition = "bodies_not_on_disk"       // bodies of requests are kept in memory alone, within narrower bounds
 	Descriptors Condition = "out_of_descriptors"       // creel may open no more files
+	Ownership   Condition = "ownership_unknown"        // it cannot be told, or soon not be told, which machine owns the gateway
 	Connections Condition = "connection_limit"         // as many clients are connected as creel has descriptors for
 
 	// What package snapshot says, in the same words.
@@ -51,7 +52,7 @@ const (
 
 // Conditions lists all conditions.
 var Conditions = []Condition{
-	Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Connections,
+	Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Ownership, Connections,
 	StateMissing, StateRecord, RestoreFailed, SnapshotStore, SnapshotFailed, Overdue, Unreadable, Shrunk, NotPruned,
 }
 

@@ -41,6 +41,7 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 	if id != "" {
 		return find(all, id)
 	}
+	slices.SortStableFunc(all, func(a, b store.Snapshot) int { return cmp.Compare(a.Fence, b.Fence) }) // see store.Meta
 	lineage := k.record.get().Lineage
 	var damaged *choiceError
 	others := store.ID("")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"creel/internal/snapshot/capture"
+	"creel/internal/snapshot/owner"
 	"creel/internal/snapshot/store"
 )
 
@@ -111,19 +112,22 @@ func (k *Keeper) clear(kind Trouble) {
 
 // Status is what is known of a state's safety.
 type Status struct {
-	Where    string    `json:"store"`
-	Lineage  string    `json:"lineage,omitempty"` // empty: the state is not in place
-	Began    string    `json:"began,omitempty"`   // "fresh", "found" or "restored"
-	Last     store.ID  `json:"last,omitempty"`    // newest snapshot of this state
-	LastAt   time.Time `json:"last_at,omitzero"`
-	Files    int64     `json:"files"` // in it
-	Bytes    int64     `json:"bytes"`
-	Unsaved  time.Time `json:"unsaved_since,omitzero"` // of the first change that no snapshot has; zero: none known
-	Parent   store.ID  `json:"parent,omitempty"`
-	Trial    store.ID  `json:"trial,omitempty"` // restored, and not proved by a ready instance yet
-	Doing    []Doing   `json:"doing,omitempty"`
-	Missing  bool      `json:"missing,omitempty"` // it was saved, and is gone; the gateway is not started without
-	Troubles []string  `json:"trouble,omitempty"`
+	Where   string    `json:"store"`
+	Lineage string    `json:"lineage,omitempty"` // empty: the state is not in place
+	Began   string    `json:"began,omitempty"`   // "fresh", "found" or "restored"
+	Last    store.ID  `json:"last,omitempty"`    // newest snapshot of this state
+	LastAt  time.Time `json:"last_at,omitzero"`
+	Files   int64     `json:"files"` // in it
+	Bytes   int64     `json:"bytes"`
+	Unsaved time.Time `json:"unsaved_since,omitzero"` // of the first change that no snapshot has; zero: none known
+	Parent  store.ID  `json:"parent,omitempty"`
+	Trial   store.ID  `json:"trial,omitempty"` // restored, and not proved by a ready instance yet
+	Doing   []Doing   `json:"doing,omitempty"`
+	Missing bool      `json:"missing,omitempty"` // it was saved, and is gone; the gateway is not started without
+	// Owner is who owns the gateway among those that share the store; nil: it is
+	// not shared.
+	Owner    *owner.Status `json:"owner,omitempty"`
+	Troubles []string      `json:"trouble,omitempty"`
 }
 
 // Status gives the present status.
@@ -132,6 +136,10 @@ func (k *Keeper) Status() Status {
 	st := Status{
 		Where: k.opts.Where, Lineage: r.Lineage, Began: r.Began, Last: r.Last, LastAt: r.LastAt,
 		Files: r.Totals.Files, Bytes: r.Totals.Bytes, Parent: r.Parent,
+	}
+	if k.opts.Lease != nil {
+		o := k.opts.Lease.Status()
+		st.Owner = &o
 	}
 	if r.Trial != 0 {
 		st.Trial = r.Put

@@ -34,6 +34,8 @@ type Options struct {
 	Where string
 	// Supervisor is the gateway's. It is not asked for anything before Run.
 	Supervisor Supervisor
+	// Lease settles which machine may run the gateway; nil: no other may.
+	Lease Lease
 	// App gives the version of the app that will be launched next, and a hash of
 	// its configuration; nil or empty texts: not known.
 	App func() (version, config string)

@@ -40,6 +40,9 @@ type record struct {
 	// Mark is what the state looked like in Last (capture.Cut.Mark); empty: not
 	// known.
 	Mark string `json:"mark,omitempty"`
+	// Fence is the fencing number under which this state was last the gateway's; 0:
+	// no lease was kept on it.
+	Fence uint64 `json:"fence,omitempty"`
 	// App and Config are of the last instance that was launched.
 	App    string `json:"app_version,omitempty"`
 	Config string `json:"config_hash,omitempty"`
@@ -85,11 +88,14 @@ func (r record) proved() record {
 
 // wish is a restore that a person asked for.
 type wish struct {
-	ID      store.ID  `json:"id,omitempty"` // empty: the newest
-	Fresh   bool      `json:"fresh,omitempty"`
-	OrFresh bool      `json:"or_fresh,omitempty"`
-	Damaged bool      `json:"accept_damaged,omitempty"`
-	At      time.Time `json:"at"`
+	ID      store.ID `json:"id,omitempty"` // empty: the newest
+	Fresh   bool     `json:"fresh,omitempty"`
+	OrFresh bool     `json:"or_fresh,omitempty"`
+	Damaged bool     `json:"accept_damaged,omitempty"`
+	// Moved: nobody asked for it, but another machine has moved on from the state
+	// that is here, and the gateway must not go on with it.
+	Moved bool      `json:"moved,omitempty"`
+	At    time.Time `json:"at"`
 	// Generation is the number of the instance that ran then, or had run last.
 	Generation uint64 `json:"generation,omitempty"`
 }

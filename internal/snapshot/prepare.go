@@ -17,6 +17,7 @@ import (
 // Prepare implements gateway.Keeper: it makes the state fit for the next
 // instance, in this order:
 //
+//  0. The lease is demanded, where several machines share the gateway (lease.go).
 //  1. A restore that was cut short is finished or taken back.
 //  2. A restored state on which an instance has failed is replaced by the old one.
 //  3. A restore that a person asked for is carried out. If it fails, the old state
@@ -25,6 +26,9 @@ import (
 //     fails, Prepare does, and the gateway is not started.
 //  5. The state that another version of the app has left is saved.
 func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway.Preparation) error {
+	if err := k.owned(ctx); err != nil {
+		return err
+	}
 	if err := k.record.usable(); err != nil {
 		k.set(TroubleRecord, err.Error())
 		return gateway.RestoreError(err, "Put the file back from a copy, or use the creel that has written it; or move it away, and the state that is there is taken for what it is, with a history of its own. Then `creel start`.", true)
@@ -65,6 +69,10 @@ func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.
 		return err // it was called off, and is still wished for
 	}
 	k.opts.Recorder.RestoreFailed()
+	if w.Moved {
+		k.set(TroubleRestore, "what another machine has saved cannot be restored: "+err.Error())
+		return gateway.RestoreError(fmt.Errorf("another machine has run the gateway since it ran here, and what it has saved cannot be restored: %w", err), k.wayOut(ctx, err), permanent(err))
+	}
 	k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the old state is as it was", err), nil)
 	k.set(TroubleRestore, "the last restore has failed: "+err.Error())
 	if change := k.record.change(func(r *record) { r.Wish, r.Next = nil, nil }); change != nil {

@@ -24,7 +24,7 @@ func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Pre
 			return err
 		}
 	}
-	next := record{Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion}
+	next := record{Fence: k.record.get().Fence, Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, App: s.AppVersion}
 	return k.swap(ctx, still, p, staged, next, onTrial, func() {
 		k.opts.Recorder.Restored(time.Since(started))
 		k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
@@ -99,7 +99,7 @@ func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gate
 	if err != nil {
 		return err
 	}
-	next := record{Lineage: newLineage(), Began: began.fresh}
+	next := record{Fence: k.record.get().Fence, Lineage: newLineage(), Began: began.fresh}
 	tell := func() { k.event(event.FreshStart, why, map[string]any{"lineage": next.Lineage}) }
 	if empty { // there is nothing to go back to, and so no trial
 		tell()

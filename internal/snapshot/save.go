@@ -125,6 +125,9 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
 	v.stage = stageSave
+	if m.Fence, err = k.confirmed(ctx); err != nil {
+		return s, err
+	}
 	doing.stage("saving")
 	st, err := k.store.get(ctx)
 	if err != nil {
@@ -153,6 +156,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	// Only now: a state whose snapshot cannot be read back is not saved, and the
 	// next one must not be made of what this one has left in the store.
 	err = v.note(func(n *record) {
+		n.Fence = m.Fence
 		n.Parent, n.Last, n.LastAt, n.Totals, n.Mark = s.ID, s.ID, s.Time, s.Totals, cut.Mark
 		k.savedAs(cut.Mark)
 	})

@@ -98,6 +98,7 @@ func named(id store.ID) string {
 // has not been able to show what it makes of it.
 var blameless = []gateway.Cause{
 	gateway.CauseAsked, gateway.CausePortTaken, gateway.CauseCommand, gateway.CauseLimits, gateway.CauseLaunch, gateway.CauseCreelAway, gateway.CauseRestore,
+	gateway.CauseOwnedElsewhere, gateway.CauseOwnerUnknown,
 }
 
 // hasFailed tells whether the instance that was to prove a restored state has

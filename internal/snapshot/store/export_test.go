@@ -23,3 +23,9 @@ func WithStep(o Options, step func(string)) Options {
 	o.step = step
 	return o
 }
+
+// Follow writes to a folder's ledger like one that has looked when before was the
+// present version.
+func Follow(l Ledger, name string, value []byte, before uint64) (string, error) {
+	return l.(*folderLedger).follow(name, value, before)
+}

@@ -84,7 +84,7 @@ func (s *folderStorage) stranger(context.Context) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if n := e.Name(); n != sharded.ParametersFile && !strings.HasPrefix(n, newPrefix) && !strings.Contains(n, tempMark) {
+		if n := e.Name(); n != sharded.ParametersFile && n != ownerFolder && !strings.HasPrefix(n, newPrefix) && !strings.Contains(n, tempMark) {
 			return n, nil
 		}
 	}

@@ -166,7 +166,7 @@ func (s *s3Storage) stranger(ctx context.Context) (string, error) {
 		if o.Err != nil {
 			return "", s3Error(o.Err)
 		}
-		if o.Key != s.prefix { // some tools make an object for the "folder"
+		if o.Key != s.prefix && o.Key != s.prefix+ownerFolder+"/" { // some tools make an object for the "folder"
 			return o.Key, nil
 		}
 	}

@@ -51,6 +51,10 @@ type Meta struct {
 	Lineage    string `json:"lineage"`
 	Machine    string `json:"machine"` // host name, for people
 	Generation uint64 `json:"generation"`
+	// Fence is the fencing number of the owner that has taken it, where several
+	// machines share a gateway: of two snapshots the one with the higher is the
+	// newer, whatever their times say. 0: it was not shared.
+	Fence      uint64 `json:"fence,omitempty"`
 	AppVersion string `json:"app_version,omitempty"`
 	// Frozen is how long the gateway was held still; 0: it did not run.
 	Frozen  time.Duration  `json:"frozen_ns"`
