@@ -169,7 +169,9 @@ func TestMovedOnButUnreadable(t *testing.T) {
 	la.fence = 3
 	away := errors.New("the store is away")
 	open := a.store.open
-	if err := a.store.close(t.Context()); err != nil {
+	st := a.store.st
+	a.store.st = nil
+	if err := st.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.store.open = func(context.Context) (store.Store, error) { return nil, away }
