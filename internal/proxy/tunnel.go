@@ -222,8 +222,11 @@ func (t *tunnel) goAway(code uint16, reason string) {
 		if !t.webSocket {
 			return
 		}
+		// The client first: the gateway answers with a close frame of its own,
+		// which would be relayed, and tell the client something else.
+		told := t.client.sayClose(code, reason)
 		t.gateway.sayClose(closeGoingAway, reason)
-		if t.client.sayClose(code, reason) {
+		if told {
 			t.client.linger()
 		}
 	})
