@@ -20,7 +20,7 @@ run: build ## install OpenClaw if need be, and keep it alive behind http://127.0
 test: lint unit e2e ## everything: lint, unit tests, end-to-end tests on the real OpenClaw
 
 unit: ## tests that need nothing but Go
-	$(GO) test -race -shuffle=on -timeout 10m ./...
+	$(GO) test -race -shuffle=on -timeout 20m ./...
 
 e2e: build ## end-to-end tests; installs OpenClaw and Node.js from npm on the first run
 	test/e2e/setup
