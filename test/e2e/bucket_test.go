@@ -32,6 +32,8 @@ func (b *bucket) use(t *testing.T, f *folder) {
 	}
 	f.remote = true
 	f.extra = append(f.extra,
-		"CREEL_SNAPSHOTS_STORE_KIND=s3", "CREEL_SNAPSHOTS_STORE_BUCKET=creel", "CREEL_SNAPSHOTS_STORE_REGION=us-east-1",
+		// The first machine dies without a word: the other one would wait for the end
+		// of its lease.
+		"CREEL_SNAPSHOTS_OWNER=off", "CREEL_SNAPSHOTS_STORE_KIND=s3", "CREEL_SNAPSHOTS_STORE_BUCKET=creel", "CREEL_SNAPSHOTS_STORE_REGION=us-east-1",
 		"CREEL_SNAPSHOTS_STORE_ENDPOINT=http://"+b.server.Addr, "CREEL_SNAPSHOTS_STORE_CREDENTIALS="+credentials)
 }

@@ -21,9 +21,6 @@ import (
 	"creel/internal/telemetry"
 )
 
-// errNoRepository says that a place is free for a repository.
-var errNoRepository = errors.New("there is no repository")
-
 // Open opens the store, and makes its repository if the place is empty. Errors
 // are *AccessError where a person has to act: no or another key for what is
 // there, something there that is no repository, credentials, and so on.
