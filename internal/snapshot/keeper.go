@@ -98,6 +98,7 @@ type Keeper struct {
 	capture *capture.Capturer
 	restore *restorer
 	store   *opener
+	looked  bool // at what a creel before this one left; recover's alone
 
 	live  atomic.Pointer[Settings]
 	op    chan struct{} // holds a value while a snapshot is taken, or the store is looked after

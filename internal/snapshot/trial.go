@@ -32,6 +32,8 @@ func (k *Keeper) recover(still gateway.Stillness) error {
 	if err != nil {
 		return err
 	}
+	first := !k.looked
+	k.looked = true
 	if got.Trouble != nil {
 		k.log.Warn("a restore that was cut short has left something", "error", got.Trouble)
 	}
@@ -59,6 +61,8 @@ func (k *Keeper) recover(still gateway.Stillness) error {
 			message = fmt.Sprintf("the restore of %s was finished; its state is in place", named(got.Snapshot))
 			k.forgetChanges()
 			err = k.record.change(func(n *record) { *n = *n.Next })
+		case r.Trial != 0 && first: // its line in the journal may have died with the creel that restored
+			message = fmt.Sprintf("the restore of %s was on trial when creel ended; its state is in place", named(got.Snapshot))
 		case r.Trial != 0: // the record says so already
 			return nil
 		}
