@@ -103,6 +103,6 @@ func memoryCgroup(t *testing.T) string {
 			return dir
 		}
 	}
-	t.Skip("this kernel lets us limit no memory: no memory controller, or no right to use it")
+	missing(t, "this kernel lets us limit no memory: no memory controller, or no right to use it")
 	return ""
 }
