@@ -63,13 +63,19 @@ func find(all []store.Snapshot, id store.ID) (store.Snapshot, error) {
 	return store.Snapshot{}, fmt.Errorf("%w: %d snapshots begin with %s, such as %s and %s; say more of it", store.ErrNotFound, len(found), id, found[0].ID, found[1].ID)
 }
 
-// Files opens the files of a snapshot, for reading. The caller closes them.
-func (k *Keeper) Files(ctx context.Context, id store.ID) (store.Files, error) {
+// inStore finds a snapshot, and gives the store that it lies in.
+func (k *Keeper) inStore(ctx context.Context, id store.ID) (store.Store, store.Snapshot, error) {
 	s, err := k.Find(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, s, err
 	}
 	st, err := k.store.get(ctx)
+	return st, s, err
+}
+
+// Files opens the files of a snapshot, for reading. The caller closes them.
+func (k *Keeper) Files(ctx context.Context, id store.ID) (store.Files, error) {
+	st, s, err := k.inStore(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -84,11 +90,7 @@ func (k *Keeper) Verify(ctx context.Context, id store.ID) (store.Snapshot, error
 		return store.Snapshot{}, err
 	}
 	defer leave()
-	s, err := k.Find(ctx, id)
-	if err != nil {
-		return s, err
-	}
-	st, err := k.store.get(ctx)
+	st, s, err := k.inStore(ctx, id)
 	if err != nil {
 		return s, err
 	}
@@ -139,11 +141,7 @@ func (k *Keeper) markAs(ctx context.Context, id store.ID, change func(*store.Mar
 		return store.Snapshot{}, err
 	}
 	defer leave()
-	s, err := k.Find(ctx, id)
-	if err != nil {
-		return s, err
-	}
-	st, err := k.store.get(ctx)
+	st, s, err := k.inStore(ctx, id)
 	if err != nil {
 		return s, err
 	}
