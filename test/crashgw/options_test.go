@@ -17,7 +17,7 @@ func full() Options {
 		Port: 1, BootDelay: 2, ListenEarly: true, ExitCode: 3, ExitAfter: 4, ExitBeforeReady: true,
 		IgnoreSIGTERM: true, Orphan: OrphanHold, OrphanFor: 6, LogFlood: 7, DieAfterRequests: 8,
 		FirstRequestKills: true, FirstRequestKillsTimes: "a b", Ledger: "--x", Store: "s", Lives: "l",
-		State: "s", StateEvery: 9, asOrphan: OrphanServe,
+		State: "s", StateEvery: 9, ExitIf: "e", asOrphan: OrphanServe,
 	}
 }
 
