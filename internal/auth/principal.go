@@ -1,0 +1,110 @@
+// Package auth is the one gate in front of everything that a creel serves: who
+// is asking, and may they. It denies by default; what each path needs is written
+// in one table (Route), which a test walks.
+package auth
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Scope is a right. A person or a program has a set of them.
+type Scope string
+
+// The scopes.
+const (
+	Public  Scope = ""        // no right is needed: it tells strangers nothing worth hiding, and changes nothing
+	Read    Scope = "read"    // look at creel's own pages: status, journal, logs, snapshots, devices
+	Use     Scope = "use"     // reach the gateway itself
+	Operate Scope = "operate" // start, stop and restart; take snapshots; let devices in
+	Admin   Scope = "admin"   // restore a state, see and end sessions, make tokens, change the configuration
+)
+
+// Roles: an owner has every scope; a reader looks and touches nothing.
+var (
+	OwnerScopes  = []Scope{Read, Use, Operate, Admin}
+	ReaderScopes = []Scope{Read}
+)
+
+// Principal is who makes a request.
+type Principal struct {
+	Name    string  // for people to read: an e-mail address, a token's name, "owner"
+	Kind    Kind    // how they showed who they are
+	Scopes  []Scope // what they may do
+	Session string  // id of the session, for KindSession; never its secret
+}
+
+// Kind is the way in which a request showed whose it is.
+type Kind string
+
+// The kinds.
+const (
+	KindAnonymous Kind = "anonymous"
+	KindSession   Kind = "session" // a cookie that a link, a password, a passkey or OpenID Connect has set
+	KindToken     Kind = "token"   // an API token in Authorization
+	KindAccess    Kind = "access"  // Cloudflare Access
+	KindHeader    Kind = "header"  // a trusted reverse proxy's header
+	KindLocal     Kind = "local"   // nobody is asked: auth is off, on loopback
+)
+
+// May tells whether the principal has a scope; everyone has Public.
+func (p Principal) May(s Scope) bool {
+	if s == Public {
+		return true
+	}
+	for _, have := range p.Scopes {
+		if have == s {
+			return true
+		}
+	}
+	return false
+}
+
+type principalKey struct{}
+
+// With gives a context that says who is asking.
+func With(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// From says who is asking; nobody known is KindAnonymous.
+func From(ctx context.Context) Principal {
+	if p, ok := ctx.Value(principalKey{}).(Principal); ok {
+		return p
+	}
+	return Principal{Name: "anonymous", Kind: KindAnonymous}
+}
+
+// Route is one line of the table of what creel serves itself.
+type Route struct {
+	Pattern string // as http.ServeMux takes it: "GET /_creel/api/v1/status"
+	Needs   Scope
+	Handler http.Handler
+	// Page: a stranger's browser is sent to the page to sign in at instead of
+	// getting a problem document.
+	Page bool
+}
+
+// Session is a person who is signed in, as others may see it.
+type Session struct {
+	ID       string    `json:"id"` // not the cookie's secret
+	Name     string    `json:"name"`
+	Method   string    `json:"method"` // "link", "password", "passkey", "oidc"
+	Scopes   []Scope   `json:"scopes"`
+	Created  time.Time `json:"created"`
+	LastSeen time.Time `json:"last_seen"`
+	Expires  time.Time `json:"expires"`
+	Address  string    `json:"address"` // client's, at the last request
+	Agent    string    `json:"agent"`   // its User-Agent, cut at 200 bytes
+}
+
+// Token is an API token, as others may see it.
+type Token struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Scopes   []Scope   `json:"scopes"`
+	Created  time.Time `json:"created"`
+	LastUsed time.Time `json:"last_used,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"` // zero: never
+}
