@@ -96,7 +96,8 @@ func (d *daemon) startSuccessor() (*handover.Successor, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot hand over a %T", d.listener)
 	}
-	s, err := handover.Start(program, d.opts.Args, d.opts.Environ, []handover.File{{Name: fileLock, File: d.lock.file}, {Name: fileListener, File: socket}})
+	s, err := handover.Start(program, d.opts.Args, d.opts.Environ, []handover.File{{Name: fileLock, File: d.lock.file}, {Name: fileListener, File: socket}},
+		os.Getenv("NOTIFY_SOCKET") != "") // a service manager waits for its own children only
 	if err != nil {
 		return nil, err
 	}

@@ -58,13 +58,14 @@ type File struct {
 
 // Successor is the process that is to take over, as its predecessor sees it.
 type Successor struct {
-	cmd   *exec.Cmd
+	child *child
 	talk  *talk
-	ended chan struct{}
 }
 
 // Start starts a successor. The files are duplicated: the caller's stay its own.
-func Start(path string, args, environ []string, files []File) (*Successor, error) {
+// As a sibling the successor is a child of this process's parent, as a service
+// manager wants it of the main process of a service.
+func Start(path string, args, environ []string, files []File, sibling bool) (*Successor, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot talk to a successor: %w", err)
@@ -79,14 +80,11 @@ func Start(path string, args, environ []string, files []File) (*Successor, error
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Env = append(slices.Clone(environ), fmt.Sprintf("%s=%d", variable, socketFile))
-	if err := cmd.Start(); err != nil {
+	c, err := start(cmd, sibling)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", path, err), t.close())
 	}
-	s := &Successor{cmd: cmd, talk: t, ended: make(chan struct{})}
-	go func() { // ends with the successor, or with this process
-		_ = cmd.Wait() // whoever waits for it hears of its end on the socket
-		close(s.ended)
-	}()
+	s := &Successor{child: c, talk: t}
 	if err := t.send(files); err != nil {
 		return nil, errors.Join(err, s.Abandon())
 	}
@@ -94,7 +92,7 @@ func Start(path string, args, environ []string, files []File) (*Successor, error
 }
 
 // PID is the successor's process.
-func (s *Successor) PID() int { return s.cmd.Process.Pid }
+func (s *Successor) PID() int { return s.child.cmd.Process.Pid }
 
 // AwaitPrepared waits until the successor has proved that it can work.
 func (s *Successor) AwaitPrepared(ctx context.Context) error { return s.talk.expect(ctx, wordPrepared) }
@@ -106,14 +104,7 @@ func (s *Successor) Go() error { return s.talk.say(wordGo) }
 func (s *Successor) AwaitReady(ctx context.Context) error { return s.talk.expect(ctx, wordReady) }
 
 // Abandon ends a successor that has not got ready, and waits for its end.
-func (s *Successor) Abandon() error {
-	err := s.cmd.Process.Kill()
-	if errors.Is(err, os.ErrProcessDone) {
-		err = nil
-	}
-	<-s.ended
-	return errors.Join(err, s.talk.close())
-}
+func (s *Successor) Abandon() error { return errors.Join(s.child.kill(), s.talk.close()) }
 
 // Release lets a successor that is in charge go its own way.
 func (s *Successor) Release() error { return s.talk.close() }

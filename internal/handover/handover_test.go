@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,12 +72,17 @@ func succeed(role string) int {
 // begin starts a successor in a role, with a listener to hand over.
 func begin(t *testing.T, r string) (*Successor, *net.TCPListener) {
 	t.Helper()
+	return beginAs(t, r, false)
+}
+
+func beginAs(t *testing.T, r string, sibling bool) (*Successor, *net.TCPListener) {
+	t.Helper()
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() }) // some tests close it before
-	s, err := Start(os.Args[0], nil, append(os.Environ(), role+"="+r), []File{{"listener", l}})
+	s, err := Start(os.Args[0], nil, append(os.Environ(), role+"="+r), []File{{"listener", l}}, sibling)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,12 +125,12 @@ func TestHandOver(t *testing.T) {
 	if b, err := io.ReadAll(c); err != nil || string(b) != "the successor" {
 		t.Errorf("got %q, %v", b, err)
 	}
-	<-s.ended
+	<-s.child.ended
 	if err := s.Release(); err != nil {
 		t.Error(err)
 	}
-	if !s.cmd.ProcessState.Success() {
-		t.Errorf("the successor ended with %v", s.cmd.ProcessState)
+	if !s.child.cmd.ProcessState.Success() {
+		t.Errorf("the successor ended with %v", s.child.cmd.ProcessState)
 	}
 }
 
@@ -174,6 +180,26 @@ func TestAbandon(t *testing.T) {
 	}
 }
 
+// TestSibling: one that is not ours to wait for is ended and waited for like any
+// other, and belongs to our parent.
+func TestSibling(t *testing.T) {
+	s, _ := beginAs(t, "succeeds", true)
+	if err := s.AwaitPrepared(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(s.PID()) + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // proc_pid_stat(5): state and ppid follow the name
+	if parent := strings.Fields(rest)[1]; parent != strconv.Itoa(os.Getppid()) {
+		t.Errorf("its parent is %s, ours is %d", parent, os.Getppid())
+	}
+	if err := s.Abandon(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPredecessorDies: a successor that was not told to go on ends by itself.
 func TestPredecessorDies(t *testing.T) {
 	s, _ := begin(t, "succeeds")
@@ -184,11 +210,11 @@ func TestPredecessorDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case <-s.ended:
+	case <-s.child.ended:
 	case <-time.After(patience):
 		t.Fatal("the successor goes on")
 	}
-	if code := s.cmd.ProcessState.ExitCode(); code != 4 {
+	if code := s.child.cmd.ProcessState.ExitCode(); code != 4 {
 		t.Errorf("exit code %d", code)
 	}
 }

@@ -1,7 +1,9 @@
 package crash
 
 import (
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -104,4 +106,66 @@ func TestRestoredFolder(t *testing.T) {
 		t.Errorf("instances: %v", all)
 	}
 	c.requireEvents("exited", "stray", "killed")
+}
+
+// TestTwoCandidates: two instances live, and one is recorded. It is kept and
+// taken over, the other is told of and left alone, until the gateway is started
+// anew: then neither is left.
+func TestTwoCandidates(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	before := c.WaitFor("ready", ready)
+	c.Kill()
+	other := c.beside(before.PID)
+	c.Launch()
+	st := c.WaitFor("ready", ready)
+	if st.PID != before.PID || st.Generation != before.Generation || !st.Adopted {
+		t.Errorf("status %+v, it was pid %d", st, before.PID)
+	}
+	if len(st.Strays) != 1 || st.Strays[0].PID != other {
+		t.Errorf("strays %+v, it is pid %d", st.Strays, other)
+	}
+	if all := c.instances(); len(all) != 2 {
+		t.Errorf("instances: %v", all)
+	}
+	c.Post("restart")
+	c.WaitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation > before.Generation && len(st.Strays) == 0 })
+	if all := c.instances(); len(all) != 1 {
+		t.Errorf("instances: %v", all)
+	}
+	c.requireEvents("adopted", "stray", "killed")
+}
+
+// beside runs another crashgw in a cgroup beside that of an instance, as one
+// whose record was lost, and returns its pid.
+func (c *creel) beside(instance int) int {
+	c.T.Helper()
+	record, err := os.ReadFile(filepath.Join(c.gatewayDir(), "instance.json"))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	var kept struct{ Cgroup string }
+	if err := json.Unmarshal(record, &kept); err != nil || kept.Cgroup == "" {
+		c.T.Fatalf("the record names no cgroup (%v): %s", err, record)
+	}
+	group := filepath.Join(filepath.Dir(kept.Cgroup), "g77")
+	if err := os.Mkdir(group, 0o755); err != nil {
+		c.T.Fatal(err)
+	}
+	argv := crashgw.Command(crashgw.Options{Port: crashgw.FreePort(c.T), Ledger: c.LedgerPath})
+	cmd := exec.Command("/bin/sh", append([]string{"-ec", `echo $$ >"$0/cgroup.procs"; exec "$@"`, group}, argv...)...)
+	cmd.Env = []string{}
+	if err := cmd.Start(); err != nil {
+		c.T.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }() // it is killed
+	c.T.Cleanup(func() {
+		_ = cmd.Process.Kill() // by creel, as a rule
+		<-ended
+	})
+	harness.Poll(c.T, "the other instance to be in its cgroup", func() bool {
+		there, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+		return err == nil && len(there) > 0
+	}, func() string { return strings.Join(c.instances(), "\n") })
+	return cmd.Process.Pid
 }
