@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,6 +19,12 @@ const (
 	// an answer before the request is given up. Once happens when an idle
 	// connection is closed in the moment of its use.
 	brokenAfter = 3
+	// smallBody is the size in bytes up to which the body of a request that may
+	// not be repeated is read before the request is sent. Then it goes out with
+	// the head, in one write and without a goroutine of its own, and a client that
+	// is slow to send it does not keep a connection of the gateway's meanwhile. It
+	// is what usually comes from the client in one piece with the head.
+	smallBody = 4 << 10
 )
 
 // passage is one request's way through the proxy.
@@ -31,6 +38,7 @@ type passage struct {
 	sending  sync.WaitGroup
 	body     *clientBody // nil: the request has none
 	kept     *keptBody   // nil: body is not kept
+	small    bool        // body is to be read first: see smallBody
 	upgrade  string      // protocol that the client wants to change to
 	trailers string      // fields that the client announced for after the body
 	named    string      // request id that was made up
@@ -72,6 +80,8 @@ func newPassage(p *Proxy, w http.ResponseWriter, r *http.Request) *passage {
 	x.body = &clientBody{x: x, idle: set.Timeouts.BodyIdle}
 	if x.rule.Idempotent() {
 		x.kept = newKeptBody(x.body, set.Replay.BodyMemory, set.Replay.BodyMax, &p.budget, p.opts.BodyDir)
+	} else if x.small = 0 < r.ContentLength && r.ContentLength <= smallBody && x.trailers == ""; x.small {
+		return x
 	} else {
 		x.out.Body = x.body // once a byte of it is out, the request is not sent again
 	}
@@ -118,8 +128,31 @@ func (x *passage) run() {
 		x.proxy.opts.Recorder.Request(Refused)
 		return
 	}
+	if x.small && !x.readSmall() {
+		return
+	}
 	for x.once() {
 	}
+}
+
+// readSmall reads a small body, and answers where that fails.
+func (x *passage) readSmall() bool {
+	whole := make([]byte, x.req.ContentLength)
+	_, err := io.ReadFull(x.body, whole)
+	if err == nil && !x.body.whole() {
+		// The server tells the end of a body with its last byte, or after it.
+		_, err = x.body.Read(make([]byte, 1))
+	}
+	switch {
+	case err == nil, err == io.EOF && x.body.whole():
+		x.out.Whole = whole
+		return true
+	case x.req.Context().Err() != nil, errors.Is(err, errClientGone):
+		x.left()
+	default:
+		x.badBody(&upstream.BodyError{Err: err})
+	}
+	return false
 }
 
 func (x *passage) admitted() bool {

@@ -19,7 +19,7 @@ var Buffers = sync.Pool{New: func() any { b := make([]byte, copyBufferSize); ret
 // ends (RFC 9112 §6).
 func writeFraming(bw *bufio.Writer, r *Request) {
 	switch {
-	case r.Body == nil:
+	case r.Body == nil && len(r.Whole) == 0:
 		// A user agent should say that a body it could have sent is empty (RFC 9110 §8.6).
 		if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
 			bw.WriteString("Content-Length: 0\r\n")

@@ -49,8 +49,11 @@ var ErrNoAnswer = errors.New("the gateway did not answer in time")
 type Request struct {
 	Method string
 	Client Client
-	// Body is nil if there is none.
+	// Body is nil if there is none, or if Whole is all of it.
 	Body io.Reader
+	// Whole is a body that is here already. It goes out with the head, and needs no
+	// goroutine.
+	Whole []byte
 	// Length is the body's length in bytes, -1 if it is not known.
 	Length int64
 	// AnswerWithin bounds the time from the last byte sent to the head of the
@@ -104,8 +107,8 @@ func (c *Conn) Send(ctx context.Context, r *Request) (*Exchange, error) {
 	x := &Exchange{conn: c, tcp: c.tcp, ctx: ctx, method: r.Method}
 	x.sent.x, x.sent.within = x, r.AnswerWithin
 	if r.Body == nil && r.AnswerWithin > 0 {
-		// One deadline for sending and answer together: a head is taken by the
-		// kernel in no time, or the gateway does not read at all.
+		// One deadline for sending and answer together: what is here is taken by
+		// the kernel in no time, or the gateway does not read at all.
 		x.sent.within = 0
 		if err := c.tcp.SetDeadline(time.Now().Add(r.AnswerWithin)); err != nil {
 			return x, x.wrap(err)
@@ -116,6 +119,7 @@ func (c *Conn) Send(ctx context.Context, r *Request) (*Exchange, error) {
 	bw.Reset(&x.sent)
 	r.Client.WriteHead(bw)
 	writeFraming(bw, r)
+	bw.Write(r.Whole) // bufio remembers an error
 	err := bw.Flush()
 	x.headSize = x.sent.n.Load()
 	if err != nil {
