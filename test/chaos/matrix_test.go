@@ -105,8 +105,8 @@ func (m matrix) retry(t *testing.T, all []matrixCase, tally *tally) {
 
 // choose takes the cases that are to be played, in the order of the seed. By
 // default creel is killed everywhere, and the gateway, or both, at about every
-// third passage: which of them depends on the seed. A matrix that is sparse does
-// so once for each of its points.
+// third passage (every eighth with the race detector): which of them depends on
+// the seed. A matrix that is sparse does so once for each of its points.
 func (m matrix) choose(t *testing.T, cases []matrixCase) []matrixCase {
 	all := len(cases)
 	dice := rand.New(rand.NewPCG(flags.seed, 1))
@@ -128,7 +128,11 @@ func (m matrix) choose(t *testing.T, cases []matrixCase) []matrixCase {
 		dice.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 		fallthrough
 	case !flags.full:
-		cases = slices.DeleteFunc(cases, func(c matrixCase) bool { return c.death.Victim != victimCreel && dice.IntN(3) > 0 })
+		oneIn := 3
+		if raced {
+			oneIn = 8
+		}
+		cases = slices.DeleteFunc(cases, func(c matrixCase) bool { return c.death.Victim != victimCreel && dice.IntN(oneIn) > 0 })
 	}
 	t.Logf("%d of %d cases", len(cases), all)
 	return cases
