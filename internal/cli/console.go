@@ -18,7 +18,7 @@ type console struct {
 	mu       sync.Mutex
 	phase    openclaw.Phase
 	open     bool // the last line has no end yet
-	shown    string
+	shown    bool
 	quiet    bool // a successor: the link was printed long ago
 }
 
@@ -48,8 +48,8 @@ func (c *console) state(st gateway.Status, link string) {
 	defer c.mu.Unlock()
 	c.endLine()
 	switch {
-	case st.State == gateway.Ready && link != c.shown && !c.quiet:
-		c.shown = link
+	case st.State == gateway.Ready && !c.shown && !c.quiet:
+		c.shown = true
 		fmt.Fprintln(c.err, "Ready. Open this link:")
 		fmt.Fprintln(c.out, link)
 	case st.State == gateway.Failed:
