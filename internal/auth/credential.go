@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -62,6 +63,8 @@ func bearer(h http.Header) string {
 	return creelToken(values[0])
 }
 
+func isOurs(authorization string) bool { return creelToken(authorization) != "" }
+
 func creelToken(authorization string) string {
 	scheme, rest, found := strings.Cut(authorization, " ")
 	rest = strings.TrimSpace(rest)
@@ -99,18 +102,11 @@ func gatewayBearer(h http.Header) string {
 // strip takes what is creel's out of a request that goes on to the gateway: the
 // cookies of sessions and its API tokens. All else stays as it was sent.
 func (g *Gate) strip(h http.Header) {
-	if values := h["Authorization"]; len(values) > 0 {
-		kept := values[:0:0]
-		for _, v := range values {
-			if creelToken(v) == "" {
-				kept = append(kept, v)
-			}
-		}
-		switch {
-		case len(kept) == 0:
+	if values := h["Authorization"]; slices.ContainsFunc(values, isOurs) {
+		if values = slices.DeleteFunc(slices.Clone(values), isOurs); len(values) > 0 {
+			h["Authorization"] = values
+		} else {
 			delete(h, "Authorization")
-		case len(kept) < len(values):
-			h["Authorization"] = kept
 		}
 	}
 	if lines := h["Cookie"]; len(lines) > 0 {
