@@ -68,6 +68,7 @@ type Options struct {
 	GatewayToken func() string
 	// Absolute makes an address to click of a path; nil: the path itself.
 	Absolute func(path string) string
+	HTTP     *http.Client // asks providers; nil: one of its own
 	Journal  Journal      // may be nil
 	Logger   *slog.Logger // may be nil
 }
@@ -87,6 +88,7 @@ type Gate struct {
 	traffic   *traffic
 	methods   []method   // beside links
 	identify  []identity // those that are asked with every request
+	header    *header    // the one of identify that believes a field; nil: there is none
 	standing  standing
 	streams   streams
 
@@ -155,7 +157,7 @@ func New(o Options) (*Gate, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.closing = cancel
 	if !o.Open {
-		if err := g.addMethods(ctx); err != nil {
+		if err := g.addMethods(); err != nil {
 			cancel()
 			return nil, err
 		}
@@ -163,9 +165,6 @@ func New(o Options) (*Gate, error) {
 	g.work.Go(func() { g.maintain(ctx) })
 	return g, nil
 }
-
-// addMethods sets up the ways to sign in that the configuration names.
-func (g *Gate) addMethods(context.Context) error { return nil }
 
 // Open tells whether nobody is asked.
 func (g *Gate) Open() bool { return g.opts.Open }

@@ -109,6 +109,7 @@ func (g *Gate) serveGateway(w http.ResponseWriter, r *http.Request, rest http.Ha
 		return
 	}
 	g.strip(r.Header)
+	g.header.strip(r)
 	ctx, done := g.until(context.WithValue(r.Context(), principalKey{}, who.boxed), r, who.Principal)
 	defer done()
 	rest.ServeHTTP(w, r.WithContext(ctx))

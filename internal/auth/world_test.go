@@ -172,6 +172,11 @@ func (w *world) do(r request) answer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return w.read(resp)
+}
+
+func (w *world) read(resp *http.Response) answer {
+	w.t.Helper()
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
