@@ -1,6 +1,48 @@
 // Package auth is the one gate in front of everything that a creel serves: who
 // is asking, and may they. It denies by default; what each path needs is written
 // in one table (Route), which a test walks.
+//
+// # What it guarantees
+//
+//   - A request reaches the gateway, or wakes one that sleeps, only from somebody
+//     who has the scope Use; upgrades to WebSocket are no exception, and are
+//     refused before they happen.
+//   - What shows who somebody is, and is creel's own (its cookie, a token that
+//     begins with creel_), never reaches the gateway; what is not creel's does.
+//   - On disk and in memory there are only SHA-256 sums of secrets that creel has
+//     made. They have 256 random bits each, so that no slower sum is needed.
+//   - A link signs in once. Looking at it (previews, prefetching) does not use it up.
+//   - Sessions and tokens survive creel. During an upgrade both creels know the
+//     same ones: whoever changes them does so under a lock, on what is on disk;
+//     whoever does not know one looks there (state.go).
+//   - Whoever only fails (codes, passwords, tokens) is slowed down, each address by
+//     itself; guessing at passwords is slowed for all together. Neither keeps the
+//     owner out, whose link is always taken.
+//   - Nobody is sent to another host after signing in.
+//
+// # What it refuses
+//
+//   - A request that changes something and comes from another site's page, and a
+//     WebSocket of one, for everyone whose browser shows who they are by itself
+//     (cookies, Access, a reverse proxy, or being on this machine). Those with a
+//     token are exempt: a page cannot send one unless it was told it.
+//   - With auth off: requests for creel's own pages by a name that is not this
+//     machine's (DNS rebinding), or through a proxy, whose clients are strangers.
+//
+// # What it costs
+//
+// With auth off nothing but a look at two header fields and no allocation; else
+// one SHA-256 and one look into a map that nobody locks.
+//
+// # Rejected
+//
+//   - A secret of the owner's that lasts: whoever may open the control socket can
+//     have a link at any time, and so proves to be the owner.
+//   - Signed cookies without a record: they cannot be taken back.
+//   - Sessions in a database: there are a handful, and a file that is replaced by
+//     renaming needs no second process's leave to be read.
+//   - alexedwards/scs, gorilla/sessions: neither lists sessions nor shares them
+//     between two processes.
 package auth
 
 import (
@@ -84,6 +126,8 @@ type Route struct {
 	// Page: a stranger's browser is sent to the page to sign in at instead of
 	// getting a problem document.
 	Page bool
+	// MaxBody is the largest request body, in bytes; 0: DefaultMaxBody.
+	MaxBody int64
 }
 
 // Session is a person who is signed in, as others may see it.

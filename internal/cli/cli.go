@@ -123,12 +123,13 @@ func exitCode(err error) int {
 		inUse       *daemon.InUseError
 		folder      *daemon.DataDirError
 		certificate *daemon.CertificateError
+		door        *daemon.OpenDoorError
 		unreachable *unreachableError
 	)
 	switch {
 	case errors.As(err, &unreachable):
 		return exitUnreachable
-	case errors.As(err, &wrong), errors.As(err, &problems), errors.As(err, &inUse), errors.As(err, &folder), errors.As(err, &certificate):
+	case errors.As(err, &wrong), errors.As(err, &problems), errors.As(err, &inUse), errors.As(err, &folder), errors.As(err, &certificate), errors.As(err, &door):
 		return exitUsage
 	}
 	return exitFailed
@@ -153,7 +154,7 @@ again, so that clients do not notice.
 	root.AddCommand(
 		newUp(e), newRun(e), newStatus(e), newEvents(e), newLogs(e),
 		newAct(e, startAct), newAct(e, restartAct), newAct(e, stopAct),
-		newReload(e), newDevices(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e),
+		newReload(e), newDevices(e), newLogin(e), newSessions(e), newTokens(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e),
 	)
 	return root
 }

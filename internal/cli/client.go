@@ -36,6 +36,11 @@ func (e *env) send(method, what string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.do(dir, req)
+}
+
+// do sends a request to the daemon of a data folder.
+func (e *env) do(dir string, req *http.Request) (*http.Response, error) {
 	resp, err := api.Client(dir).Do(req)
 	if err != nil {
 		var dial *net.OpError

@@ -18,7 +18,8 @@ type console struct {
 	mu       sync.Mutex
 	phase    openclaw.Phase
 	open     bool // the last line has no end yet
-	shown    string
+	shown    bool
+	onDemand bool
 	quiet    bool // a successor: the link was printed long ago
 }
 
@@ -48,8 +49,12 @@ func (c *console) state(st gateway.Status, link string) {
 	defer c.mu.Unlock()
 	c.endLine()
 	switch {
-	case st.State == gateway.Ready && link != c.shown && !c.quiet:
-		c.shown = link
+	case c.asleep(st) && !c.shown && !c.quiet:
+		c.shown = true
+		fmt.Fprintln(c.err, "The gateway starts with the first request of somebody who may use it. Open this link:")
+		fmt.Fprintln(c.out, link)
+	case st.State == gateway.Ready && !c.shown && !c.quiet:
+		c.shown = true
 		fmt.Fprintln(c.err, "Ready. Open this link:")
 		fmt.Fprintln(c.out, link)
 	case st.State == gateway.Failed:
@@ -58,6 +63,11 @@ func (c *console) state(st gateway.Status, link string) {
 			fmt.Fprintln(c.err, "Next:", st.LastEnd.Hint)
 		}
 	}
+}
+
+// asleep tells whether the gateway waits for somebody to want it.
+func (c *console) asleep(st gateway.Status) bool {
+	return c.onDemand && st.State == gateway.Stopped && !st.StopAsked
 }
 
 func (c *console) end() {

@@ -14,7 +14,7 @@
 //   - The values of gateway.env, which may be secrets, are never part of a
 //     problem, of [Render], of [Diff] or of a log line.
 //
-// The structs in config.go are the only list of keys. Their tags say what Go's
+// The structs in config.go and auth.go are the only list of keys. Their tags say what Go's
 // types do not: kind (bytes, path, command), enum (the words allowed) and needs
 // (what has to restart when the value changes). The reader of the file, the
 // environment variables, the JSON schema, docs/configuration.md, Diff and Hash
@@ -108,6 +108,8 @@ type Config struct {
 	Proxy Proxy `yaml:"proxy" json:"proxy"`
 	// TLS is what clients are shown; without it creel speaks HTTP in the clear.
 	TLS TLS `yaml:"tls" json:"tls"`
+	// Auth says who may come in.
+	Auth Auth `yaml:"auth" json:"auth"`
 	// Upgrade says how one creel makes way for the next.
 	Upgrade Upgrade `yaml:"upgrade" json:"upgrade"`
 	// Log is creel's own log, on standard error.

@@ -233,6 +233,7 @@ func Defaults() Config {
 			ForwardedHeaders: DefaultForwardedHeaders,
 			MaxHeaderBytes:   DefaultMaxHeaderBytes,
 		},
+		Auth:    defaultAuth(),
 		Upgrade: Upgrade{Drain: DefaultUpgradeDrain},
 		Log:     Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
 	}

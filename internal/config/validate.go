@@ -31,6 +31,7 @@ func validate(cfg *Config, s *Sources, p *problems) {
 	v.hang()
 	v.replay()
 	v.connections()
+	v.auth()
 }
 
 // validator checks values against each other and against the world. What was

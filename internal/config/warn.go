@@ -1,11 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"net"
-	"net/netip"
-	"strings"
-)
+import "fmt"
 
 // Warning is something that is allowed and may not be meant.
 type Warning struct {
@@ -22,8 +17,8 @@ func (c *Config) Warnings() []Warning {
 	warn := func(key, format string, args ...any) {
 		list = append(list, Warning{Key: key, Message: fmt.Sprintf(format, args...)})
 	}
-	if !isLoopback(c.Listen) {
-		warn("listen", "%s can be reached from other machines, and whoever reaches it reaches the gateway; listen on 127.0.0.1 unless something in front decides who may", c.Listen)
+	if !IsLoopback(c.Listen) && c.TLS.Cert == "" && len(c.Proxy.TrustedProxies) == 0 {
+		warn("listen", "%s can be reached from other machines, in the clear: whoever sees the traffic can sign in as its owner; set tls.cert, or put something with TLS in front and name it in proxy.trusted_proxies", c.Listen)
 	}
 	if c.Gateway.Version != "" && c.Gateway.Preset == PresetNone {
 		warn("gateway.version", "has no effect without gateway.preset")
@@ -35,18 +30,4 @@ func (c *Config) Warnings() []Warning {
 		warn("proxy.timeouts.response", "0 lets a client wait for ever for a gateway that does not answer")
 	}
 	return list
-}
-
-// isLoopback tells whether a listener takes connections from this machine alone.
-// A name other than localhost may stand for any address, so it does not count.
-func isLoopback(listen string) bool {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
-		return false
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

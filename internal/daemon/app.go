@@ -36,6 +36,11 @@ type app interface {
 	admit() func(client netip.Addr, claimed bool) bool
 	// link is the address to click; it may hold a secret.
 	link(listen string) string
+	// opening is the path that opens the app for a person who is let in, with
+	// whatever it takes in the fragment.
+	opening() string
+	// secret is the app's own token; "": it has none, or none yet.
+	secret() string
 }
 
 // command is any HTTP server, started by a command line.
@@ -73,6 +78,8 @@ func (c *command) explain(exit runtime.Exit, log []string) gateway.End {
 func (c *command) attribute() func(netip.Addr) bool   { return nil }
 func (c *command) admit() func(netip.Addr, bool) bool { return nil }
 func (c *command) link(listen string) string          { return "http://" + browsable(listen) + "/" }
+func (c *command) opening() string                    { return "/" }
+func (c *command) secret() string                     { return "" }
 
 // expandPort puts the port in the place of $PORT and ${PORT}.
 func expandPort(arg string, port int) string {

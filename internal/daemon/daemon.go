@@ -23,7 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"creel/internal/api"
+	"creel/internal/auth"
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
@@ -101,6 +101,7 @@ type daemon struct {
 	engine      *engine                // owned by serve
 	engineNow   atomic.Pointer[engine] // the same, for all others
 	leases      *leases                // what the proxy asks for leases
+	gate        *auth.Gate             // in front of all that clients get
 	journal     journal                // the present engine's
 	proxy       *proxy.Proxy
 	public      *http.Server
@@ -138,6 +139,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.assemble(); err != nil {
 		return err
 	}
+	defer d.closeGate()
 	if os.Getpid() == 1 {
 		reaping, stop := context.WithCancel(context.Background())
 		defer stop()
@@ -180,22 +182,28 @@ func (d *daemon) assemble() (err error) {
 	if d.app, err = d.newApp(); err != nil {
 		return err
 	}
+	d.proxy, err = proxy.New(proxy.Options{
+		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
+		Waiting: d.waiting, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if d.gate, err = d.newGate(); err != nil {
+		d.proxy.Close()
+		return err
+	}
 	d.engine, err = d.newEngine(nil)
 	if health.Storage(err) {
 		d.disk.Release() // what an engine must write is little
 		d.engine, err = d.newEngine(nil)
 	}
 	if err != nil {
+		d.closeGate()
+		d.proxy.Close()
 		return err
 	}
 	d.install(d.engine)
-	d.proxy, err = proxy.New(proxy.Options{
-		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
-		Waiting: d.waiting, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
-	})
-	if err != nil {
-		return errors.Join(err, d.engine.release())
-	}
 	d.public = proxy.Server(d.cfg().Proxy, d.front(), d.log)
 	d.public.ConnState = d.census.connState
 	d.public.BaseContext = d.baseContext()
@@ -218,14 +226,11 @@ func (d *daemon) secure(address string) string {
 	return address
 }
 
-// link is the address to click; it may hold a secret.
-func (d *daemon) link() string { return d.secure(d.app.link(d.addr)) }
-
 // install makes an engine the one that requests are served by.
 func (d *daemon) install(e *engine) {
 	d.engineNow.Store(e)
 	d.journal.present.Store(e.journal)
-	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway}, e.api.Public())
+	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway}, d.gated(e.api))
 }
 
 // waiting is the proxy's hook for browsers that would have to wait.
@@ -234,18 +239,13 @@ func (d *daemon) waiting(w http.ResponseWriter, r *http.Request) bool {
 	return loading != nil && loading.Waiting(w, r)
 }
 
-// front is the handler of the gateway's listener: it keeps creel's own prefix
-// from the gateway.
+// front is the handler of the gateway's listener.
 func (d *daemon) front() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d.leaving.Load() && r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close") // the next one goes to the successor
 		}
-		if strings.HasPrefix(r.URL.Path, api.Prefix) || r.URL.Path == strings.TrimSuffix(api.Prefix, "/") {
-			d.leases.present().public.ServeHTTP(w, r)
-			return
-		}
-		d.proxy.ServeHTTP(w, r)
+		d.leases.present().public.ServeHTTP(w, r)
 	})
 }
 

@@ -83,7 +83,7 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending,
 		Devices: e.devices(), Snapshots: e.keeper.asSnapshots(), Health: d.health.Current, Logger: d.log,
 	})
-	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	e.control = &http.Server{Handler: e.controlled(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
 }
 

@@ -129,17 +129,28 @@ func (o *openClaw) admit() func(netip.Addr, bool) bool {
 }
 
 func (o *openClaw) link(listen string) string {
-	token, ok := o.token.Load().(telemetry.Secret)
-	if !ok { // an instance of an earlier creel was taken over
-		kept, err := openclaw.ReadToken(o.layout)
-		if err != nil {
-			return "http://" + browsable(listen) + "/"
-		}
-		token = kept
-	}
-	link, err := openclaw.Link(listen, token)
-	if err != nil {
+	link, err := openclaw.Link(listen, telemetry.Secret(o.secret()))
+	if err != nil || o.secret() == "" {
 		return "http://" + browsable(listen) + "/"
 	}
 	return link
+}
+
+// opening has the token in the fragment, which is sent to no server.
+func (o *openClaw) opening() string {
+	if o.secret() == "" {
+		return "/"
+	}
+	return openclaw.Opening(telemetry.Secret(o.secret()))
+}
+
+func (o *openClaw) secret() string {
+	if token, ok := o.token.Load().(telemetry.Secret); ok {
+		return token.Reveal()
+	}
+	kept, err := openclaw.ReadToken(o.layout) // an instance of an earlier creel was taken over
+	if err != nil {
+		return ""
+	}
+	return kept.Reveal()
 }

@@ -139,6 +139,7 @@ const goingAway = 1001
 func (d *daemon) baseContext() func(net.Listener) context.Context {
 	ctx, cut := context.WithCancelCause(context.Background())
 	d.cutRequests = cut
+	ctx = d.gate.Context(ctx)
 	return func(net.Listener) context.Context { return ctx }
 }
 

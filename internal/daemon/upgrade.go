@@ -170,7 +170,7 @@ func (d *daemon) drain() error {
 	// The lock is the successor's alone from here on: should that one die, the
 	// next creel must not have to wait for the end of this drain.
 	lockErr := d.lock.close()
-	d.leases.set(&remote{d.cfg().DataDir}, nil, d.successorPages())
+	d.leases.set(&remote{d.cfg().DataDir}, nil, d.gatedSuccessor(routesOf(d.engine.api)))
 	err := errors.Join(lockErr, d.listener.Close())
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)
 	defer cancel()
@@ -193,6 +193,13 @@ func (d *daemon) drain() error {
 func (d *daemon) successorPages() http.Handler {
 	scheme, host, _ := strings.Cut(d.secure("http://"+browsable(d.addr)), "://")
 	pages := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: scheme, Host: host})
+	direct := pages.Director
+	pages.Director = func(r *http.Request) {
+		direct(r)
+		if len(r.Header["X-Forwarded-For"]) == 0 {
+			r.Header["X-Forwarded-For"] = nil // none is added: creel speaks for itself, and not for a proxy's clients
+		}
+	}
 	// The certificate is creel's own, and need not name the address that this
 	// machine reaches it by.
 	pages.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}

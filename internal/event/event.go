@@ -34,6 +34,12 @@ const (
 	DeviceRejected Kind = "device_rejected" // turned it away
 	DeviceRevoked  Kind = "device_revoked"  // shut it out again
 	ConfigChanged  Kind = "config_changed"
+	Login          Kind = "login"           // somebody has signed in
+	LoginFailed    Kind = "login_failed"    // somebody tried to
+	Logout         Kind = "logout"          // somebody has signed out
+	SessionRevoked Kind = "session_revoked" // a session was ended by another
+	TokenCreated   Kind = "token_created"   // an API token was made
+	TokenRevoked   Kind = "token_revoked"   // it is good no longer
 	OwnerTaken     Kind = "owner_taken"     // this creel is the owner of the gateway, among those that share its store
 	OwnedElsewhere Kind = "owned_elsewhere" // another one is
 	Frozen         Kind = "frozen"          // it is held still, for a snapshot

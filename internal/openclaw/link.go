@@ -28,8 +28,12 @@ func Link(listen string, token telemetry.Secret) (string, error) {
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	fragment := url.Values{"token": {token.Reveal()}}.Encode()
-	return "http://" + net.JoinHostPort(host, port) + "/#" + fragment, nil
+	return "http://" + net.JoinHostPort(host, port) + Opening(token), nil
+}
+
+// Opening is the path of Link, for a redirect.
+func Opening(token telemetry.Secret) string {
+	return "/#" + url.Values{"token": {token.Reveal()}}.Encode()
 }
 
 // Origins are the origins (RFC 6454) at which a browser on the same host sees

@@ -59,6 +59,9 @@ func (f *folder) do(ctx context.Context, method, path, body string, header http.
 	for name, values := range header {
 		r.Header[name] = values
 	}
+	if a.err = f.door.show(ctx, f, r.Header, path); a.err != nil {
+		return a
+	}
 	client := http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -35,6 +35,7 @@ type folder struct {
 	extra  []string // more of their environment
 	remote bool     // its snapshots are on an S3 server
 	creels []*creel
+	door   door // its clients' way in
 
 	artifacts string // where the test leaves what is worth a look
 }

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,22 +72,27 @@ func testUp(t *testing.T, l *life) {
 	}
 }
 
-// tokenOf checks the link, and takes the token out of it.
+// tokenOf checks the link, and gives the token that opens the gateway: creel tells
+// it to those who have signed in, in a fragment.
 func tokenOf(t *testing.T, f *folder, link string) string {
 	t.Helper()
-	u, err := url.Parse(link)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fragment, err := url.ParseQuery(u.Fragment)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token := fragment.Get("token")
-	if u.Scheme != "http" || u.Host != f.listen || u.Path != "/" || u.RawQuery != "" || len(token) < 32 {
+	if !f.isLink(link) {
 		t.Fatalf("standard output is %q, not a link to click", link)
 	}
-	return token
+	if a := f.get(t.Context(), "/_creel/open"); a.err != nil || a.status != http.StatusSeeOther || a.header.Get("Cache-Control") != "no-store" || a.header.Get("Referrer-Policy") != "no-referrer" {
+		t.Fatalf("opening the gateway: %v %v", a, a.header)
+	} else if token, ok := strings.CutPrefix(a.header.Get("Location"), "/#token="); ok && len(token) >= 32 {
+		return token
+	} else {
+		t.Fatalf("the gateway is opened at %s", a.header.Get("Location"))
+	}
+	return ""
+}
+
+// isLink tells whether a text is a link that signs in, and no more.
+func (f *folder) isLink(text string) bool {
+	code, ok := strings.CutPrefix(text, f.url("/_creel/login?code="))
+	return ok && len(code) > 40 && !strings.ContainsFunc(code, func(r rune) bool { return r < '0' || r > 'Z' })
 }
 
 // testManagement: a management client on this host is one to OpenClaw too, though
@@ -156,8 +160,8 @@ func testTakeover(t *testing.T, l *life) {
 		t.Fatal("the gateway died with creel")
 	}
 	l.creel = l.up(t)
-	if link := l.creel.link(t); link != l.link {
-		t.Errorf("another link: %s", link)
+	if link := l.creel.link(t); link == l.link || !l.isLink(link) {
+		t.Errorf("the link is %s", link) // the one before was good for the creel before
 	}
 	if now, ok := readProcess(before.PID); !ok || now.started != gateway.started {
 		t.Fatal("the gateway is not the one that ran before")
@@ -174,11 +178,11 @@ func testTakeover(t *testing.T, l *life) {
 	}
 }
 
-// testSecrets: after all that has happened the token is nowhere but in the link,
-// in what shows the link, and in OpenClaw's own files.
+// testSecrets: after all that has happened the token is nowhere but in OpenClaw's
+// own files, and what the first link signs in with nowhere but in the link.
 func testSecrets(t *testing.T, l *life) {
-	if !strings.Contains(l.mustCommand(t, "status"), l.token) {
-		t.Error("creel status does not show the link")
+	if text := l.mustCommand(t, "status"); !strings.Contains(text, "/_creel/login?code=") || strings.Contains(text, l.token) {
+		t.Error("creel status does not show the link, or shows the token")
 	}
 	for _, p := range allProcesses(t) {
 		if strings.Contains(p.command, l.token) || strings.Contains(p.environ, l.token) {
@@ -207,12 +211,12 @@ func testSecrets(t *testing.T, l *life) {
 		if text == "" {
 			t.Errorf("%s is empty: that shows nothing", where)
 		}
-		if strings.Contains(text, l.token) {
-			t.Errorf("the token is in %s", where)
+		if _, code, _ := strings.Cut(l.link, "code="); strings.Contains(text, l.token) || strings.Contains(text, code) {
+			t.Errorf("the token, or the code of the link, is in %s", where)
 		}
 	}
 	for _, c := range l.creels {
-		if out := read(t, c.stdout); out != "" && out != l.link+"\n" {
+		if out := read(t, c.stdout); out != "" && !l.isLink(strings.TrimSuffix(out, "\n")) {
 			t.Errorf("standard output is more than the link: %q", out)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -46,7 +47,11 @@ type frame struct {
 func (f *folder) dial(ctx context.Context, token string) (*operator, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws://"+f.listen+"/", nil)
+	header := http.Header{}
+	if err := f.door.show(ctx, f, header, "/"); err != nil {
+		return nil, err
+	}
+	conn, _, err := websocket.Dial(ctx, "ws://"+f.listen+"/", &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {
 		return nil, fmt.Errorf("WebSocket handshake: %w", err)
 	}

@@ -31,8 +31,7 @@ var persistenceRounds = flag.Int("persistence.rounds", 1, "how often the state i
 // folder, and is ready.
 func TestLostState(t *testing.T) {
 	f, c, _, llm := upInWorld(t)
-	link := c.link(t)
-	token := tokenOf(t, f, link)
+	token := tokenOf(t, f, c.link(t))
 	f.wantApart(t, llm, token, "")
 	var kept []keepsake
 	for round := range *persistenceRounds {
@@ -41,8 +40,8 @@ func TestLostState(t *testing.T) {
 		f.destroy(t, c)
 		began := time.Now()
 		c = f.up(t)
-		if again := c.link(t); again != link {
-			t.Errorf("another link: %s", again)
+		if again := tokenOf(t, f, c.link(t)); again != token {
+			t.Errorf("another token: %s", again)
 		}
 		f.wantReady(t)
 		for _, k := range kept {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestControlUI clicks the link: a browser that opens it is logged in. When the
+// TestControlUI clicks the link: a browser that opens it is signed in to creel, and
+// logged in to OpenClaw. The link does not work again. When the
 // gateway is killed under the open page, the page comes back by itself; one that
 // is opened meanwhile shows that the gateway starts, and then the Control UI.
 func TestControlUI(t *testing.T) {
@@ -17,12 +18,14 @@ func TestControlUI(t *testing.T) {
 	c := f.up(t)
 	link := c.link(t)
 	b := f.browse(t)
-	first := b.open(t, link)
+	first := b.open(t, link+"&next=/_creel/open")
 	first.until(t, "the Control UI is connected", connected)
 	first.screenshot(t, "1-connected.png")
 	if at := first.eval(t, "location.href"); strings.Contains(at, tokenOf(t, f, link)) {
 		t.Errorf("the token stays in the address bar: %s", at)
 	}
+
+	b.open(t, link).until(t, "the link is refused when it is used again", `document.body.innerText.includes("was used already")`)
 
 	before := f.status(t)
 	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
@@ -30,7 +33,7 @@ func TestControlUI(t *testing.T) {
 	}
 	first.until(t, "the Control UI says that it has lost the gateway", disconnected)
 	first.screenshot(t, "2-reconnecting.png")
-	second := b.open(t, link)
+	second := b.open(t, f.url("/")) // it is signed in
 	second.until(t, "a page that is opened meanwhile says so", starting)
 	second.screenshot(t, "3-starting.png")
 	if a := f.get(t.Context(), "/_creel/readyz"); a.status != http.StatusServiceUnavailable {

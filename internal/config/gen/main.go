@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -34,6 +35,11 @@ func run(dir string) error {
 // generate makes the content of each file.
 func generate(dir string) (map[string][]byte, error) {
 	c, err := readComments(filepath.Join(dir, "config.go"))
+	if err == nil {
+		var more comments
+		more, err = readComments(filepath.Join(dir, "auth.go"))
+		maps.Copy(c, more)
+	}
 	if err != nil {
 		return nil, err
 	}

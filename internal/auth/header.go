@@ -1,0 +1,72 @@
+package auth
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"creel/internal/config"
+)
+
+// header believes a reverse proxy that says who a person is.
+type header struct {
+	name    string // canonical
+	from    []netip.Prefix
+	owners  people
+	readers people
+}
+
+func newHeader(cfg config.AuthHeader) (*header, error) {
+	h := &header{name: http.CanonicalHeaderKey(cfg.Name), owners: newPeople(cfg.Owners), readers: newPeople(cfg.Readers)}
+	for _, s := range cfg.From {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				return nil, invalid("auth.header.from: %q is neither an address nor a network", s)
+			}
+			p = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+		}
+		h.from = append(h.from, p)
+	}
+	return h, nil
+}
+
+// identify implements identity. The peer of the connection counts, whatever is said
+// of those before it.
+func (h *header) identify(r *http.Request, _ Sender) (Principal, bool, error) {
+	values := r.Header[h.name]
+	if len(values) == 0 || !h.believes(r) {
+		return Principal{}, false, nil
+	}
+	if len(values) > 1 || values[0] == "" {
+		return Principal{}, false, fmt.Errorf("the field %s names not one person", h.name)
+	}
+	p := Principal{Name: cut(printable(values[0]), 200), Kind: KindHeader}
+	switch {
+	case h.readers.has(values[0]):
+		p.Scopes = ReaderScopes
+	case len(h.owners) == 0 || h.owners.has(values[0]):
+		p.Scopes = OwnerScopes
+	}
+	return p, true, nil
+}
+
+// believes tells whether a request comes from one of the proxies.
+func (h *header) believes(r *http.Request) bool {
+	addr := peer(r).Addr
+	for _, p := range h.from {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// strip takes the field away from everybody else, so that the gateway cannot be
+// taken in by it either.
+func (h *header) strip(r *http.Request) {
+	if h != nil && len(r.Header[h.name]) > 0 && !h.believes(r) {
+		delete(r.Header, h.name)
+	}
+}

@@ -1,0 +1,34 @@
+package auth
+
+import (
+	"net/http"
+	"time"
+)
+
+// addMethods sets up the ways to sign in that the configuration names. None of them
+// waits for anybody: a provider that does not answer now keeps creel from nothing.
+func (g *Gate) addMethods() error {
+	c := &g.opts.Config
+	client := g.opts.HTTP
+	if client == nil {
+		client = &http.Client{Timeout: keysTime}
+	}
+	if c.OIDC.Issuer != "" {
+		o, err := newOIDC(c.OIDC, client)
+		if err != nil {
+			return err
+		}
+		g.methods = append(g.methods, o)
+	}
+	if c.Access.TeamDomain != "" {
+		g.identify = append(g.identify, newAccess(c.Access, client, time.Now))
+	}
+	if c.Header.Name != "" {
+		var err error
+		if g.header, err = newHeader(c.Header); err != nil {
+			return err
+		}
+		g.identify = append(g.identify, g.header)
+	}
+	return nil
+}

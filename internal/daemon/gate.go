@@ -1,0 +1,110 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+
+	"creel/internal/api"
+	"creel/internal/auth"
+	"creel/internal/config"
+)
+
+// OpenDoorError says that creel was told to ask nobody, where anybody may come.
+type OpenDoorError struct{ Addr string }
+
+func (e *OpenDoorError) Error() string {
+	return "cannot use auth.mode: " + config.NoAuthRefusal(e.Addr)
+}
+
+// newGate makes the gate in front of everything, for the address that creel
+// listens on.
+func (d *daemon) newGate() (*auth.Gate, error) {
+	cfg := d.cfg()
+	mode := cfg.AuthMode(d.addr)
+	if mode == config.AuthNone && !config.IsLoopback(d.addr) {
+		return nil, &OpenDoorError{d.addr} // the service manager has opened another address than listen
+	}
+	gate, err := auth.New(auth.Options{
+		Name: cfg.Gateway.Name, Dir: filepath.Join(privateDir(cfg.DataDir), "auth"), Config: cfg.Auth, Open: mode == config.AuthNone,
+		Listen: d.addr, Sender: d.sender, Home: d.home(), OpenGateway: d.app.opening, GatewayToken: d.app.secret,
+		Absolute: d.absolute, Journal: &d.journal, Logger: d.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the gate: %w", err)
+	}
+	if mode == config.AuthNone {
+		d.log.Info("nobody is asked to sign in: whoever is on this machine is taken for the owner", "listen", d.addr, "change", "auth.mode: link")
+	}
+	return gate, nil
+}
+
+func (d *daemon) sender(r *http.Request) auth.Sender {
+	client, https, forwarded := d.proxy.Sender(r)
+	return auth.Sender{Addr: client, HTTPS: https, Forwarded: forwarded}
+}
+
+// home is where a person goes who has signed in.
+func (d *daemon) home() string { return auth.OpenPath }
+
+// absolute makes an address to click, on this machine, of a path.
+func (d *daemon) absolute(path string) string {
+	return d.secure("http://"+browsable(d.addr)) + path
+}
+
+// link is the address to click; it holds what it takes to get in, and may be good
+// once.
+func (d *daemon) link() string {
+	if d.gate.Open() {
+		return d.secure(d.app.link(d.addr))
+	}
+	return d.absolute(d.gate.FirstLink())
+}
+
+// gated is what clients get from an engine, and from the gateway behind it.
+func (d *daemon) gated(a *api.API) http.Handler {
+	return d.gate.Handler(routesOf(a), d.proxy)
+}
+
+// routesOf is the table of creel's own pages.
+func routesOf(a *api.API) []auth.Route {
+	public := a.Public()
+	return []auth.Route{
+		{Pattern: "GET " + api.Prefix + "healthz", Handler: public},
+		{Pattern: "GET " + api.Prefix + "readyz", Handler: public},
+		{Pattern: "GET " + api.Prefix + "status", Handler: public},
+		{Pattern: "GET " + api.Prefix + "metrics", Needs: auth.Read, Handler: public},
+	}
+}
+
+// gatedSuccessor is what clients of a creel that drains get: creel's own pages as
+// the successor shows them, whose gate is asked, and the gateway by way of it.
+func (d *daemon) gatedSuccessor(routes []auth.Route) http.Handler {
+	pages := d.successorPages()
+	gateway := d.gate.Handler(nil, d.proxy)
+	own := http.NewServeMux()
+	for _, r := range append(routes, auth.Route{Pattern: auth.Prefix}) {
+		own.Handle(r.Pattern, pages)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := own.Handler(r); pattern != "" || strings.HasPrefix(r.URL.Path, auth.Prefix) {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		gateway.ServeHTTP(w, r)
+	})
+}
+
+// controlled is the handler of the control socket.
+func (e *engine) controlled() http.Handler {
+	return e.d.gate.Control(e.api.Control(), e.d.link)
+}
+
+// closeGate ends the gate.
+func (d *daemon) closeGate() {
+	if err := d.gate.Close(); err != nil {
+		d.log.Warn("when sessions were last used is not kept", slog.Any("error", err))
+	}
+}
