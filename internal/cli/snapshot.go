@@ -154,6 +154,9 @@ func (e *env) printSnapshot(s store.Snapshot) error {
 			row(what.name, "%s", what.text)
 		}
 	}
+	if at := s.Restored.At; !at.IsZero() {
+		row("restored", "%s (%s ago), in the place of a later state", at.Local().Format(time.RFC3339), ago(at))
+	}
 	row("gateway", "%s, generation %d, on %s", s.Gateway, s.Generation, s.Machine)
 	if s.AppVersion != "" {
 		row("version", "%s", s.AppVersion)

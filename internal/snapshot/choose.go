@@ -30,7 +30,8 @@ func (e *choiceError) Error() string {
 }
 
 // choose finds a snapshot by its id, of which a beginning that no other has is
-// enough; "": the newest good one, of the present lineage if there is one. One
+// enough; "": the newest good one, of the present lineage if there is one; newest
+// by its standing, see accepted.go. One
 // that has shrunk is passed over, since it may tell of a loss, and stays in the
 // store; one that is damaged is not (*choiceError).
 func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error) {
@@ -41,8 +42,12 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 	if id != "" {
 		return find(all, id)
 	}
-	slices.SortStableFunc(all, func(a, b store.Snapshot) int { return cmp.Compare(a.Fence, b.Fence) }) // see store.Meta
-	lineage := k.record.get().Lineage
+	r := k.record.get()
+	if i := slices.IndexFunc(all, func(s store.Snapshot) bool { return s.ID == r.Last }); i >= 0 && r.Accepted != nil {
+		all[i].Restored = after(all, i, *r.Accepted)
+	}
+	slices.SortStableFunc(all, compareStanding)
+	lineage := r.Lineage
 	var damaged *choiceError
 	others := store.ID("")
 	for _, s := range slices.Backward(all) {

@@ -68,7 +68,7 @@ func (k *Keeper) catchUp(ctx context.Context, fence uint64) error {
 	if r.Fence != 0 && !empty && r.Wish == nil && r.Trial == 0 {
 		s, err := k.choose(ctx, "")
 		switch {
-		case err == nil && s.ID != r.Last && s.Fence > r.Fence:
+		case err == nil && s.ID != r.Last && fenceOf(s) > r.Fence:
 			newer = s.ID
 		case err != nil && !errors.Is(err, errNone):
 			return gateway.RestoreError(fmt.Errorf("another machine has owned the gateway since it ran here, and what it has saved cannot be told: %w", err), "See that the snapshot store can be reached, then `creel start`.", false)

@@ -48,6 +48,9 @@ type record struct {
 	Config string `json:"config_hash,omitempty"`
 	// Wish is a restore that was asked for and has not come to its end.
 	Wish *wish `json:"wish,omitempty"`
+	// Accepted is the restore of Last for good, until the store has been told or a
+	// later snapshot speaks for this state; nil: there is nothing to tell.
+	Accepted *store.Restoration `json:"accepted,omitempty"`
 	// Trial is the generation that has yet to get ready on a restored state; 0:
 	// none.
 	Trial uint64 `json:"trial,omitempty"`
@@ -82,6 +85,9 @@ func (r *record) takeBack() {
 
 // proved is r after a trial that has succeeded.
 func (r record) proved() record {
+	if r.Put != "" && r.Put == r.Last {
+		r.Accepted = r.accepted()
+	}
 	r.Trial, r.Undoing, r.Put, r.Earlier, r.Next = 0, false, "", nil, nil
 	return r
 }

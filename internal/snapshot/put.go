@@ -61,6 +61,8 @@ func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool
 func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool, tell func()) error {
 	if onTrial {
 		next.Trial, next.Put = p.Generation, staged.Snapshot.ID
+	} else {
+		next.Accepted = next.accepted()
 	}
 	err := k.record.change(func(r *record) {
 		if onTrial {

@@ -51,6 +51,8 @@ var periods = []struct {
 //     proved to be whole;
 //   - a shrunk one, and the good one before it, until a person has accepted or
 //     removed the shrunk one: it may tell of a loss;
+//   - the good one that was restored last, which may be all that there is of the
+//     present state;
 //   - a damaged one only while nothing else of its lineage is good: some of its
 //     files may be the last that there are;
 //   - pinned ones.
@@ -101,6 +103,9 @@ func retainLineage(line []*Kept, keep Keep) {
 		return
 	}
 	goods[0].because("the newest")
+	if last := slices.MaxFunc(goods, func(a, b *Kept) int { return a.Restored.At.Compare(b.Restored.At) }); !last.Restored.At.IsZero() {
+		last.because("the one that was restored last")
+	}
 	newest := slices.IndexFunc(goods, func(k *Kept) bool { return proven(k.Snapshot) })
 	if newest < 0 {
 		for _, k := range goods {

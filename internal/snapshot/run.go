@@ -129,6 +129,7 @@ type worker struct {
 	scan     time.Time // when the state is looked at next
 	sweep    time.Time
 	maintain time.Time
+	accept   time.Time // the store is not told of a restore before
 	retry    time.Time // no attempt before
 	pause    time.Duration
 	stopped  bool // the gateway was stopped when it was looked at last
@@ -154,6 +155,15 @@ func (w *worker) step(ctx context.Context) time.Time {
 		}
 	}
 	now := time.Now()
+	if k.record.get().Accepted != nil {
+		if !now.Before(w.accept) {
+			w.accept = now.Add(acceptEvery)
+			w.tried("accept", k.tellAccepted(ctx))
+		}
+		if w.accept.Before(next) {
+			next = w.accept
+		}
+	}
 	if !now.Before(w.sweep) {
 		w.tried("sweep", k.sweep(ctx))
 		if k.record.get().Last != "" {

@@ -156,7 +156,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	// Only now: a state whose snapshot cannot be read back is not saved, and the
 	// next one must not be made of what this one has left in the store.
 	err = v.note(func(n *record) {
-		n.Fence = m.Fence
+		n.Fence, n.Accepted = m.Fence, nil
 		n.Parent, n.Last, n.LastAt, n.Totals, n.Mark = s.ID, s.ID, s.Time, s.Totals, cut.Mark
 		k.savedAs(cut.Mark)
 	})

@@ -186,6 +186,7 @@ func (k *Keeper) proved() error {
 	crashpoint.Passed(crashpoint.StateProved)
 	k.clear(TroubleRestore)
 	k.answer(outcome{put: put})
+	k.nudge() // the store is to be told
 	return nil
 }
 

@@ -25,6 +25,7 @@ import (
 	"creel/internal/cli"
 	"creel/internal/gateway"
 	"creel/internal/runtime/process"
+	"creel/internal/snapshot/storetest"
 	"creel/test/crashgw"
 )
 
@@ -39,6 +40,7 @@ const Patience = 60 * time.Second
 func RunIfAsked() {
 	process.RunLauncher()
 	crashgw.RunIfAsked()
+	storetest.CheapKeys() // in this process, and in each creel that it starts
 	if len(os.Args) > 1 && os.Args[1] == AsCreel {
 		os.Exit(cli.Main(os.Args[2:], os.Environ(), os.Stdout, os.Stderr))
 	}

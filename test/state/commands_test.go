@@ -12,6 +12,7 @@ import (
 
 // TestCommands: exit codes, what is said where, and JSON where it is asked for.
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	h := start(t, "snapshots: {mode: manual}\n")
 	first := string(h.take().ID)
 	second := string(h.take().ID)

@@ -131,6 +131,7 @@ func (search) file(path string, look func(string, []byte)) {
 //
 // moltworker: "secrets in ps", "agent prints all keys".
 func TestSecretsFromInside(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Fatal("a creel that does not run as root cannot keep its gateway apart; run this test as root")
 	}

@@ -14,6 +14,7 @@ import (
 //
 // moltworker: "live SQLite copied, or stale -wal/-shm beside a restored database".
 func TestEverySnapshotIsAnInstant(t *testing.T) {
+	t.Parallel()
 	h := start(t, "snapshots: {mode: manual, keep: {last: 1000}}\n")
 	var last int64
 	for range *many {
@@ -34,6 +35,7 @@ func TestEverySnapshotIsAnInstant(t *testing.T) {
 // moltworker: "restore races with reconnecting browser", "gateway runs, then old
 // state appears over it".
 func TestRestoreUnderLoad(t *testing.T) {
+	t.Parallel()
 	h := start(t, "snapshots: {mode: manual}\n")
 	s := h.take()
 	saved := h.exported(s.ID)
@@ -72,8 +74,10 @@ func TestRestoreUnderLoad(t *testing.T) {
 // moltworker: "marker lost after backup", "blank start after failed restore",
 // "restore skipped, blank gateway" (opening an admin page or a cron wake first).
 func TestStateDestroyed(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"removed", "emptied"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			h := start(t, "")
 			if code := h.Stop(); code != 0 { // which saves the state
 				t.Fatalf("exit code %d\n%s", code, h.Output)
@@ -105,6 +109,7 @@ func TestStateDestroyed(t *testing.T) {
 //
 // moltworker: "no backup for days, then nothing".
 func TestKilledAndDestroyed(t *testing.T) {
+	t.Parallel()
 	h := start(t, "snapshots: {every: 2s, settle: 0s}\n")
 	st := h.WaitFor("a snapshot that nobody asked for", func(st status) bool { return st.Snapshots != nil && st.Snapshots.Last != "" })
 	saved := h.exported(st.Snapshots.Last)

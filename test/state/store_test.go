@@ -48,6 +48,7 @@ func s3Settings(t *testing.T, addr, access, secret string) string {
 
 // TestAnotherMachine: another data folder, the same bucket, the same key.
 func TestAnotherMachine(t *testing.T) {
+	t.Parallel()
 	_, settings := bucket(t)
 	h := start(t, settings)
 	saved := h.exported(h.take().ID)
@@ -73,6 +74,7 @@ func TestAnotherMachine(t *testing.T) {
 // restore", "backup impossible while gateway down; 500 without reason", "no backup at
 // all after a failed snapshot".
 func TestStoreDown(t *testing.T) {
+	t.Parallel()
 	for name, make := range map[string]func(t *testing.T, h *home) (down, up func()){
 		"a folder that is away": func(t *testing.T, h *home) (down, up func()) {
 			dir := filepath.Join(t.TempDir(), "store")
@@ -108,6 +110,7 @@ func TestStoreDown(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := prepare(t, "")
 			down, up := make(t, h)
 			h.Launch()

@@ -91,6 +91,7 @@ func fieldsOf(m Marks) (map[string]json.RawMessage, error) {
 	out := make(map[string]json.RawMessage)
 	for name, value := range map[string]any{
 		"verified": m.Verified, "sampled": m.Sampled, "damaged": m.Damaged, "shrunk": m.Shrunk, "pinned": m.Pinned,
+		"restored": m.Restored,
 	} {
 		text, err := json.Marshal(value)
 		if err != nil {

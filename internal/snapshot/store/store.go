@@ -83,6 +83,15 @@ type Marks struct {
 	Shrunk string `json:"shrunk,omitempty"`
 	// Pinned keeps it from being removed.
 	Pinned bool `json:"pinned,omitempty"`
+	// Restored is when its state last took the place of a later one, for good.
+	Restored Restoration `json:"restored,omitzero"`
+}
+
+// Restoration is when a snapshot was restored, told so that it can be compared
+// with when others were taken.
+type Restoration struct {
+	At    time.Time `json:"at"`              // UTC; after all snapshots that were there
+	Fence uint64    `json:"fence,omitempty"` // of the owner that has restored it, see Meta
 }
 
 // Snapshot is a snapshot as it lies in a store.

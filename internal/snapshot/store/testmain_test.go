@@ -5,10 +5,13 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"creel/internal/snapshot/storetest"
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	storetest.CheapKeys()
 	// What takes the time of these tests is waiting: for disks, and for a patience
 	// to end. A core can take several at once.
 	if err := flag.Set("test.parallel", "8"); err != nil {
