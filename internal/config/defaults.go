@@ -234,6 +234,7 @@ func Defaults() Config {
 			MaxHeaderBytes:   DefaultMaxHeaderBytes,
 		},
 		Upgrade: Upgrade{Drain: DefaultUpgradeDrain},
+		Compat:  Compat{DebugRoutes: DebugRoutesOff},
 		Log:     Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
 	}
 }
