@@ -1,9 +1,54 @@
-// Package api is creel's own HTTP surface, under the prefix /_creel/.
+// Package api is creel's own HTTP surface: what is under the prefix /_creel/api/,
+// the signs of life beside it, and the names that moltworker used.
 //
-// Two doors lead to it. The public one is on the gateway's listener and tells
-// strangers no more than whether the gateway is ready. The control door is a
-// unix socket in the data folder: who may open it is decided by the kernel
-// (peer credentials: the same user, or root), and it tells and does everything.
+// # One table
+//
+// There is one table of routes ([API.Routes]). Each line has its method and path,
+// the scope that it needs (package auth), the Go types of its parameters, its body
+// and its answers, and its handler. Two doors are made from it:
+//
+//   - the public one, on the gateway's listener: the lines of the table behind
+//     auth's gate, which lets through who may. Until a gate is set in front of
+//     them, [API.Public] serves none of the lines that need a scope;
+//   - the control socket, a unix socket in the data folder ([API.Control]): who may
+//     open it is decided by the kernel (peer credentials: the same user, or root),
+//     and is the owner. It has a few lines more, which only make sense there (the
+//     upgrade, files written to this machine's disk).
+//
+// openapi.json is generated from the table and the types, is served, and is
+// checked against real answers of every handler by test.
+//
+// # What callers can rely on
+//
+//   - Errors are problem documents (RFC 9457) with a stable code.
+//   - What is not understood is refused, not passed over: unknown parameters,
+//     members of a body and methods (405 with Allow). HEAD is answered wherever
+//     GET is.
+//   - Parameters are in the query; a body is JSON, and only where one is more than
+//     a few words (making a token). The query of a request is not logged.
+//   - A list is a JSON document. What goes on is a stream: JSON lines
+//     (application/x-ndjson) or server-sent events, as Accept says; see stream.go
+//     for its bounds. Long calls (snapshot, restore, verify) are streams of how far
+//     they are, with the result at their end, or, with Accept: application/json,
+//     one answer in the end with its own status.
+//   - Nothing secret is in an answer: output, journal and configuration are
+//     redacted. Exceptions are what was asked for by name: a new token's secret,
+//     once, and the content of a file of a snapshot, both for administrators only.
+//     The link with the gateway's token is told on the control socket alone.
+//
+// # What it costs
+//
+// A stream has two goroutines and a few KiB; mostStreams are served at once.
+// Bodies are read up to 64 KiB, lists have a most. How often somebody may ask is
+// the gate's business.
+//
+// # What was rejected
+//
+// Versions in media types (nobody who tries something with curl gets them right);
+// WebSocket for live data (server-sent events resume by themselves and pass every
+// proxy); gRPC (browsers, and one more language for the same words); OpenAPI first
+// with generated handlers (they would be a second place that says what Go's types
+// say already).
 package api
 
 import (
@@ -12,19 +57,28 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
+	"creel/internal/auth"
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/health"
+	"creel/internal/problem"
 )
 
 // Prefix is what all of creel's own paths begin with.
 const Prefix = "/_creel/"
 
-// controlPrefix is what the paths of the control door begin with.
-const controlPrefix = Prefix + "api/v1/"
+// apiPrefix is what the API's paths begin with, and v1Prefix those of its present
+// version.
+const (
+	apiPrefix = Prefix + "api/"
+	v1Prefix  = apiPrefix + "v1/"
+)
+
+func v1(what string) string { return v1Prefix + what }
 
 // Gateway is what the API asks of a supervisor.
 type Gateway interface {
@@ -65,48 +119,92 @@ type Options struct {
 	Health func() []health.Report
 	// Pending lists what was read by a reload and does not count yet; may be nil.
 	Pending func() []config.Change
+	// Config is the configuration in force, and where its values come from; may be
+	// nil.
+	Config func() (*config.Config, *config.Sources)
+	// Doctor looks at what keeps creel from doing all of its work; may be nil.
+	Doctor func(ctx context.Context) []Finding
 	// Devices are the gateway's; nil: it knows none.
 	Devices Devices
 	// Snapshots are those of the gateway's state; nil: none are taken.
 	Snapshots Snapshots
-	Logger    *slog.Logger
+	// Identity is who may come in; nil: nobody is asked.
+	Identity Identity
+	// OpenClaw is what moltworker's names need; nil: they are not creel's, but the
+	// gateway's.
+	OpenClaw *OpenClaw
+	Logger   *slog.Logger
 }
 
-// API makes the two handlers.
-type API struct{ opts Options }
+// API makes the two doors.
+type API struct {
+	opts    Options
+	streams streams
+	known   requestBook
+}
 
 // New makes an API.
-func New(o Options) *API { return &API{o} }
+func New(o Options) *API { return &API{opts: o} }
 
-// Public is the handler for the gateway's listener.
-func (a *API) Public() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Prefix+"status", a.publicStatus)
-	mux.HandleFunc("GET "+Prefix+"healthz", a.healthz)
-	mux.HandleFunc("GET "+Prefix+"readyz", a.readyz)
-	mux.Handle("GET "+Prefix+"metrics", a.opts.Metrics)
-	mux.HandleFunc(Prefix, notFound)
-	return own(mux)
+// table is all that there is. It is made anew for each door.
+func (a *API) table() []route {
+	var all []route
+	for _, part := range [][]route{
+		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.snapshotRoutes(),
+		a.settingRoutes(), a.identityRoutes(), a.metricRoutes(), a.documentRoutes(), a.ownRoutes(), a.compatRoutes(),
+	} {
+		all = append(all, part...)
+	}
+	return all
 }
 
-// Control is the handler for the unix socket.
+// Routes are the lines of the table that the public door has, for auth's gate.
+// They are good for one server.
+func (a *API) Routes() []auth.Route {
+	var public []route
+	for _, r := range a.table() {
+		if !r.socketOnly {
+			public = append(public, r)
+		}
+	}
+	return append(asRoutes(public), auth.Route{Pattern: apiPrefix, Needs: auth.Read, Handler: own(http.HandlerFunc(notFound))})
+}
+
+// Owns tells whether a path is creel's: under its prefix, or one of moltworker's.
+// The gateway has all others.
+func (a *API) Owns(path string) bool {
+	return path == strings.TrimSuffix(Prefix, "/") || strings.HasPrefix(path, Prefix) || a.opts.OpenClaw != nil && isCompat(path)
+}
+
+// Public is the handler for the gateway's listener without a gate: it has the lines
+// that need no scope, and the metrics.
+func (a *API) Public() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.Routes() {
+		if r.Needs == auth.Public {
+			mux.Handle(r.Pattern, r.Handler)
+		}
+	}
+	mux.Handle("GET "+Prefix+"metrics", own(a.opts.Metrics))
+	mux.Handle("/", own(http.HandlerFunc(notFound)))
+	return mux
+}
+
+// KindSocket is the kind of those who come by the control socket.
+const KindSocket auth.Kind = "socket"
+
+// Control is the handler for the unix socket: all lines of the table, for the
+// owner.
 func (a *API) Control() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+controlPrefix+"status", a.status)
-	mux.HandleFunc("GET "+controlPrefix+"events", a.events)
-	mux.HandleFunc("GET "+controlPrefix+"logs", a.logs)
-	mux.HandleFunc("POST "+controlPrefix+"start", a.act(Gateway.Start, started))
-	mux.HandleFunc("POST "+controlPrefix+"restart", a.act(Gateway.Restart, nil))
-	mux.HandleFunc("POST "+controlPrefix+"stop", a.act(Gateway.Stop, stopped))
-	mux.HandleFunc("GET "+controlPrefix+"place", a.place)
-	mux.HandleFunc("POST "+controlPrefix+"upgrade", a.upgrade)
-	mux.HandleFunc("POST "+controlPrefix+"reload", a.reload)
-	mux.HandleFunc("GET "+Prefix+"status", a.status) // who may open this door is the owner
-	a.deviceRoutes(mux)
-	a.snapshotRoutes(mux)
-	mux.Handle("GET "+Prefix+"metrics", a.opts.Metrics)
-	mux.HandleFunc("/", notFound)
-	return own(mux)
+	for _, r := range asRoutes(a.table()) {
+		mux.Handle(r.Pattern, r.Handler)
+	}
+	mux.Handle("/", own(http.HandlerFunc(notFound)))
+	owner := auth.Principal{Name: "owner", Kind: KindSocket, Scopes: auth.OwnerScopes}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r.WithContext(auth.With(r.Context(), owner)))
+	})
 }
 
 // own marks answers as creel's own, never to be stored or guessed at.
@@ -124,7 +222,25 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	if err != nil { // only values of this package's own types come here
 		panic(err)
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", mediaJSON)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n')) // the client may be gone: nobody is left to tell
+}
+
+func bad(w http.ResponseWriter, detail string) {
+	d := problem.Document{Status: http.StatusBadRequest, Code: "bad_request", Title: "Bad request", Detail: detail}
+	d.Write(w)
+}
+
+func failed(w http.ResponseWriter, err error) {
+	d := problem.Document{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "creel cannot do that now", Detail: err.Error(), RetryAfter: time.Second}
+	d.Write(w)
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	d := problem.Document{
+		Status: http.StatusNotFound, Code: "not_found", Title: "No such page of creel's",
+		Detail: r.Method + " " + r.URL.Path, Hint: "Paths under " + Prefix + " are creel's own; the gateway has all others.",
+	}
+	d.Write(w)
 }

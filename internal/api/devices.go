@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"creel/internal/auth"
 	"creel/internal/openclaw"
 	"creel/internal/openclaw/rpc"
 	"creel/internal/problem"
@@ -21,54 +22,74 @@ type Devices interface {
 	Rename(ctx context.Context, id, label string) (openclaw.Device, error)
 }
 
-// deviceRoutes are the paths for devices. All answer with {"devices": […]}: the
-// list, or those that were changed. ?id= is a device's id or the beginning of it.
-//
-//	GET  devices
-//	POST devices/approve?id=   devices/approve-all   devices/reject?id=
-//	POST devices/revoke?id=    devices/rename?id=&label=
-func (a *API) deviceRoutes(mux *http.ServeMux) {
-	one := func(do func(Devices, *http.Request, string) (openclaw.Device, error)) http.HandlerFunc {
-		return a.onDevices(func(d Devices, r *http.Request) ([]openclaw.Device, error) {
-			device, err := do(d, r, r.URL.Query().Get("id"))
-			return []openclaw.Device{device}, err
-		})
-	}
-	mux.HandleFunc("GET "+controlPrefix+"devices", a.onDevices(func(d Devices, r *http.Request) ([]openclaw.Device, error) { return d.List(r.Context()) }))
-	mux.HandleFunc("POST "+controlPrefix+"devices/approve-all", a.onDevices(func(d Devices, r *http.Request) ([]openclaw.Device, error) { return d.ApproveAll(r.Context()) }))
-	mux.HandleFunc("POST "+controlPrefix+"devices/approve", one(func(d Devices, r *http.Request, id string) (openclaw.Device, error) {
-		return d.Approve(r.Context(), id)
-	}))
-	mux.HandleFunc("POST "+controlPrefix+"devices/reject", one(func(d Devices, r *http.Request, id string) (openclaw.Device, error) { return d.Reject(r.Context(), id) }))
-	mux.HandleFunc("POST "+controlPrefix+"devices/revoke", one(func(d Devices, r *http.Request, id string) (openclaw.Device, error) { return d.Revoke(r.Context(), id) }))
-	mux.HandleFunc("POST "+controlPrefix+"devices/rename", one(func(d Devices, r *http.Request, id string) (openclaw.Device, error) {
-		return d.Rename(r.Context(), id, r.URL.Query().Get("label"))
-	}))
+// DeviceQuery names a device.
+type DeviceQuery struct {
+	ID string `query:"id" max:"200" doc:"the device's id, or as much of its beginning as no other one shares (four digits at least)"`
 }
 
-// DeviceList is the answer about devices.
+// RenameQuery names a device, and gives it a name.
+type RenameQuery struct {
+	ID    string `query:"id" max:"200" doc:"as of approve"`
+	Label string `query:"label" max:"200" doc:"what to call it from now on"`
+}
+
+// DeviceList is the answer about devices: all of them, or those that were changed.
 type DeviceList struct {
 	Devices []openclaw.Device `json:"devices"`
 }
 
-func (a *API) onDevices(do func(Devices, *http.Request) ([]openclaw.Device, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if a.opts.Devices == nil {
-			d := problem.Document{
-				Status: http.StatusNotFound, Code: "not_openclaw", Title: "This gateway knows no devices",
-				Detail: "devices are a thing of OpenClaw, and this gateway is another program", Hint: "For an OpenClaw gateway: `creel up openclaw`.",
-			}
-			d.Write(w)
-			return
-		}
-		list, err := do(a.opts.Devices, r)
-		if err != nil {
-			d := a.deviceProblem(err)
-			d.Write(w)
-			return
-		}
-		writeJSON(w, http.StatusOK, DeviceList{list})
+func (a *API) deviceRoutes() []route {
+	one := func(name, summary string, do func(Devices, context.Context, string) (openclaw.Device, error)) route {
+		return handle("POST", v1("devices/"+name), auth.Operate, name+"Device", summary, func(w http.ResponseWriter, r *http.Request, q DeviceQuery) {
+			a.onDevices(w, func(d Devices) ([]openclaw.Device, error) {
+				device, err := do(d, r.Context(), q.ID)
+				return []openclaw.Device{device}, err
+			})
+		}, jsonOf[DeviceList]())
 	}
+	return []route{
+		handle("GET", v1("devices"), auth.Read, "listDevices", "The devices that may use OpenClaw or ask to, those that wait first", func(w http.ResponseWriter, r *http.Request, _ none) {
+			a.onDevices(w, func(d Devices) ([]openclaw.Device, error) { return d.List(r.Context()) })
+		}, jsonOf[DeviceList]()),
+		handle("POST", v1("devices/approve-all"), auth.Operate, "approveAllDevices", "Let all devices in that wait", func(w http.ResponseWriter, r *http.Request, _ none) {
+			a.onDevices(w, func(d Devices) ([]openclaw.Device, error) { return d.ApproveAll(r.Context()) })
+		}, jsonOf[DeviceList]()),
+		one("approve", "Let a device in that waits", Devices.Approve),
+		one("reject", "Turn a device away that waits; it may ask again", Devices.Reject),
+		one("revoke", "Shut out a device that was let in; it has to be let in again", Devices.Revoke),
+		handle("POST", v1("devices/rename"), auth.Operate, "renameDevice", "Give a device that was let in a name of your own", func(w http.ResponseWriter, r *http.Request, q RenameQuery) {
+			a.onDevices(w, func(d Devices) ([]openclaw.Device, error) {
+				device, err := d.Rename(r.Context(), q.ID, q.Label)
+				return []openclaw.Device{device}, err
+			})
+		}, jsonOf[DeviceList]()),
+	}
+}
+
+// noDevices is the answer where there is nothing of the kind.
+func noDevices() *problem.Document {
+	return &problem.Document{
+		Status: http.StatusNotFound, Code: "not_openclaw", Title: "This gateway knows no devices",
+		Detail: "devices are a thing of OpenClaw, and this gateway is another program", Hint: "For an OpenClaw gateway: `creel up openclaw`.",
+	}
+}
+
+func (a *API) onDevices(w http.ResponseWriter, do func(Devices) ([]openclaw.Device, error)) {
+	if a.opts.Devices == nil {
+		noDevices().Write(w)
+		return
+	}
+	list, err := do(a.opts.Devices)
+	if err != nil {
+		a.deviceProblem(err).Write(w)
+		return
+	}
+	for i := range list {
+		if list[i].Scopes == nil {
+			list[i].Scopes = []string{}
+		}
+	}
+	writeJSON(w, http.StatusOK, DeviceList{append([]openclaw.Device{}, list...)})
 }
 
 // deviceProblem tells why nothing was done, and what to do about it.

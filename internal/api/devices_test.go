@@ -61,16 +61,16 @@ func TestDevices(t *testing.T) {
 		"devices/revoke?id=abc":  {"POST", "revoke abc", 1},
 		"devices/rename?" + url.Values{"id": {"abc"}, "label": {"Anna's & Ben's"}}.Encode(): {"POST", "rename abc Anna's & Ben's", 1},
 	} {
-		w := do(a.Control(), want.method, controlPrefix+path)
+		w := do(a.Control(), want.method, v1Prefix+path)
 		var got struct{ Devices []map[string]any }
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK || d.last != want.did || len(got.Devices) != want.devices {
 			t.Errorf("%s: %d, did %q: %s", path, w.Code, d.last, w.Body)
 		}
-		if w := do(a.Public(), want.method, controlPrefix+path); w.Code != http.StatusNotFound {
+		if w := do(a.Public(), want.method, v1Prefix+path); w.Code != http.StatusNotFound {
 			t.Errorf("%s is public: %d", path, w.Code)
 		}
 		other := map[string]string{"GET": "POST", "POST": "GET"}[want.method]
-		if w := do(a.Control(), other, controlPrefix+path); w.Code == http.StatusOK {
+		if w := do(a.Control(), other, v1Prefix+path); w.Code == http.StatusOK {
 			t.Errorf("%s %s is done", other, path)
 		}
 	}
@@ -99,7 +99,7 @@ func TestDeviceProblems(t *testing.T) {
 	} {
 		a := newAPI(t, &fake{status: test.state}, &journal{})
 		a.opts.Devices = &desk{err: test.err}
-		w := do(a.Control(), "POST", controlPrefix+"devices/approve?id=x")
+		w := do(a.Control(), "POST", v1Prefix+"devices/approve?id=x")
 		var got struct{ Code, Hint, Detail string }
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != test.status || got.Code != test.code || !strings.Contains(got.Detail+got.Hint, test.says) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
@@ -108,7 +108,7 @@ func TestDeviceProblems(t *testing.T) {
 			t.Errorf("%s: Retry-After %q", name, w.Header().Get("Retry-After"))
 		}
 	}
-	w := do(newAPI(t, &fake{}, &journal{}).Control(), "GET", controlPrefix+"devices")
+	w := do(newAPI(t, &fake{}, &journal{}).Control(), "GET", v1Prefix+"devices")
 	if w.Code != 404 || !strings.Contains(w.Body.String(), "not_openclaw") || !strings.Contains(w.Body.String(), "creel up openclaw") {
 		t.Errorf("another program: %d %s", w.Code, w.Body)
 	}

@@ -25,7 +25,7 @@ const (
 
 // reload reads the configuration again: 200 with what has changed, 422 with
 // what is wrong with it, 409 if it is no configuration for this creel.
-func (a *API) reload(w http.ResponseWriter, r *http.Request) {
+func (a *API) reload(w http.ResponseWriter, r *http.Request, _ none) {
 	if a.opts.Reload == nil {
 		notFound(w, r)
 		return

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -92,12 +94,46 @@ func open(s Snapshots, r *http.Request, do func(ctx context.Context, files store
 	return errors.Join(do(r.Context(), files), files.Close())
 }
 
+// rows writes a document in each line. What has begun and cannot go on is cut off:
+// it must not pass for all.
+type rows struct {
+	w     http.ResponseWriter
+	enc   *json.Encoder
+	begun bool
+}
+
+func newRows(w http.ResponseWriter) *rows { return &rows{w: w, enc: json.NewEncoder(w)} }
+
+// add writes a line; false: nobody reads.
+func (l *rows) add(v any) bool {
+	l.begin()
+	return l.enc.Encode(v) == nil
+}
+
+func (l *rows) begin() {
+	if !l.begun {
+		l.begun = true
+		l.w.Header().Set("Content-Type", mediaNDJSON)
+	}
+}
+
+// end says that all is there, or why not.
+func (l *rows) end(err error) error {
+	if err != nil && l.begun {
+		panic(http.ErrAbortHandler)
+	}
+	if err == nil {
+		l.begin()
+	}
+	return err
+}
+
 // listFiles gives what is at a path of a snapshot: the entries of a folder, or the
-// file itself; with ?all=1 what is in its folders too.
-func listFiles(s Snapshots, w http.ResponseWriter, r *http.Request) error {
-	return open(s, r, func(ctx context.Context, files store.Files) error {
-		at, all := inTree(files.Snapshot(), r.URL.Query().Get("path")), r.URL.Query().Get("all") != ""
-		enc := json.NewEncoder(w)
+// file itself; with all what is in its folders too.
+func listFiles(s Snapshots, w http.ResponseWriter, r *http.Request, q FilesQuery) error {
+	out := newRows(w)
+	return out.end(open(s, r, func(ctx context.Context, files store.Files) error {
+		at := inTree(files.Snapshot(), q.Path)
 		found := at == ""
 		for e, err := range files.Walk(ctx) {
 			if err != nil {
@@ -108,29 +144,29 @@ func listFiles(s Snapshots, w http.ResponseWriter, r *http.Request) error {
 				rest, below = e.Path, true
 			}
 			found = found || e.Path == at
-			if e.Path == at && e.Kind == tree.Dir || e.Path != at && (!below || !all && strings.Contains(rest, "/")) {
+			if e.Path == at && e.Kind == tree.Dir || e.Path != at && (!below || !q.All && strings.Contains(rest, "/")) {
 				continue
 			}
-			w.Header().Set("Content-Type", "application/x-ndjson")
-			if enc.Encode(entryOf(files.Snapshot(), e)) != nil {
-				return nil // the client is gone
+			if !out.add(entryOf(files.Snapshot(), e)) {
+				return nil
 			}
 		}
 		if !found {
 			return notInSnapshot(files.Snapshot(), at)
 		}
 		return nil
-	})
+	}))
 }
 
 func notInSnapshot(s store.Snapshot, path string) error {
 	return fmt.Errorf("%w: snapshot %s has no file %s", store.ErrNotFound, s.ID, shown(s, path))
 }
 
-// content gives the bytes of a file.
-func content(s Snapshots, w http.ResponseWriter, r *http.Request) error {
+// content gives the bytes of a file. A browser saves them and shows nothing: they
+// are somebody else's.
+func content(s Snapshots, w http.ResponseWriter, r *http.Request, q ContentQuery) error {
 	return open(s, r, func(ctx context.Context, files store.Files) error {
-		at := inTree(files.Snapshot(), r.URL.Query().Get("path"))
+		at := inTree(files.Snapshot(), q.Path)
 		f, err := files.Open(ctx, at)
 		if errors.Is(err, fs.ErrNotExist) {
 			return notInSnapshot(files.Snapshot(), at)
@@ -139,7 +175,11 @@ func content(s Snapshots, w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		defer f.Close()
-		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Type", mediaBytes)
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(at)}))
+		if r.Method == http.MethodHead {
+			return nil
+		}
 		if _, err := io.Copy(w, f); err != nil {
 			// Part of it is on its way: what is cut off must not pass for all.
 			panic(http.ErrAbortHandler)
@@ -149,9 +189,10 @@ func content(s Snapshots, w http.ResponseWriter, r *http.Request) error {
 }
 
 // diff gives the changes from one snapshot to another.
-func diff(s Snapshots, w http.ResponseWriter, r *http.Request) error {
-	return open(s, r, func(ctx context.Context, was store.Files) error {
-		is, err := s.Files(ctx, store.ID(r.URL.Query().Get("to")))
+func diff(s Snapshots, w http.ResponseWriter, r *http.Request, q DiffQuery) error {
+	out := newRows(w)
+	return out.end(open(s, r, func(ctx context.Context, was store.Files) error {
+		is, err := s.Files(ctx, store.ID(q.To))
 		if err != nil {
 			return err
 		}
@@ -160,14 +201,11 @@ func diff(s Snapshots, w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		enc := json.NewEncoder(w)
 		for _, d := range all {
-			c := FileChange{Change: d.Change, Path: shown(is.Snapshot(), d.Path), Aspects: d.Aspects, Was: d.Was.Size, Is: d.Is.Size}
-			if enc.Encode(c) != nil {
-				return nil // the client is gone
+			if !out.add(FileChange{Change: d.Change, Path: shown(is.Snapshot(), d.Path), Aspects: d.Aspects, Was: d.Was.Size, Is: d.Is.Size}) {
+				return nil
 			}
 		}
 		return nil
-	})
+	}))
 }

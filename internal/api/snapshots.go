@@ -2,13 +2,13 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"creel/internal/auth"
 	"creel/internal/problem"
 	"creel/internal/snapshot"
 	"creel/internal/snapshot/capture"
@@ -53,70 +53,96 @@ type PrunedSnapshot struct {
 	Kept []string `json:"kept"`
 }
 
-// snapshotRoutes are the paths for snapshots. An id may be the beginning of one,
-// or "latest".
-//
-//	GET    snapshots                          SnapshotList
-//	POST   snapshots?note=                    long; result: store.Snapshot
-//	GET    snapshots/{id}                     store.Snapshot
-//	DELETE snapshots/{id}                     store.Snapshot
-//	POST   snapshots/{id}/verify              long; result: store.Snapshot
-//	POST   snapshots/{id}/pin  …/unpin  …/accept    store.Snapshot
-//	POST   snapshots/{id}/export?dir=         long; result: Exported
-//	GET    snapshots/{id}/files?path=         a FileEntry in each line
-//	GET    snapshots/{id}/content?path=       the bytes of a file
-//	GET    snapshots/{id}/diff?to=            a FileChange in each line
-//	POST   snapshots/restore?id=&fresh=&or_fresh=&no_snapshot=&accept_damaged=
-//	                                          long; result: snapshot.Restored
-//	POST   snapshots/prune?dry=               PruneResult
-//	POST   snapshots/take-over                snapshot.Status
-//
-// A long call answers with JSON lines (application/x-ndjson): {"doing": …} now
-// and then, and in the end {"result": …} or {"problem": …}, a problem document.
-func (a *API) snapshotRoutes(mux *http.ServeMux) {
-	const p = controlPrefix + "snapshots"
-	mux.HandleFunc("GET "+p, a.onSnapshots(a.listSnapshots))
-	mux.HandleFunc("POST "+p, a.longly(func(ctx context.Context, s Snapshots, r *http.Request) (any, error) {
-		return s.Create(ctx, snapshot.Request{Note: r.URL.Query().Get("note")})
-	}))
-	mux.HandleFunc("POST "+p+"/prune", a.onSnapshots(prune))
-	mux.HandleFunc("POST "+p+"/take-over", a.onSnapshots(takeOver))
-	mux.HandleFunc("POST "+p+"/restore", a.longly(restoreSnapshot))
-	one := func(do func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error)) http.HandlerFunc {
-		return a.onSnapshots(func(s Snapshots, w http.ResponseWriter, r *http.Request) error {
-			got, err := do(r.Context(), s, store.ID(r.PathValue("id")))
-			if err == nil {
-				writeJSON(w, http.StatusOK, got)
-			}
-			return err
-		})
-	}
-	mux.HandleFunc("GET "+p+"/{id}", one(func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error) { return s.Find(ctx, id) }))
-	mux.HandleFunc("DELETE "+p+"/{id}", one(func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error) { return s.Remove(ctx, id) }))
-	mux.HandleFunc("POST "+p+"/{id}/pin", one(func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error) {
-		return s.Pin(ctx, id, true)
-	}))
-	mux.HandleFunc("POST "+p+"/{id}/unpin", one(func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error) {
-		return s.Pin(ctx, id, false)
-	}))
-	mux.HandleFunc("POST "+p+"/{id}/accept", one(func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error) { return s.Accept(ctx, id) }))
-	mux.HandleFunc("POST "+p+"/{id}/verify", a.longly(func(ctx context.Context, s Snapshots, r *http.Request) (any, error) {
-		return s.Verify(ctx, store.ID(r.PathValue("id")))
-	}))
-	mux.HandleFunc("POST "+p+"/{id}/export", a.longly(export))
-	mux.HandleFunc("GET "+p+"/{id}/files", a.onSnapshots(listFiles))
-	mux.HandleFunc("GET "+p+"/{id}/content", a.onSnapshots(content))
-	mux.HandleFunc("GET "+p+"/{id}/diff", a.onSnapshots(diff))
+// CreateQuery are the parameters of POST snapshots.
+type CreateQuery struct {
+	Note string `query:"note" max:"1000" doc:"words to remember it by"`
 }
 
-// onSnapshots is a handler that needs snapshots; an error becomes a problem.
-func (a *API) onSnapshots(do func(s Snapshots, w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// RestoreQuery are the parameters of a restore.
+type RestoreQuery struct {
+	ID            string `query:"id" max:"100" doc:"the snapshot, or the beginning of its id, or latest; without it the newest good one"`
+	Fresh         bool   `query:"fresh" doc:"set the present state aside and begin without one; id is then left out"`
+	OrFresh       bool   `query:"or_fresh" doc:"begin without a state if the restore fails"`
+	NoSnapshot    bool   `query:"no_snapshot" doc:"do not save the present state first; it is set aside all the same"`
+	AcceptDamaged bool   `query:"accept_damaged" doc:"restore databases that are damaged, too"`
+}
+
+// PruneQuery are the parameters of a pruning.
+type PruneQuery struct {
+	Dry bool `query:"dry" doc:"only say what would be removed"`
+}
+
+// FilesQuery says where in a snapshot to look.
+type FilesQuery struct {
+	Path string `query:"path" max:"4096" doc:"relative to the state folder; without it that folder itself"`
+	All  bool   `query:"all" doc:"what is in its folders, too"`
+}
+
+// ContentQuery names a file of a snapshot.
+type ContentQuery struct {
+	Path string `query:"path" required:"yes" max:"4096" doc:"relative to the state folder"`
+}
+
+// DiffQuery names the other snapshot.
+type DiffQuery struct {
+	To string `query:"to" required:"yes" max:"100" doc:"the later snapshot, or the beginning of its id, or latest"`
+}
+
+// ExportQuery says where the files go.
+type ExportQuery struct {
+	Dir string `query:"dir" required:"yes" max:"4096" doc:"an absolute path of a folder that does not exist or is empty"`
+}
+
+// snapshotRoutes are the paths for snapshots. An id may be the beginning of one,
+// or "latest".
+func (a *API) snapshotRoutes() []route {
+	one := v1("snapshots/{id}")
+	return []route{
+		handle("GET", v1("snapshots"), auth.Read, "listSnapshots", "All snapshots, the oldest first, and how safe the present state is", onSnapshots(a, listSnapshots), jsonOf[SnapshotList]()),
+		handle("POST", v1("snapshots"), auth.Operate, "createSnapshot", "Take a snapshot now", longly(a, func(ctx context.Context, s Snapshots, _ *http.Request, q CreateQuery) (store.Snapshot, error) {
+			return s.Create(ctx, snapshot.Request{Note: q.Note})
+		}), longAnswers[store.Snapshot]()...),
+		handle("GET", one, auth.Read, "getSnapshot", "All that is known of a snapshot", a.oneSnapshot(Snapshots.Find), jsonOf[store.Snapshot]()),
+		handle("DELETE", one, auth.Admin, "deleteSnapshot", "Remove a snapshot; never the last good one", a.oneSnapshot(Snapshots.Remove), jsonOf[store.Snapshot]()),
+		handle("POST", one+"/pin", auth.Operate, "pinSnapshot", "Keep a snapshot from being removed", a.oneSnapshot(func(s Snapshots, ctx context.Context, id store.ID) (store.Snapshot, error) {
+			return s.Pin(ctx, id, true)
+		}), jsonOf[store.Snapshot]()),
+		handle("POST", one+"/unpin", auth.Operate, "unpinSnapshot", "Let a snapshot be removed again", a.oneSnapshot(func(s Snapshots, ctx context.Context, id store.ID) (store.Snapshot, error) {
+			return s.Pin(ctx, id, false)
+		}), jsonOf[store.Snapshot]()),
+		handle("POST", one+"/accept", auth.Operate, "acceptSnapshot", "Say that a snapshot is rightly smaller than the one before", a.oneSnapshot(Snapshots.Accept), jsonOf[store.Snapshot]()),
+		handle("POST", one+"/verify", auth.Operate, "verifySnapshot", "Read a snapshot back and check every byte of it", longly(a, func(ctx context.Context, s Snapshots, r *http.Request, _ none) (store.Snapshot, error) {
+			return s.Verify(ctx, store.ID(r.PathValue("id")))
+		}), longAnswers[store.Snapshot]()...),
+		handle("GET", one+"/files", auth.Read, "listSnapshotFiles", "What is at a path of a snapshot, a file in a line", onSnapshots(a, listFiles), linesOf[FileEntry]()),
+		handle("GET", one+"/content", auth.Admin, "getSnapshotFile", "The bytes of a file of a snapshot; they may hold secrets", onSnapshots(a, content), bytesOf(mediaBytes)),
+		handle("GET", one+"/diff", auth.Read, "diffSnapshots", "What has changed from one snapshot to another, a file in a line", onSnapshots(a, diff), linesOf[FileChange]()),
+		handle("POST", one+"/export", auth.Admin, "exportSnapshot", "Write a snapshot's files into a new plain folder of this machine", longly(a, export), longAnswers[Exported]()...).onSocket(),
+		handle("POST", v1("snapshots/restore"), auth.Admin, "restoreSnapshot", "Put another state in the place of the present one, which is saved before and comes back if the gateway does not get ready on the other", longly(a, restoreSnapshot), longAnswers[snapshot.Restored]()...),
+		handle("POST", v1("snapshots/prune"), auth.Admin, "pruneSnapshots", "Remove the snapshots that nothing keeps", onSnapshots(a, prune), jsonOf[PruneResult]()),
+		handle("POST", v1("snapshots/take-over"), auth.Admin, "takeOver", "Own the gateway, of those machines that share its store", onSnapshots(a, takeOver), jsonOf[snapshot.Status]()),
+	}
+}
+
+// oneSnapshot is for what is done with one snapshot, quickly.
+func (a *API) oneSnapshot(do func(Snapshots, context.Context, store.ID) (store.Snapshot, error)) func(http.ResponseWriter, *http.Request, none) {
+	return onSnapshots(a, func(s Snapshots, w http.ResponseWriter, r *http.Request, _ none) error {
+		got, err := do(s, r.Context(), store.ID(r.PathValue("id")))
+		if err == nil {
+			writeJSON(w, http.StatusOK, got)
+		}
+		return err
+	})
+}
+
+// onSnapshots hands a request on if there are snapshots, and answers if it fails.
+func onSnapshots[Q any](a *API, do func(Snapshots, http.ResponseWriter, *http.Request, Q) error) func(http.ResponseWriter, *http.Request, Q) {
+	return func(w http.ResponseWriter, r *http.Request, q Q) {
 		if a.opts.Snapshots == nil {
 			noSnapshots().Write(w)
 			return
 		}
-		if err := do(a.opts.Snapshots, w, r); err != nil {
+		if err := do(a.opts.Snapshots, w, r, q); err != nil {
 			snapshotProblem(err).Write(w)
 		}
 	}
@@ -130,7 +156,7 @@ func noSnapshots() *problem.Document {
 	}
 }
 
-func (a *API) listSnapshots(s Snapshots, w http.ResponseWriter, r *http.Request) error {
+func listSnapshots(s Snapshots, w http.ResponseWriter, r *http.Request, _ none) error {
 	all, err := s.List(r.Context())
 	if err == nil {
 		writeJSON(w, http.StatusOK, SnapshotList{Snapshots: append([]store.Snapshot{}, all...), Status: s.Status()})
@@ -138,8 +164,8 @@ func (a *API) listSnapshots(s Snapshots, w http.ResponseWriter, r *http.Request)
 	return err
 }
 
-func prune(s Snapshots, w http.ResponseWriter, r *http.Request) error {
-	out := PruneResult{Dry: r.URL.Query().Get("dry") != ""}
+func prune(s Snapshots, w http.ResponseWriter, r *http.Request, q PruneQuery) error {
+	out := PruneResult{Dry: q.Dry, Snapshots: []PrunedSnapshot{}}
 	kept, err := s.Prune(r.Context(), out.Dry)
 	if err != nil {
 		return err
@@ -157,7 +183,7 @@ func prune(s Snapshots, w http.ResponseWriter, r *http.Request) error {
 // takeOverTime bounds the requests to the store.
 const takeOverTime = 2 * time.Minute
 
-func takeOver(s Snapshots, w http.ResponseWriter, r *http.Request) error {
+func takeOver(s Snapshots, w http.ResponseWriter, r *http.Request, _ none) error {
 	ctx, cancel := context.WithTimeout(r.Context(), takeOverTime)
 	defer cancel()
 	if err := s.TakeOver(ctx); err != nil {
@@ -169,11 +195,12 @@ func takeOver(s Snapshots, w http.ResponseWriter, r *http.Request) error {
 
 // restoreSnapshot is not ended by the end of whoever has asked: a restore that has
 // begun comes to its end.
-func restoreSnapshot(ctx context.Context, s Snapshots, r *http.Request) (any, error) {
-	q := r.URL.Query()
+func restoreSnapshot(ctx context.Context, s Snapshots, _ *http.Request, q RestoreQuery) (snapshot.Restored, error) {
+	if q.Fresh && q.ID != "" {
+		return snapshot.Restored{}, &requestError{"fresh begins without a state, so there is no id to restore: leave one of them out"}
+	}
 	return s.Restore(context.WithoutCancel(ctx), snapshot.RestoreRequest{
-		ID: store.ID(q.Get("id")), Fresh: q.Get("fresh") != "", OrFresh: q.Get("or_fresh") != "",
-		NoSnapshot: q.Get("no_snapshot") != "", AcceptDamaged: q.Get("accept_damaged") != "",
+		ID: store.ID(q.ID), Fresh: q.Fresh, OrFresh: q.OrFresh, NoSnapshot: q.NoSnapshot, AcceptDamaged: q.AcceptDamaged,
 	})
 }
 
@@ -187,20 +214,19 @@ type Exported struct {
 	Losses []string `json:"losses,omitempty"`
 }
 
-func export(ctx context.Context, s Snapshots, r *http.Request) (any, error) {
-	dir := r.URL.Query().Get("dir")
-	if !filepath.IsAbs(dir) {
-		return nil, &requestError{"dir is no absolute path: " + dir}
+func export(ctx context.Context, s Snapshots, r *http.Request, q ExportQuery) (out Exported, err error) {
+	if !filepath.IsAbs(q.Dir) {
+		return out, &requestError{"dir is no absolute path: " + q.Dir}
 	}
 	files, err := s.Files(ctx, store.ID(r.PathValue("id")))
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	written, err := restore.Export(ctx, files, dir, nil)
+	written, err := restore.Export(ctx, files, q.Dir, nil)
 	if err = errors.Join(err, files.Close()); err != nil {
-		return nil, err
+		return out, err
 	}
-	out := Exported{ID: files.Snapshot().ID, Dir: dir, Files: written.Files, Bytes: written.Bytes}
+	out = Exported{ID: files.Snapshot().ID, Dir: q.Dir, Files: written.Files, Bytes: written.Bytes}
 	for _, l := range written.Losses {
 		out.Losses = append(out.Losses, l.Path+": "+l.What+": "+l.Why)
 	}
@@ -211,46 +237,6 @@ func export(ctx context.Context, s Snapshots, r *http.Request) (any, error) {
 type requestError struct{ detail string }
 
 func (e *requestError) Error() string { return e.detail }
-
-// doingEvery is how often a long call says how far it is.
-const doingEvery = 200 * time.Millisecond
-
-// line is one line of the answer to a long call.
-type line struct {
-	Doing   []snapshot.Doing  `json:"doing,omitempty"`
-	Result  any               `json:"result,omitempty"`
-	Problem *problem.Document `json:"problem,omitempty"`
-}
-
-// longly answers to a long call.
-func (a *API) longly(do func(ctx context.Context, s Snapshots, r *http.Request) (any, error)) http.HandlerFunc {
-	return a.onSnapshots(func(s Snapshots, w http.ResponseWriter, r *http.Request) error {
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		enc, flush := json.NewEncoder(w), http.NewResponseController(w).Flush
-		done := make(chan line, 1)
-		go func() { // the handler waits for it, unless the client is gone
-			got, err := do(r.Context(), s, r)
-			if err != nil {
-				done <- line{Problem: snapshotProblem(err)}
-				return
-			}
-			done <- line{Result: got}
-		}()
-		tick := time.NewTicker(doingEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case l := <-done:
-				_ = enc.Encode(l) // the client may be gone
-				return nil
-			case <-tick.C:
-				if doing := s.Status().Doing; len(doing) > 0 && (enc.Encode(line{Doing: doing}) != nil || flush() != nil) {
-					tick.Stop() // nobody reads
-				}
-			}
-		}
-	})
-}
 
 // snapshotProblem tells errors about snapshots apart.
 func snapshotProblem(err error) *problem.Document {

@@ -70,4 +70,4 @@ func Client(dataDir string) *http.Client {
 }
 
 // ControlURL is the address of something behind the control socket.
-func ControlURL(what string) string { return "http://creel" + controlPrefix + what }
+func ControlURL(what string) string { return "http://creel" + v1Prefix + what }

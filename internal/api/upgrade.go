@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"creel/internal/auth"
 	"creel/internal/gateway"
 	"creel/internal/problem"
 )
@@ -19,8 +20,22 @@ type Place struct {
 	Address    string `json:"address"`
 }
 
+// Done is the answer to what has nothing else to say.
+type Done struct {
+	OK bool `json:"ok"`
+}
+
+// ownRoutes are those of creel itself, on the control socket alone.
+func (a *API) ownRoutes() []route {
+	return []route{
+		handle("GET", v1("place"), auth.Admin, "getPlace", "Where the gateway serves, once it is ready; for a creel that drains", a.place, jsonOf[Place]()).onSocket(),
+		handle("POST", v1("upgrade"), auth.Admin, "upgrade", "Replace creel by the program that is on disk now", a.upgrade, jsonOf[Done]()).onSocket(),
+		handle("POST", v1("reload"), auth.Admin, "reload", "Read the configuration again", a.reload, jsonOf[Reload](), jsonOf[Reload]().with(http.StatusUnprocessableEntity)).onSocket(),
+	}
+}
+
 // place tells where the gateway serves, once it is ready.
-func (a *API) place(w http.ResponseWriter, r *http.Request) {
+func (a *API) place(w http.ResponseWriter, r *http.Request, _ none) {
 	ctx, cancel := context.WithTimeout(r.Context(), placeWait)
 	defer cancel()
 	st, err := a.opts.Gateway.WaitFor(ctx, gateway.Status.Ready)
@@ -32,7 +47,7 @@ func (a *API) place(w http.ResponseWriter, r *http.Request) {
 }
 
 // upgrade replaces creel, and answers when its successor is in charge.
-func (a *API) upgrade(w http.ResponseWriter, r *http.Request) {
+func (a *API) upgrade(w http.ResponseWriter, r *http.Request, _ none) {
 	if a.opts.Upgrade == nil {
 		notFound(w, r)
 		return
@@ -45,5 +60,5 @@ func (a *API) upgrade(w http.ResponseWriter, r *http.Request) {
 		d.Write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]bool{"ok": true})
+	writeJSON(w, http.StatusOK, Done{true})
 }

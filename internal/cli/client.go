@@ -36,6 +36,7 @@ func (e *env) send(method, what string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("Accept", "application/x-ndjson, */*;q=0.5") // what goes on, a line at a time
 	return e.do(dir, req)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"creel/internal/api"
 	"creel/internal/config"
 	"creel/internal/runtime/process"
 )
@@ -27,6 +28,20 @@ type finding struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// checkMachine looks at what is quickly seen of a data folder and its machine.
+func checkMachine(dir string) []finding {
+	return []finding{checkDataDir(dir), checkDisk(dir), checkCgroup(), checkPidfd(), checkSandbox()}
+}
+
+// machineFindings is the same for the API.
+func machineFindings(dir string) []api.Finding {
+	var list []api.Finding
+	for _, f := range checkMachine(dir) {
+		list = append(list, api.Finding(f))
+	}
+	return list
+}
+
 func newDoctor(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what keeps creel from doing all of its work", Args: cobra.NoArgs,
@@ -35,8 +50,7 @@ func newDoctor(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found := []finding{checkDataDir(dir), checkDisk(dir), checkCgroup(), checkPidfd(), checkSandbox(), e.checkNPM(), e.checkAddress(), e.checkSnapshots()}
-			return e.report(found)
+			return e.report(append(checkMachine(dir), e.checkNPM(), e.checkAddress(), e.checkSnapshots()))
 		},
 	}
 	cmd.Flags().BoolVar(&e.json, "json", false, "print JSON")

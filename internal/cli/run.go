@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"creel/internal/api"
 	"creel/internal/config"
 	"creel/internal/daemon"
 	"creel/internal/handover"
@@ -115,8 +117,12 @@ func (e *env) run(s *settings) error {
 }
 
 func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ []string) error {
+	var origins origins
 	load := func() (*config.Config, error) {
-		cfg, _, err := config.Load(config.LoadOptions{Path: s.configFile, Environ: environ, Flags: s.values})
+		cfg, sources, err := config.Load(config.LoadOptions{Path: s.configFile, Environ: environ, Flags: s.values})
+		if err == nil {
+			origins.keep(cfg, sources)
+		}
 		return cfg, err
 	}
 	cfg, err := load()
@@ -148,7 +154,7 @@ func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ 
 	return daemon.Run(e.ctx, daemon.Options{
 		Config: cfg, Args: os.Args[1:], Environ: environ, Version: Version(), Logger: logger, Hurry: e.hurry,
 		Predecessor: predecessor, Upgrade: upgrades(), Reload: reload, SetLogLevel: level.MustSet,
-		OnState: console.state, OnInstall: console.install,
+		OnState: console.state, OnInstall: console.install, Sources: origins.of, Doctor: func(context.Context) []api.Finding { return machineFindings(cfg.DataDir) },
 	})
 }
 

@@ -88,6 +88,12 @@ const (
 	RestoreNever = "never"
 )
 
+// Whether moltworker's debug routes tell anything.
+const (
+	DebugRoutesOff = "off"
+	DebugRoutesOn  = "on"
+)
+
 // Kinds of stores. The other ones are kopia's words.
 const (
 	StoreFolder = "folder"
@@ -112,8 +118,16 @@ type Config struct {
 	Auth Auth `yaml:"auth" json:"auth"`
 	// Upgrade says how one creel makes way for the next.
 	Upgrade Upgrade `yaml:"upgrade" json:"upgrade"`
+	// Compat is what creel does for those who come from moltworker.
+	Compat Compat `yaml:"compat" json:"compat"`
 	// Log is creel's own log, on standard error.
 	Log Log `yaml:"log" json:"log"`
+}
+
+// Compat is what creel does for those who come from moltworker.
+type Compat struct {
+	// DebugRoutes says whether moltworker's paths under /debug/ tell administrators anything ("on") or are not found ("off"); preset openclaw only.
+	DebugRoutes string `yaml:"debug_routes" json:"debug_routes" enum:"off,on" needs:"live"`
 }
 
 // Upgrade is how one creel makes way for the next, without a refused connection.

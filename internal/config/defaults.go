@@ -235,6 +235,7 @@ func Defaults() Config {
 		},
 		Auth:    defaultAuth(),
 		Upgrade: Upgrade{Drain: DefaultUpgradeDrain},
+		Compat:  Compat{DebugRoutes: DebugRoutesOff},
 		Log:     Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
 	}
 }

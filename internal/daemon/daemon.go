@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"creel/internal/api"
 	"creel/internal/auth"
 	"creel/internal/config"
 	"creel/internal/event"
@@ -54,6 +55,11 @@ type Options struct {
 	// Reload reads the configuration again, from where Config came from; nil: it
 	// cannot be read again. Its error is a *config.Problems or *RefusedError.
 	Reload func() (*config.Config, error)
+	// Sources tells where the values of Config, or of what Reload has read last, come
+	// from; nil: it is not known.
+	Sources func(read *config.Config) *config.Sources
+	// Doctor looks at what keeps creel from doing all of its work; may be nil.
+	Doctor func(ctx context.Context) []api.Finding
 	// SetLogLevel changes what Logger lets pass; may be nil.
 	SetLogLevel func(level string)
 	// OnState is called with every new state of the gateway, from one goroutine.

@@ -78,11 +78,7 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 		return nil, err
 	}
 	e.gateway = gateway.New(e.options(dir))
-	e.api = api.New(api.Options{
-		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: process.LogPath(dir), Version: d.opts.Version,
-		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending,
-		Devices: e.devices(), Snapshots: e.keeper.asSnapshots(), Health: d.health.Current, Logger: d.log,
-	})
+	e.api = api.New(e.apiOptions(process.LogPath(dir)))
 	e.control = &http.Server{Handler: e.controlled(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
 }

@@ -65,18 +65,7 @@ func (d *daemon) link() string {
 
 // gated is what clients get from an engine, and from the gateway behind it.
 func (d *daemon) gated(a *api.API) http.Handler {
-	return d.gate.Handler(routesOf(a), d.proxy)
-}
-
-// routesOf is the table of creel's own pages.
-func routesOf(a *api.API) []auth.Route {
-	public := a.Public()
-	return []auth.Route{
-		{Pattern: "GET " + api.Prefix + "healthz", Handler: public},
-		{Pattern: "GET " + api.Prefix + "readyz", Handler: public},
-		{Pattern: "GET " + api.Prefix + "status", Handler: public},
-		{Pattern: "GET " + api.Prefix + "metrics", Needs: auth.Read, Handler: public},
-	}
+	return d.gate.Handler(a.Routes(), d.proxy)
 }
 
 // gatedSuccessor is what clients of a creel that drains get: creel's own pages as

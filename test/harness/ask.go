@@ -44,7 +44,12 @@ func (c *Creel) Metric(name string) float64 {
 // Events is the end of the journal, as JSON lines.
 func (c *Creel) Events() string {
 	c.T.Helper()
-	resp, err := api.Client(c.DataDir()).Get(api.ControlURL("events?tail=1000"))
+	req, err := http.NewRequest(http.MethodGet, api.ControlURL("events?tail=1000"), nil)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/x-ndjson")
+	resp, err := api.Client(c.DataDir()).Do(req)
 	if err != nil {
 		c.T.Fatal(err)
 	}
