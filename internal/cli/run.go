@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -115,8 +116,12 @@ func (e *env) run(s *settings) error {
 }
 
 func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ []string) error {
+	var sources atomic.Pointer[config.Sources]
 	load := func() (*config.Config, error) {
-		cfg, _, err := config.Load(config.LoadOptions{Path: s.configFile, Environ: environ, Flags: s.values})
+		cfg, from, err := config.Load(config.LoadOptions{Path: s.configFile, Environ: environ, Flags: s.values})
+		if err == nil {
+			sources.Store(from)
+		}
 		return cfg, err
 	}
 	cfg, err := load()
@@ -147,7 +152,7 @@ func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ 
 	defer console.end()
 	return daemon.Run(e.ctx, daemon.Options{
 		Config: cfg, Args: os.Args[1:], Environ: environ, Version: Version(), Logger: logger, Hurry: e.hurry,
-		Predecessor: predecessor, Upgrade: upgrades(), Reload: reload, SetLogLevel: level.MustSet,
+		Predecessor: predecessor, Upgrade: upgrades(), Reload: reload, Sources: sources.Load, SetLogLevel: level.MustSet,
 		OnState: console.state, OnInstall: console.install,
 	})
 }

@@ -23,7 +23,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"creel/internal/api"
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
@@ -54,6 +53,9 @@ type Options struct {
 	// Reload reads the configuration again, from where Config came from; nil: it
 	// cannot be read again. Its error is a *config.Problems or *RefusedError.
 	Reload func() (*config.Config, error)
+	// Sources tells where the values of the configuration that was read last came
+	// from; nil: nobody knows.
+	Sources func() *config.Sources
 	// SetLogLevel changes what Logger lets pass; may be nil.
 	SetLogLevel func(level string)
 	// OnState is called with every new state of the gateway, from one goroutine.
@@ -191,7 +193,7 @@ func (d *daemon) assemble() (err error) {
 	d.install(d.engine)
 	d.proxy, err = proxy.New(proxy.Options{
 		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
-		Waiting: d.waiting, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
+		Waiting: d.waiting, Page: d.problemPage, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
 	})
 	if err != nil {
 		return errors.Join(err, d.engine.release())
@@ -225,7 +227,7 @@ func (d *daemon) link() string { return d.secure(d.app.link(d.addr)) }
 func (d *daemon) install(e *engine) {
 	d.engineNow.Store(e)
 	d.journal.present.Store(e.journal)
-	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway}, e.api.Public())
+	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway, Who: d.who}, e.pages.serve(d, e.api.Public()))
 }
 
 // waiting is the proxy's hook for browsers that would have to wait.
@@ -241,7 +243,7 @@ func (d *daemon) front() http.Handler {
 		if d.leaving.Load() && r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close") // the next one goes to the successor
 		}
-		if strings.HasPrefix(r.URL.Path, api.Prefix) || r.URL.Path == strings.TrimSuffix(api.Prefix, "/") {
+		if d.isOwn(r.URL.Path) {
 			d.leases.present().public.ServeHTTP(w, r)
 			return
 		}
