@@ -48,13 +48,13 @@ func (u *UI) actions() []action {
 
 func (u *UI) deviceActions() []action {
 	list := []action{
-		onDevice("approve", "was let in.", func(ctx context.Context, d Devices, id string, _ url.Values) (openclaw.Device, error) {
+		onDevice("approve", "was approved.", func(ctx context.Context, d Devices, id string, _ url.Values) (openclaw.Device, error) {
 			return d.Approve(ctx, id)
 		}),
-		onDevice("reject", "was turned away.", func(ctx context.Context, d Devices, id string, _ url.Values) (openclaw.Device, error) {
+		onDevice("reject", "was rejected.", func(ctx context.Context, d Devices, id string, _ url.Values) (openclaw.Device, error) {
 			return d.Reject(ctx, id)
 		}),
-		onDevice("revoke", "was shut out.", func(ctx context.Context, d Devices, id string, _ url.Values) (openclaw.Device, error) {
+		onDevice("revoke", "was revoked.", func(ctx context.Context, d Devices, id string, _ url.Values) (openclaw.Device, error) {
 			return d.Revoke(ctx, id)
 		}),
 		onDevice("rename", "has its new name.", func(ctx context.Context, d Devices, id string, form url.Values) (openclaw.Device, error) {

@@ -75,7 +75,7 @@ func perSecond(v float64) string {
 
 // draw makes a chart whose upper edge is at least floor.
 func draw(name string, now time.Time, span time.Duration, points []point, say func(float64) string, floor float64) chart {
-	c := chart{Name: name, Empty: true, Begins: spanWords(span) + " ago"}
+	c := chart{Name: name, Empty: true, Begins: begins(span)}
 	low, high, newest := math.Inf(1), 0.0, point{}
 	for _, p := range points {
 		if p.known {
@@ -155,4 +155,12 @@ func spanWords(d time.Duration) string {
 		return "24 hours"
 	}
 	return span(d)
+}
+
+// begins says when a span of time began.
+func begins(d time.Duration) string {
+	if d == time.Hour {
+		return "1 hour ago"
+	}
+	return spanWords(d) + " ago"
 }

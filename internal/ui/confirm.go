@@ -53,8 +53,8 @@ const (
 var confirmations = []confirmation{
 	{pathRestart, "overview", "Restart the gateway", auth.Operate, confirmRestart},
 	{pathStop, "overview", "Stop the gateway", auth.Operate, confirmStop},
-	{Prefix + "devices/reject", "devices", "Turn a device away", auth.Operate, confirmReject},
-	{Prefix + "devices/revoke", "devices", "Shut a device out", auth.Operate, confirmRevoke},
+	{Prefix + "devices/reject", "devices", "Reject a device", auth.Operate, confirmReject},
+	{Prefix + "devices/revoke", "devices", "Revoke a device", auth.Operate, confirmRevoke},
 	{Prefix + "snapshots/{id}/restore", "snapshots", "Restore a snapshot", auth.Admin, confirmRestore},
 	{Prefix + "snapshots/{id}/remove", "snapshots", "Remove a snapshot", auth.Admin, confirmRemove},
 	{Prefix + "settings/sessions/revoke", "settings", "End a session", auth.Admin, confirmSession},
@@ -99,7 +99,7 @@ func confirmReject(u *UI, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return confirmPage{
-		Title: "Turn " + d.Title() + " away?", Action: Prefix + "devices/reject", Do: "Turn it away", Back: Prefix + "devices", Facts: factsOf(d),
+		Title: "Reject " + d.Title() + "?", Action: Prefix + "devices/reject", Do: "Reject it", Back: Prefix + "devices", Facts: factsOf(d),
 		Points: []string{"Its request is forgotten, and it is not let in.", "Whoever knows the gateway's token can ask again."},
 		Fields: []field{{Name: "id", Value: d.ID}},
 	}, nil
@@ -111,7 +111,7 @@ func confirmRevoke(u *UI, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return confirmPage{
-		Title: "Shut " + d.Title() + " out?", Action: Prefix + "devices/revoke", Do: "Shut it out", Grave: true, Back: Prefix + "devices", Facts: factsOf(d),
+		Title: "Revoke " + d.Title() + "?", Action: Prefix + "devices/revoke", Do: "Revoke it", Grave: true, Back: Prefix + "devices", Facts: factsOf(d),
 		Points: []string{"Its connections are closed at once.", "The gateway forgets it. With the gateway's token it can ask to be let in again, and waits for approval then."},
 		Fields: []field{{Name: "id", Value: d.ID}},
 	}, nil

@@ -92,7 +92,7 @@ func onDevice(pattern, done string, do func(ctx context.Context, d Devices, id s
 	}}
 }
 
-// approveAll lets in all that wait.
+// approveAll approves all that wait.
 func approveAll(u *UI, r *http.Request) (string, flash, error) {
 	if u.devices == nil {
 		return "", flash{}, errNoDevices
@@ -105,9 +105,9 @@ func approveAll(u *UI, r *http.Request) (string, flash, error) {
 	m := flash{Tone: toneOK, Text: "Nobody was waiting any more."}
 	switch n := len(list); {
 	case n == 1:
-		m.Text = list[0].Title() + " was let in."
+		m.Text = list[0].Title() + " was approved."
 	case n > 1:
-		m.Text = strconv.Itoa(n) + " devices were let in."
+		m.Text = strconv.Itoa(n) + " devices were approved."
 	}
 	return "", m, nil
 }

@@ -558,7 +558,7 @@ func (w *world) fillCellar(now time.Time) {
 		w.cellar.list = append(w.cellar.list, s)
 		w.cellar.files[s.ID] = map[string]string{
 			"state/": "", "state/openclaw.json": fmt.Sprintf(`{"n": %d}`, i/3), "state/agents/": "", "state/agents/main/": "", "state/agents/main/memory.md": fmt.Sprint("what it knows ", i),
-			"state/<b>bold</b> & co.txt": "x",
+			"state/<b>bold & co.txt": "x",
 		}
 		if i > 5 {
 			w.cellar.files[s.ID]["state/workspace/"] = ""

@@ -83,6 +83,8 @@ func (u *UI) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.run(ctx)
+	// The connection may serve other requests yet.
+	_ = s.ctl.SetWriteDeadline(time.Time{})
 }
 
 // run sends until ctx ends or the client is gone.
@@ -253,7 +255,7 @@ func (s *stream) news(ctx context.Context) string {
 	for _, d := range pendingOf(list) {
 		ids = append(ids, d.ID)
 		if s.begun && !slices.Contains(s.pending, d.ID) {
-			text += " " + d.Title() + " asks to be let in."
+			text += " " + d.Title() + " asks to pair."
 		}
 	}
 	s.state, s.pending, s.begun = st.State, ids, true

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -230,11 +231,14 @@ func (s *lineSplitter) Write(b []byte) (int, error) {
 	return len(b), s.emit(batch)
 }
 
-// encode makes JSON of a value of this package's own.
+// encode makes JSON of a value of this package's own. It is never part of a page,
+// so that HTML in it stays as short as it is.
 func encode(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		panic(err) // such values always marshal
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -1,7 +1,9 @@
 package ui
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"creel/internal/gateway"
@@ -86,8 +88,8 @@ func (u *UI) attention(st gateway.Status, devices []openclaw.Device, safe safety
 	if st.State == gateway.Failed && st.LastEnd != nil {
 		list = append(list, attention{toneBad, "The gateway was given up", sentence(telemetry.Redact(st.LastEnd.Message)) + " " + sentence(st.LastEnd.Hint), Prefix + "timeline?kind=crash", "See its crashes"})
 	}
-	for _, d := range pendingOf(devices) {
-		list = append(list, attention{toneWarn, "A device asks to be let in: " + d.Title(), "Let it in only if it is yours, or of someone that you know.", Prefix + "devices", "Decide"})
+	if asking := pendingOf(devices); len(asking) > 0 {
+		list = append(list, askingDevices(asking))
 	}
 	if u.opts.Health != nil {
 		for _, r := range u.opts.Health() {
@@ -109,6 +111,26 @@ func (u *UI) attention(st gateway.Status, devices []openclaw.Device, safe safety
 	}
 	return list
 }
+
+// askingDevices is about devices that wait for approval.
+func askingDevices(list []openclaw.Device) attention {
+	a := attention{toneWarn, "A device asks to pair: " + list[0].Title(), "Approve it only if it is yours, or of someone that you know.", Prefix + "devices", "Decide"}
+	if len(list) > 1 {
+		names := make([]string, 0, shownNames)
+		for _, d := range list[:min(len(list), shownNames)] {
+			names = append(names, d.Title())
+		}
+		a.Title, a.Text = fmt.Sprintf("%d devices ask to pair", len(list)), strings.Join(names, ", ")
+		if more := len(list) - shownNames; more > 0 {
+			a.Text += fmt.Sprintf(" and %d more", more)
+		}
+		a.Text += ". Approve only those that are yours, or of someone that you know."
+	}
+	return a
+}
+
+// shownNames is how many devices are named where there is little room.
+const shownNames = 4
 
 // conditionLink is where a condition is dealt with.
 func conditionLink(c health.Condition) string {

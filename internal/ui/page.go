@@ -152,6 +152,7 @@ func (u *UI) frameOf(r *http.Request, v view, data any) frame {
 // show is the handler of a page.
 func (u *UI) show(v view) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := v // a page that fails is shown by another view
 		data, err := v.data(u, r)
 		status := http.StatusOK
 		if err != nil {

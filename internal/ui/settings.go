@@ -18,6 +18,7 @@ import (
 // settingsPage is what the page of settings shows.
 type settingsPage struct {
 	Groups   []settingGroup
+	Chosen   []setting // of all groups
 	Pending  []config.Change
 	Health   []health.Report
 	Findings []Finding
@@ -30,17 +31,16 @@ type settingsPage struct {
 	Lives    []lifetime
 }
 
+// settingGroup is a section of the configuration.
 type settingGroup struct {
-	Name   string
-	Values []setting
-	Chosen int // values that are no defaults
+	Name     string
+	Defaults []setting // values that nobody has set
 }
 
 type setting struct {
 	Key    string
 	Value  string
 	Source string
-	Chosen bool // it is no default
 	Needs  string
 	Env    string
 }
@@ -66,7 +66,7 @@ const doctorTime = 3 * time.Second
 func settingsData(u *UI, r *http.Request) (any, error) {
 	p := settingsPage{Started: u.opts.StartedAt, Listen: u.opts.Listen, Lives: lifetimes, Doctor: u.opts.Doctor != nil}
 	if u.opts.Config != nil {
-		p.Groups = settingsOf(u.opts.Config())
+		p.Groups, p.Chosen = settingsOf(u.opts.Config())
 	}
 	if u.opts.Pending != nil {
 		p.Pending = u.opts.Pending()
@@ -91,9 +91,9 @@ func settingsData(u *UI, r *http.Request) (any, error) {
 	return p, nil
 }
 
-// settingsOf lists the configuration in force by section.
-func settingsOf(cfg *config.Config, from *config.Sources) []settingGroup {
-	var groups []settingGroup
+// settingsOf lists the configuration in force: by section what is default, and all
+// that is not.
+func settingsOf(cfg *config.Config, from *config.Sources) (groups []settingGroup, chosen []setting) {
 	for _, k := range config.Keys() {
 		if k.Kind == config.KindSection || strings.Contains(k.Path, "[]") {
 			continue
@@ -108,13 +108,14 @@ func settingsOf(cfg *config.Config, from *config.Sources) []settingGroup {
 			groups = append(groups, settingGroup{Name: name})
 		}
 		source := from.Of(k.Path)
-		s := setting{Key: k.Path, Value: shownSetting(k.Shown(cfg)), Source: source.String(), Chosen: source.Origin != config.OriginDefault, Needs: string(k.Needs), Env: k.Env}
-		groups[i].Values = append(groups[i].Values, s)
-		if s.Chosen {
-			groups[i].Chosen++
+		s := setting{Key: k.Path, Value: shownSetting(k.Shown(cfg)), Source: source.String(), Needs: string(k.Needs), Env: k.Env}
+		if source.Origin == config.OriginDefault {
+			groups[i].Defaults = append(groups[i].Defaults, s)
+		} else {
+			chosen = append(chosen, s)
 		}
 	}
-	return groups
+	return groups, chosen
 }
 
 // shownSetting writes a value as a person would.

@@ -86,9 +86,9 @@ var aboutEvents = map[event.Kind]about{
 	event.Rebooted:         {"Gateway restarted itself", "start", toneOK},
 	event.ChannelsOn:       {"Channels started", "start", toneOK},
 	event.ChannelsOff:      {"Channels stay off", "start", toneWarn},
-	event.DeviceApproved:   {"Device let in", "device", toneOK},
-	event.DeviceRejected:   {"Device turned away", "device", toneOff},
-	event.DeviceRevoked:    {"Device shut out", "device", toneOff},
+	event.DeviceApproved:   {"Device approved", "device", toneOK},
+	event.DeviceRejected:   {"Device rejected", "device", toneOff},
+	event.DeviceRevoked:    {"Device revoked", "device", toneOff},
 	event.ConfigChanged:    {"Configuration changed", "config", toneOK},
 	event.OwnerTaken:       {"This machine owns the gateway", "health", toneOK},
 	event.OwnedElsewhere:   {"Another machine owns the gateway", "health", toneWarn},
@@ -184,7 +184,7 @@ func sameAs(a, b timelineEntry) bool {
 func entryOf(e event.Event) timelineEntry {
 	a := aboutEvent(e)
 	entry := timelineEntry{Event: e, Title: a.title, Kind: a.kind, Tone: a.tone, Times: 1}
-	entry.Message = telemetry.Redact(e.Message)
+	entry.Message = capital(telemetry.Redact(e.Message))
 	if e.Cause != "" && gateway.Cause(e.Cause) != gateway.CauseAsked {
 		entry.Cause = causeWords(gateway.Cause(e.Cause))
 	}
