@@ -190,7 +190,7 @@ func (d *daemon) assemble() (err error) {
 	}
 	d.proxy, err = proxy.New(proxy.Options{
 		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
-		Waiting: d.waiting, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
+		Waiting: d.waiting, Page: d.problemPage, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
 	})
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func (d *daemon) secure(address string) string {
 func (d *daemon) install(e *engine) {
 	d.engineNow.Store(e)
 	d.journal.present.Store(e.journal)
-	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway}, d.gated(e.api))
+	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway, Who: who}, d.gated(e))
 }
 
 // waiting is the proxy's hook for browsers that would have to wait.

@@ -34,6 +34,7 @@ type engine struct {
 	socket  net.Listener
 	control *http.Server
 	api     *api.API
+	pages   *adminPages
 
 	running sync.WaitGroup
 	unwatch context.CancelFunc
@@ -79,6 +80,7 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 	}
 	e.gateway = gateway.New(e.options(dir))
 	e.api = api.New(e.apiOptions(process.LogPath(dir)))
+	e.pages = e.newPages()
 	e.control = &http.Server{Handler: e.controlled(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
 }
@@ -141,6 +143,7 @@ func (e *engine) run(stop func(error)) {
 	e.running.Go(func() { serveOn(e.control, e.socket, config.TLS{}, stop) })
 	e.running.Go(func() { e.d.watchState(watching, e.gateway) })
 	e.running.Go(func() { e.d.watch(watching) })
+	e.running.Go(func() { e.pages.history.Run(watching) })
 	e.attend(watching)
 	e.owner.run(e.gateway)
 	e.keeper.run()
@@ -176,8 +179,9 @@ func (e *engine) end() error {
 	e.unwatch()
 	// Whoever has asked over the socket for what happens now still gets an
 	// answer: only the listener is closed. Followers are cut by the end of creel.
-	err := e.socket.Close()
-	return errors.Join(err, e.keeper.close(), e.owner.close(), e.closeJournal())
+	err := errors.Join(e.socket.Close(), e.keeper.close())
+	e.pages.close() // they have no one left to ask
+	return errors.Join(err, e.owner.close(), e.closeJournal())
 }
 
 func (e *engine) closeJournal() error {

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"creel/internal/api"
 	"creel/internal/auth"
 	"creel/internal/config"
+	"creel/internal/ui"
 )
 
 // OpenDoorError says that creel was told to ask nobody, where anybody may come.
@@ -47,7 +47,7 @@ func (d *daemon) sender(r *http.Request) auth.Sender {
 }
 
 // home is where a person goes who has signed in.
-func (d *daemon) home() string { return auth.OpenPath }
+func (d *daemon) home() string { return ui.Prefix }
 
 // absolute makes an address to click, on this machine, of a path.
 func (d *daemon) absolute(path string) string {
@@ -64,9 +64,7 @@ func (d *daemon) link() string {
 }
 
 // gated is what clients get from an engine, and from the gateway behind it.
-func (d *daemon) gated(a *api.API) http.Handler {
-	return d.gate.Handler(a.Routes(), d.proxy)
-}
+func (d *daemon) gated(e *engine) http.Handler { return d.gate.Handler(e.routes(), d.proxy) }
 
 // gatedSuccessor is what clients of a creel that drains get: creel's own pages as
 // the successor shows them, whose gate is asked, and the gateway by way of it.

@@ -58,6 +58,9 @@ func (x *passage) problem(s sort, detail string, more func(*problem.Document)) {
 	w := x.clientWriter()
 	if w.before() == nil {
 		x.closeAfter(x.w.Header())
+		if page := x.proxy.opts.Page; page != nil && page(x.w, x.req, d) {
+			return
+		}
 		d.Write(x.w)
 	}
 }

@@ -30,6 +30,7 @@ import (
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/problem"
 	"creel/internal/telemetry"
 )
 
@@ -80,6 +81,9 @@ type Options struct {
 	// Waiting, if not nil, may answer a browser's request for a page in place of
 	// letting it wait; it returns false where it does not.
 	Waiting func(w http.ResponseWriter, r *http.Request) bool
+	// Page, if not nil, may answer with a page in place of a problem document; it
+	// returns false where it does not.
+	Page func(w http.ResponseWriter, r *http.Request, d *problem.Document) bool
 	// BodyDir is where bodies go that are too large for memory; "": the
 	// system's folder for temporary files.
 	BodyDir string

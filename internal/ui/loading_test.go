@@ -60,8 +60,8 @@ func TestWhoGetsThePage(t *testing.T) {
 		{"while it is ready", fake{status: gateway.Status{State: gateway.Ready}}, nil, false},
 		{"when it is ready in a moment", fake{status: starting, readyIn: patience / 2}, nil, false},
 		{"when it is ready later", fake{status: starting, readyIn: 2 * patience}, nil, true},
-		{"when it has failed: the reason is told", fake{status: gateway.Status{State: gateway.Failed}}, nil, false},
-		{"when it was stopped: the same", fake{status: gateway.Status{State: gateway.Stopped, StopAsked: true}}, nil, false},
+		{"when it has failed: it is told so", fake{status: gateway.Status{State: gateway.Failed}}, nil, true},
+		{"when it was stopped: the same", fake{status: gateway.Status{State: gateway.Stopped, StopAsked: true}}, nil, true},
 		{"a program", fake{status: starting}, func(r *http.Request) { r.Header = http.Header{"Accept": {"*/*"}} }, false},
 		{"a script's fetch", fake{status: starting}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors") }, false},
 		{"a picture", fake{status: starting}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Dest", "image") }, false},
@@ -80,7 +80,7 @@ func TestWhoGetsThePage(t *testing.T) {
 				if !tt.page && (w.Body.Len() > 0 || len(w.Header()) > 0) {
 					t.Errorf("it has written %v %s", w.Header(), w.Body)
 				}
-				if tt.page && !tt.fake.demanded {
+				if tt.page && !tt.fake.demanded && !refuses(tt.fake.status) {
 					t.Error("an on-demand gateway is not told that it is wanted")
 				}
 			})

@@ -1,0 +1,243 @@
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"creel/internal/event"
+	"creel/internal/gateway"
+	"creel/internal/telemetry"
+)
+
+// timelinePage is what the timeline shows.
+type timelinePage struct {
+	Days    []timelineDay // the newest first
+	Kinds   []timelineKind
+	Kind    string
+	Older   string // where the older entries are; empty: there are none
+	Newer   bool   // this is not the newest part
+	Entries int
+}
+
+type timelineKind struct {
+	Name, Title string
+	Now         bool
+}
+
+type timelineDay struct {
+	At      time.Time
+	Entries []timelineEntry
+}
+
+type timelineEntry struct {
+	event.Event
+	Title string
+	Kind  string // of the filter
+	Tone  string
+	Cause string
+	Hint  string
+	Log   []string
+	More  []string // what else is known, as "name: value"
+	Times int      // how often in a row, if more than once
+}
+
+// perTimeline is how many entries a page has, journalMemory how many events are
+// looked at: all that the journal keeps in memory.
+const (
+	perTimeline   = 100
+	journalMemory = event.DefaultMemory
+)
+
+// kindsOfTimeline are the kinds that entries can be filtered by.
+var kindsOfTimeline = []timelineKind{
+	{Name: "", Title: "All"}, {Name: "start", Title: "Starts and stops"}, {Name: "crash", Title: "Crashes"}, {Name: "replay", Title: "Replays"},
+	{Name: "snapshot", Title: "Snapshots"}, {Name: "restore", Title: "Restores"}, {Name: "device", Title: "Devices"}, {Name: "signin", Title: "Sign-ins"},
+	{Name: "config", Title: "Configuration"}, {Name: "health", Title: "Health"},
+}
+
+// about is what an event is called and how it is shown.
+type about struct{ title, kind, tone string }
+
+var aboutEvents = map[event.Kind]about{
+	event.CreelStarted:     {"creel started", "start", toneOK},
+	event.CreelStopped:     {"creel stopped", "start", toneOff},
+	event.Starting:         {"Gateway starting", "start", toneBusy},
+	event.StartFailed:      {"Start failed", "crash", toneBad},
+	event.Ready:            {"Gateway ready", "start", toneOK},
+	event.Adopted:          {"Gateway taken over", "start", toneOK},
+	event.Suspect:          {"Gateway suspected", "crash", toneWarn},
+	event.Cleared:          {"Suspicion cleared", "crash", toneOK},
+	event.Evidence:         {"What it was found doing", "crash", toneWarn},
+	event.Exited:           {"Gateway ended", "crash", toneBad},
+	event.Killed:           {"Gateway killed", "crash", toneBad},
+	event.Draining:         {"Letting requests end", "start", toneBusy},
+	event.Stopping:         {"Gateway asked to end", "start", toneBusy},
+	event.Stopped:          {"Gateway stopped", "start", toneOff},
+	event.Backoff:          {"Waiting before the next start", "crash", toneWarn},
+	event.Failed:           {"Gateway given up", "crash", toneBad},
+	event.Poisoned:         {"A request crashes the gateway", "crash", toneBad},
+	event.Replayed:         {"Requests sent again", "replay", toneOK},
+	event.Upgraded:         {"creel upgraded", "start", toneOK},
+	event.UpgradeFailed:    {"Upgrade of creel failed", "start", toneBad},
+	event.Rebooted:         {"Gateway restarted itself", "start", toneOK},
+	event.ChannelsOn:       {"Channels started", "start", toneOK},
+	event.ChannelsOff:      {"Channels stay off", "start", toneWarn},
+	event.DeviceApproved:   {"Device approved", "device", toneOK},
+	event.DeviceRejected:   {"Device rejected", "device", toneOff},
+	event.DeviceRevoked:    {"Device revoked", "device", toneOff},
+	event.ConfigChanged:    {"Configuration changed", "config", toneOK},
+	event.OwnerTaken:       {"This machine owns the gateway", "health", toneOK},
+	event.OwnedElsewhere:   {"Another machine owns the gateway", "health", toneWarn},
+	event.Frozen:           {"Held still for a snapshot", "snapshot", toneBusy},
+	event.Thawed:           {"Goes on after a snapshot", "snapshot", toneOK},
+	event.Stray:            {"A stray process", "health", toneWarn},
+	event.RecordRefused:    {"A record could not be trusted", "health", toneWarn},
+	event.Degraded:         {"Something is wrong", "health", toneWarn},
+	event.Recovered:        {"Something is well again", "health", toneOK},
+	event.ClockJumped:      {"The clock was set", "health", toneWarn},
+	event.JournalTrouble:   {"Trouble with the journal", "health", toneWarn},
+	event.Gap:              {"Some events are missing", "health", toneWarn},
+	event.SnapshotTaken:    {"Snapshot taken", "snapshot", toneOK},
+	event.SnapshotFailed:   {"Snapshot failed", "snapshot", toneBad},
+	event.SnapshotShrunk:   {"Snapshot is much smaller", "snapshot", toneWarn},
+	event.SnapshotDamaged:  {"Snapshot is damaged", "snapshot", toneBad},
+	event.SnapshotsRemoved: {"Old snapshots removed", "snapshot", toneOff},
+	event.RestoreBegun:     {"Restore begun", "restore", toneBusy},
+	event.Restored:         {"State restored", "restore", toneOK},
+	event.RestoreFailed:    {"Restore failed", "restore", toneBad},
+	event.RestoreUndone:    {"Restore undone", "restore", toneBad},
+	event.RestoreRecovered: {"Restore finished or taken back", "restore", toneWarn},
+	event.FreshStart:       {"State begins anew", "restore", toneWarn},
+}
+
+// aboutEvent knows kinds of other parts of creel by the beginning of their names,
+// and says the others as they are.
+func aboutEvent(e event.Event) about {
+	a, ok := aboutEvents[e.Kind]
+	if !ok {
+		a = about{capital(plain(string(e.Kind))), kindOfOther(string(e.Kind)), toneOff}
+	}
+	if gateway.Cause(e.Cause) == gateway.CauseAsked && a.kind == "crash" { // an end that was asked for is none that worries
+		a.kind, a.tone = "start", toneOff
+	}
+	return a
+}
+
+func timelineData(u *UI, r *http.Request) (any, error) {
+	q := r.URL.Query()
+	p := timelinePage{Kind: q.Get("kind")}
+	for _, k := range kindsOfTimeline {
+		k.Now = k.Name == p.Kind
+		p.Kinds = append(p.Kinds, k)
+	}
+	if !slices.ContainsFunc(p.Kinds, func(k timelineKind) bool { return k.Now }) {
+		return nil, &pageError{http.StatusNotFound, "No such kind", "The timeline has no kind of that name.", ""}
+	}
+	before, err := strconv.ParseUint(q.Get("before"), 10, 64)
+	p.Newer = err == nil
+	var entries []timelineEntry
+	recent := u.opts.Journal.Recent(journalMemory)
+	for _, e := range slices.Backward(recent) {
+		if p.Newer && e.Seq >= before {
+			continue
+		}
+		entry := entryOf(e)
+		if p.Kind != "" && entry.Kind != p.Kind {
+			continue
+		}
+		if n := len(entries); n > 0 && sameAs(entries[n-1], entry) {
+			entries[n-1].Times++
+			continue
+		}
+		if len(entries) == perTimeline {
+			p.Older = fmt.Sprintf("%stimeline?kind=%s&before=%d", Prefix, p.Kind, e.Seq+1)
+			break
+		}
+		entries = append(entries, entry)
+	}
+	for _, e := range entries {
+		if n := len(p.Days); n == 0 || !sameDay(p.Days[n-1].At, e.Time) {
+			p.Days = append(p.Days, timelineDay{At: e.Time})
+		}
+		day := &p.Days[len(p.Days)-1]
+		day.Entries = append(day.Entries, e)
+	}
+	p.Entries = len(entries)
+	return p, nil
+}
+
+func sameDay(a, b time.Time) bool {
+	ay, am, ad := a.Local().Date()
+	by, bm, bd := b.Local().Date()
+	return ay == by && am == bm && ad == bd
+}
+
+// sameAs tells whether two entries in a row say the same of the same instance.
+func sameAs(a, b timelineEntry) bool {
+	return a.Event.Kind == b.Event.Kind && a.Message == b.Message && a.Generation == b.Generation && len(a.Log) == 0 && len(b.Log) == 0
+}
+
+func entryOf(e event.Event) timelineEntry {
+	a := aboutEvent(e)
+	entry := timelineEntry{Event: e, Title: a.title, Kind: a.kind, Tone: a.tone, Times: 1}
+	entry.Message = capital(telemetry.Redact(e.Message))
+	if e.Cause != "" && gateway.Cause(e.Cause) != gateway.CauseAsked {
+		entry.Cause = causeWords(gateway.Cause(e.Cause))
+	}
+	names := make([]string, 0, len(e.Fields))
+	for name := range e.Fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		value := e.Fields[name]
+		switch name {
+		case "hint":
+			entry.Hint, _ = value.(string)
+		case "log":
+			entry.Log = texts(value)
+		default:
+			entry.More = append(entry.More, plain(name)+": "+telemetry.Redact(shownValue(value)))
+		}
+	}
+	return entry
+}
+
+// texts takes lines out of a field, which is []any if the event was read from a
+// file.
+func texts(value any) []string {
+	var out []string
+	switch list := value.(type) {
+	case []string:
+		out = slices.Clone(list)
+	case []any:
+		for _, x := range list {
+			if s, ok := x.(string); ok {
+				out = append(out, s)
+			}
+		}
+	}
+	for i := range out {
+		out[i] = telemetry.Redact(out[i])
+	}
+	return out
+}
+
+// longestValue is how much of a field is shown.
+const longestValue = 400
+
+func shownValue(value any) string {
+	s, ok := value.(string)
+	if !ok {
+		b, err := json.Marshal(value)
+		if err != nil {
+			return "?"
+		}
+		s = string(b)
+	}
+	return clip(s, longestValue)
+}
