@@ -13,6 +13,13 @@ func (g *Gate) addMethods() error {
 	if client == nil {
 		client = &http.Client{Timeout: keysTime}
 	}
+	if c.Password.File != "" {
+		p, err := newPassword(c.Password)
+		if err != nil {
+			return err
+		}
+		g.methods = append(g.methods, p)
+	}
 	if c.OIDC.Issuer != "" {
 		o, err := newOIDC(c.OIDC, client)
 		if err != nil {
