@@ -41,6 +41,8 @@ type Creel struct {
 	// Link is the address to click. It may hold a secret, so it is told on the
 	// control socket alone.
 	Link string `json:"link,omitempty"`
+	// SignIn is how people show who they are: "none", or "link" and what else is set up.
+	SignIn []string `json:"sign_in,omitempty"`
 }
 
 // GatewayList is the answer to GET gateways.
@@ -114,7 +116,7 @@ func (a *API) watchStatus(ctx context.Context, r *http.Request, emit func(item) 
 func (a *API) fullStatus() Status {
 	st := a.opts.Gateway.Status()
 	full := Status{Status: st, OK: st.Ready(), Held: a.opts.Gateway.Held(), Creel: Creel{
-		Version: a.opts.Version, PID: pid, StartedAt: a.opts.StartedAt, Listen: a.opts.Listen,
+		Version: a.opts.Version, PID: pid, StartedAt: a.opts.StartedAt, Listen: a.opts.Listen, SignIn: a.opts.SignIn,
 	}}
 	if a.opts.Link != nil {
 		full.Creel.Link = a.opts.Link()

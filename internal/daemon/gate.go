@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"creel/internal/auth"
@@ -72,7 +73,10 @@ func (d *daemon) gatedSuccessor(routes []auth.Route) http.Handler {
 	pages := d.successorPages()
 	gateway := d.gate.Handler(nil, d.proxy)
 	own := http.NewServeMux()
-	for _, r := range append(routes, auth.Route{Pattern: auth.Prefix}) {
+	if !slices.ContainsFunc(routes, func(r auth.Route) bool { return r.Pattern == auth.Prefix }) {
+		routes = append(routes, auth.Route{Pattern: auth.Prefix})
+	}
+	for _, r := range routes {
 		own.Handle(r.Pattern, pages)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -48,6 +48,8 @@ func TestRedactShapes(t *testing.T) {
 		{"telegram", "POST /bot" + botToken + "/getMe", "POST /bot[redacted]/getMe"},
 		{"telegram, encoded", "bot" + strings.Replace(botToken, ":", "%3A", 1), "bot[redacted]"},
 		{"github", "ghp_abcdefghijklmnopqrst0123", "[redacted]"},
+		{"creel's own API tokens", "creel_ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRST", "[redacted]"},
+		{"no token of creel's", "creel_snapshot_oldest_unsaved_change_seconds_total_and_more", "creel_snapshot_oldest_unsaved_change_seconds_total_and_more"},
 		{"github, fine-grained", "github_pat_11ABCDEFG0abcdefghijkl_x", "[redacted]"},
 		{"google", "AIzaSyA-0123456789abcdefghijklmnopqrs", "[redacted]"},
 		{"jwt", "got " + webToken + " from", "got [redacted] from"},

@@ -129,10 +129,21 @@ func underscore(text string, at int) span {
 	switch {
 	case strings.HasSuffix(head, "github_pat"):
 		return prefixed(text, at-10, at+1, 20)
+	case strings.HasSuffix(head, "creel") && base32Len(text[at+1:]) >= 40: // names of metrics are written small
+		return prefixed(text, at-5, at+1, 40)
 	case len(head) >= 3 && head[at-3:at-1] == "gh" && strings.IndexByte("pousr", head[at-1]) >= 0:
 		return prefixed(text, at-3, at+1, 20)
 	}
 	return none
+}
+
+// base32Len is how many characters of base32 (RFC 4648 section 6) a text begins with.
+func base32Len(text string) int {
+	i := 0
+	for i < len(text) && (text[i] >= 'A' && text[i] <= 'Z' || text[i] >= '2' && text[i] <= '7') {
+		i++
+	}
+	return i
 }
 
 // googleKey masks "AIza…".
