@@ -20,6 +20,9 @@ func (g *Gate) addMethods() error {
 		}
 		g.methods = append(g.methods, p)
 	}
+	if c.Passkeys.Host != "" {
+		g.methods = append(g.methods, newPasskeys(c.Passkeys))
+	}
 	if c.OIDC.Issuer != "" {
 		o, err := newOIDC(c.OIDC, client)
 		if err != nil {

@@ -135,6 +135,7 @@ func (w *world) start(change func(*Options)) {
 type request struct {
 	method, path string
 	form         url.Values
+	body         string
 	header       http.Header
 	host         string
 }
@@ -149,7 +150,7 @@ func (a answer) String() string { return fmt.Sprintf("%d %s %v", a.status, a.bod
 
 func (w *world) do(r request) answer {
 	w.t.Helper()
-	var body io.Reader
+	var body io.Reader = strings.NewReader(r.body)
 	if r.form != nil {
 		body = strings.NewReader(r.form.Encode())
 	}

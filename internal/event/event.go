@@ -40,6 +40,8 @@ const (
 	SessionRevoked Kind = "session_revoked" // a session was ended by another
 	TokenCreated   Kind = "token_created"   // an API token was made
 	TokenRevoked   Kind = "token_revoked"   // it is good no longer
+	PasskeyAdded   Kind = "passkey_added"   // an owner has registered one
+	PasskeyRemoved Kind = "passkey_removed" // it signs nobody in any more
 	OwnerTaken     Kind = "owner_taken"     // this creel is the owner of the gateway, among those that share its store
 	OwnedElsewhere Kind = "owned_elsewhere" // another one is
 	Frozen         Kind = "frozen"          // it is held still, for a snapshot
