@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -41,6 +42,7 @@ var (
 // Sender is what is known of where a request came from, trusted proxies heard.
 type Sender struct {
 	Addr      netip.Addr // the client's
+	Host      string     // the name that the client asks for, with its port
 	HTTPS     bool       // the client speaks TLS, to creel or to a trusted proxy
 	Forwarded bool       // somebody in between says that they speak for others, trusted or not
 }
@@ -204,12 +206,20 @@ func (g *Gate) Sessions() []Session {
 // ErrUnknown if there is none with that id.
 func (g *Gate) RevokeSession(id string) error {
 	s, err := g.state.removeSession(id)
-	if err != nil {
+	if errors.Is(err, ErrUnknown) {
 		return err
 	}
 	g.endStreams()
 	g.record(event.SessionRevoked, "the session of "+s.Name+" was ended", map[string]any{"session": s.ID, "method": s.Method, "address": s.Address})
-	return nil
+	return lasting(err)
+}
+
+// lasting says of what was done here, and could not be written, what that means.
+func lasting(err error) error {
+	if err != nil {
+		err = fmt.Errorf("it is done for this creel, and may come undone with the next: %w", err)
+	}
+	return err
 }
 
 // Tokens lists the API tokens, the newest first.
@@ -256,11 +266,11 @@ func (g *Gate) CreateToken(name string, scopes []Scope, expires time.Time) (tele
 // that id.
 func (g *Gate) RevokeToken(id string) error {
 	t, err := g.state.removeToken(id)
-	if err != nil {
+	if errors.Is(err, ErrUnknown) {
 		return err
 	}
 	g.record(event.TokenRevoked, "the API token "+t.Name+" was ended", map[string]any{"token": t.ID})
-	return nil
+	return lasting(err)
 }
 
 // record writes into the journal.

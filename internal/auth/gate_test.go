@@ -408,6 +408,33 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// TestBehindAProxy: a proxy that asks creel for another host than its clients ask it
+// for is no other site, if it is trusted and says so.
+func TestBehindAProxy(t *testing.T) {
+	for _, trusted := range []bool{true, false} {
+		w := newWorld(t, func(o *Options) {
+			o.Sender = func(r *http.Request) Sender {
+				s := peer(r)
+				if trusted {
+					s.Host = r.Header.Get("X-Forwarded-Host")
+				}
+				return s
+			}
+		})
+		h := with(w.signIn(), "X-Forwarded-Host", "creel.example", "Origin", "https://creel.example")
+		want := map[bool]int{true: 200, false: 403}[trusted]
+		if a := w.do(request{method: "POST", path: "/x", header: h}); a.status != want {
+			t.Errorf("trusted %v: POST: %v", trusted, a)
+		}
+		if a := w.get("/x", with(h, "Connection", "Upgrade", "Upgrade", "websocket")); a.status != want {
+			t.Errorf("trusted %v: WebSocket: %v", trusted, a)
+		}
+		if a := w.do(request{method: "POST", path: "/x", header: with(h, "Sec-Fetch-Site", "cross-site")}); a.status != 403 {
+			t.Errorf("trusted %v: the browser says that it is another site: %v", trusted, a)
+		}
+	}
+}
+
 // TestSlowedDown: whoever fails again and again has to wait; a link works all the
 // same, other addresses do not notice, and the journal is not flooded.
 func TestSlowedDown(t *testing.T) {

@@ -244,6 +244,8 @@ func (g *Gate) notLured(w http.ResponseWriter, r *http.Request, p Principal) boo
 		}
 	} else if g.crossSite.Check(r) == nil {
 		return true
+	} else if r.Header.Get("Sec-Fetch-Site") == "" && g.ownOrigin(r, r.Header.Get("Origin")) {
+		return true // behind a proxy that asks for another host than its clients
 	}
 	d := problem.Document{
 		Status: http.StatusForbidden, Code: CodeCrossOrigin, Title: "A page of another site may not do that",

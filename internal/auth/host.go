@@ -10,7 +10,7 @@ import (
 
 // peer is the Sender of a request without trusted proxies.
 func peer(r *http.Request) Sender {
-	s := Sender{HTTPS: r.TLS != nil}
+	s := Sender{Host: r.Host, HTTPS: r.TLS != nil}
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		s.Addr = ap.Addr().Unmap().WithZone("")
 	}
@@ -54,14 +54,13 @@ func (g *Gate) sameOrigin(r *http.Request) bool {
 	if len(values) == 0 {
 		return true
 	}
-	if len(values) > 1 {
-		return false
-	}
-	if g.origins[values[0]] {
-		return true
-	}
-	u, err := url.Parse(values[0])
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return len(values) == 1 && (g.origins[values[0]] || g.ownOrigin(r, values[0]))
+}
+
+// ownOrigin tells whether an origin is where the client has this creel from.
+func (g *Gate) ownOrigin(r *http.Request, origin string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && (strings.EqualFold(u.Host, r.Host) || strings.EqualFold(u.Host, g.opts.Sender(r).Host))
 }
 
 // upgrades tells whether a request wants to become something else than HTTP.

@@ -3,7 +3,16 @@ package auth
 import (
 	"net/http"
 	"time"
+
+	"creel/internal/config"
 )
+
+// Check finds out what is wrong with how people are to sign in: files that cannot be
+// read, or do not hold what they are to.
+func Check(c config.Auth) error {
+	g := &Gate{opts: Options{Config: c}}
+	return g.addMethods()
+}
 
 // addMethods sets up the ways to sign in that the configuration names. None of them
 // waits for anybody: a provider that does not answer now keeps creel from nothing.

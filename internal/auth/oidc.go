@@ -126,7 +126,7 @@ func (o *oidcLogin) begin(g *Gate, w http.ResponseWriter, r *http.Request) {
 	state, browser := newSecret(), newSecret()
 	l := pendingLogin{
 		began: time.Now(), browser: sumOf(browser), nonce: newSecret(), verifier: oauth2.GenerateVerifier(),
-		redirect: o.redirect(r, from), next: safeNext(r.URL.Query().Get("next"), ""),
+		redirect: o.redirect(from), next: safeNext(r.URL.Query().Get("next"), ""),
 	}
 	o.keep(state, l)
 	http.SetCookie(w, &http.Cookie{
@@ -137,7 +137,7 @@ func (o *oidcLogin) begin(g *Gate, w http.ResponseWriter, r *http.Request) {
 }
 
 // redirect is the address that the provider sends people back to.
-func (o *oidcLogin) redirect(r *http.Request, from Sender) string {
+func (o *oidcLogin) redirect(from Sender) string {
 	if o.cfg.URL != "" {
 		return strings.TrimSuffix(o.cfg.URL, "/") + callbackPath
 	}
@@ -145,7 +145,7 @@ func (o *oidcLogin) redirect(r *http.Request, from Sender) string {
 	if from.HTTPS {
 		scheme = "https"
 	}
-	return scheme + "://" + r.Host + callbackPath
+	return scheme + "://" + from.Host + callbackPath
 }
 
 func (o *oidcLogin) keep(state string, l pendingLogin) {

@@ -124,12 +124,13 @@ func exitCode(err error) int {
 		folder      *daemon.DataDirError
 		certificate *daemon.CertificateError
 		door        *daemon.OpenDoorError
+		signIn      *daemon.AuthError
 		unreachable *unreachableError
 	)
 	switch {
 	case errors.As(err, &unreachable):
 		return exitUnreachable
-	case errors.As(err, &wrong), errors.As(err, &problems), errors.As(err, &inUse), errors.As(err, &folder), errors.As(err, &certificate), errors.As(err, &door):
+	case errors.As(err, &wrong), errors.As(err, &problems), errors.As(err, &inUse), errors.As(err, &folder), errors.As(err, &certificate), errors.As(err, &door), errors.As(err, &signIn):
 		return exitUsage
 	}
 	return exitFailed

@@ -163,6 +163,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err := d.certificate.load(d.cfg().TLS); err != nil { // said at once, not with the first client
 		return err
 	}
+	if err := d.checkAuth(); err != nil {
+		return err
+	}
 	if d.opts.Predecessor != nil {
 		return d.inherit(ctx)
 	}

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -20,6 +19,20 @@ func (e *OpenDoorError) Error() string {
 	return "cannot use auth.mode: " + config.NoAuthRefusal(e.Addr)
 }
 
+// AuthError says that a way to sign in cannot be set up.
+type AuthError struct{ Err error }
+
+func (e *AuthError) Error() string { return "cannot set up who may come in: " + e.Err.Error() }
+func (e *AuthError) Unwrap() error { return e.Err }
+
+// checkAuth finds out what is wrong with auth before anything is begun.
+func (d *daemon) checkAuth() error {
+	if err := auth.Check(d.cfg().Auth); err != nil {
+		return &AuthError{err}
+	}
+	return nil
+}
+
 // newGate makes the gate in front of everything, for the address that creel
 // listens on.
 func (d *daemon) newGate() (*auth.Gate, error) {
@@ -34,7 +47,7 @@ func (d *daemon) newGate() (*auth.Gate, error) {
 		Absolute: d.absolute, Journal: &d.journal, Logger: d.log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the gate: %w", err)
+		return nil, &AuthError{err}
 	}
 	if mode == config.AuthNone {
 		d.log.Info("nobody is asked to sign in: whoever is on this machine is taken for the owner", "listen", d.addr, "change", "auth.mode: link")
@@ -43,8 +56,8 @@ func (d *daemon) newGate() (*auth.Gate, error) {
 }
 
 func (d *daemon) sender(r *http.Request) auth.Sender {
-	client, https, forwarded := d.proxy.Sender(r)
-	return auth.Sender{Addr: client, HTTPS: https, Forwarded: forwarded}
+	client, host, https, forwarded := d.proxy.Sender(r)
+	return auth.Sender{Addr: client, Host: host, HTTPS: https, Forwarded: forwarded}
 }
 
 // home is where a person goes who has signed in.

@@ -5,15 +5,19 @@ import (
 	"net/netip"
 )
 
-// Sender tells where a request came from: the client's address, as trusted proxies
-// say; whether the client speaks TLS, with creel or with a trusted proxy; and
+// Sender tells where a request came from: the client's address, and the host that it
+// asks for, as trusted proxies say; whether the client speaks TLS, with creel or with a trusted proxy; and
 // whether somebody in between says that they speak for others, trusted or not.
-func (p *Proxy) Sender(r *http.Request) (client netip.Addr, https, forwarded bool) {
+func (p *Proxy) Sender(r *http.Request) (client netip.Addr, host string, https, forwarded bool) {
 	f := &p.present.Load().forwarding
 	trusted := f.trusts(peerAddr(r))
 	https = r.TLS != nil || trusted && r.Header.Get("X-Forwarded-Proto") == "https"
+	host = r.Host
+	if h := r.Header.Get("X-Forwarded-Host"); trusted && h != "" {
+		host = h
+	}
 	for key := range r.Header {
 		forwarded = forwarded || isForwardingField(key)
 	}
-	return f.client(r), https, forwarded
+	return f.client(r), host, https, forwarded
 }
