@@ -25,6 +25,7 @@ type life struct {
 // step leaves it ready for the next one.
 func TestLife(t *testing.T) {
 	l := &life{folder: newFolder(t)}
+	l.settings(t, "")
 	l.creel = l.up(t)
 	l.link = l.creel.link(t)
 	l.token = tokenOf(t, l.folder, l.link)
@@ -35,6 +36,7 @@ func TestLife(t *testing.T) {
 		{"up", testUp},
 		{"management", testManagement},
 		{"devices", testDevices},
+		{"strangers", testStrangers},
 		{"second creel", testSecondCreel},
 		{"crash", testCrash},
 		{"restart", testRestart},

@@ -22,6 +22,7 @@ type Device struct {
 	ID      string // hex SHA-256 of its public key
 	Name    string
 	Address string // its IP address, as a proxy would tell it
+	Cookie  string // its session with creel; "": it goes to the gateway itself
 	private ed25519.PrivateKey
 }
 
@@ -54,7 +55,11 @@ type deviceMessage struct {
 // caller's; the error is the gateway's refusal, such as "pairing required", or
 // what kept it from answering.
 func (d *Device) Connect(ctx context.Context, addr, token string) (*websocket.Conn, error) {
-	conn, _, err := websocket.Dial(ctx, "ws://"+addr+"/", &websocket.DialOptions{HTTPHeader: http.Header{"X-Forwarded-For": {d.Address}}})
+	header := http.Header{"X-Forwarded-For": {d.Address}}
+	if d.Cookie != "" {
+		header.Set("Cookie", d.Cookie)
+	}
+	conn, _, err := websocket.Dial(ctx, "ws://"+addr+"/", &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {
 		return nil, err
 	}
