@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"creel/internal/api"
 	"creel/internal/auth"
+	"creel/internal/config"
 )
 
 func newLogin(e *env) *cobra.Command {
@@ -28,8 +30,8 @@ The link begins with the address that creel listens on; if you reach creel by
 another one, put that in its place.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var answer auth.LoginLinkAnswer
-			raw, err := e.talk(http.MethodPost, "auth/login", nil, &answer)
+			var answer api.Login
+			raw, err := e.talk(http.MethodPost, "login", nil, &answer)
 			if err != nil {
 				return err
 			}
@@ -69,8 +71,8 @@ func newSessions(e *env) *cobra.Command {
 }
 
 func (e *env) listSessions() error {
-	var answer auth.SessionList
-	raw, err := e.talk(http.MethodGet, "auth/sessions", nil, &answer)
+	var answer api.SessionList
+	raw, err := e.talk(http.MethodGet, "sessions", nil, &answer)
 	if err != nil {
 		return err
 	}
@@ -78,12 +80,7 @@ func (e *env) listSessions() error {
 		return e.indent(raw)
 	}
 	if len(answer.Sessions) == 0 {
-		if len(answer.Methods) == 1 && answer.Methods[0] == "none" {
-			fmt.Fprintln(e.stderr, "nobody has to sign in: whoever is on this machine is taken for the owner")
-			return nil
-		}
-		fmt.Fprintln(e.stderr, "nobody is signed in; `creel login` prints a link")
-		return nil
+		return e.sayNobody()
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tNAME\tBY\tSCOPES\tSEEN\tAGE\tENDS IN\tADDRESS\tBROWSER")
@@ -93,16 +90,33 @@ func (e *env) listSessions() error {
 	return w.Flush()
 }
 
+// sayNobody says that nobody is signed in, and whether anybody needs to be.
+func (e *env) sayNobody() error {
+	st, _, err := e.status(http.MethodGet, "status")
+	if err != nil {
+		return err
+	}
+	if openToAll(st) {
+		fmt.Fprintln(e.stderr, "nobody has to sign in: whoever is on this machine is taken for the owner")
+		return nil
+	}
+	fmt.Fprintln(e.stderr, "nobody is signed in; `creel login` prints a link")
+	return nil
+}
+
+// openToAll tells whether nobody is asked who they are.
+func openToAll(st *api.Status) bool { return slices.Equal(st.Creel.SignIn, []string{config.AuthNone}) }
+
 func (e *env) revokeSessions(ids []string) error {
-	var known auth.SessionList
-	if _, err := e.talk(http.MethodGet, "auth/sessions", nil, &known); err != nil {
+	var known api.SessionList
+	if _, err := e.talk(http.MethodGet, "sessions", nil, &known); err != nil {
 		return err
 	}
 	all := make([]string, len(known.Sessions))
 	for i, s := range known.Sessions {
 		all[i] = s.ID
 	}
-	return e.revoke("auth/sessions/", "session", ids, all)
+	return e.revoke("sessions/", "session", ids, all)
 }
 
 func newTokens(e *env) *cobra.Command {
@@ -127,15 +141,15 @@ snapshots, devices), admin (restore, sessions, tokens, configuration).`,
 		&cobra.Command{
 			Use: "revoke ID...", Short: "End API tokens", Args: cobra.MinimumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
-				var known auth.TokenList
-				if _, err := e.talk(http.MethodGet, "auth/tokens", nil, &known); err != nil {
+				var known api.TokenList
+				if _, err := e.talk(http.MethodGet, "tokens", nil, &known); err != nil {
 					return err
 				}
 				all := make([]string, len(known.Tokens))
 				for i, t := range known.Tokens {
 					all[i] = t.ID
 				}
-				return e.revoke("auth/tokens/", "token", args, all)
+				return e.revoke("tokens/", "token", args, all)
 			},
 		},
 	)
@@ -148,7 +162,7 @@ func newTokenCreate(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make an API token, and print it this once", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			asked := auth.NewToken{Name: args[0]}
+			asked := api.TokenRequest{Name: args[0]}
 			for _, s := range scopes {
 				asked.Scopes = append(asked.Scopes, auth.Scope(s))
 			}
@@ -158,8 +172,8 @@ func newTokenCreate(e *env) *cobra.Command {
 			if expires > 0 {
 				asked.Expires = time.Now().Add(expires).UTC().Truncate(time.Second)
 			}
-			var made auth.MadeToken
-			raw, err := e.talk(http.MethodPost, "auth/tokens", asked, &made)
+			var made api.NewToken
+			raw, err := e.talk(http.MethodPost, "tokens", asked, &made)
 			if err != nil {
 				return err
 			}
@@ -167,7 +181,7 @@ func newTokenCreate(e *env) *cobra.Command {
 				return e.indent(raw)
 			}
 			fmt.Fprintln(e.stdout, made.Secret)
-			fmt.Fprintf(e.stderr, "Keep it: it is not shown again. Its id is %s.\n", made.ID)
+			fmt.Fprintf(e.stderr, "Keep it: it is not shown again. Its id is %s.\n", made.Token.ID)
 			return nil
 		},
 	}
@@ -177,8 +191,8 @@ func newTokenCreate(e *env) *cobra.Command {
 }
 
 func (e *env) listTokens() error {
-	var answer auth.TokenList
-	raw, err := e.talk(http.MethodGet, "auth/tokens", nil, &answer)
+	var answer api.TokenList
+	raw, err := e.talk(http.MethodGet, "tokens", nil, &answer)
 	if err != nil {
 		return err
 	}
@@ -245,6 +259,9 @@ func (e *env) talk(method, what string, body, answer any) ([]byte, error) {
 	req, err := http.NewRequestWithContext(e.ctx, method, api.ControlURL(what), sent)
 	if err != nil {
 		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := e.do(dir, req)
 	if err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"creel/internal/api"
-	"creel/internal/config"
 )
 
 func newStatus(e *env) *cobra.Command {
@@ -66,7 +64,7 @@ func (e *env) printStatus(st *api.Status) error {
 		row("pending", "%s: %s, %s", c.Key, fromTo(c), remedy(c.Needs))
 	}
 	row("creel", "%s, pid %d, up %s", st.Creel.Version, st.Creel.PID, ago(st.Creel.StartedAt))
-	if slices.Equal(st.Creel.SignIn, []string{config.AuthNone}) {
+	if openToAll(st) {
 		row("sign-in", "nobody is asked: whoever is on this machine is taken for the owner (auth.mode)")
 	} else if len(st.Creel.SignIn) > 0 {
 		row("sign-in", "%s; `creel login` prints a link", strings.Join(st.Creel.SignIn, ", "))

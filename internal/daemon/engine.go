@@ -81,7 +81,7 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 	e.gateway = gateway.New(e.options(dir))
 	e.api = api.New(e.apiOptions(process.LogPath(dir)))
 	e.pages = e.newPages()
-	e.control = &http.Server{Handler: e.controlled(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return e, nil
 }
 

@@ -101,11 +101,6 @@ func (d *daemon) gatedSuccessor(routes []auth.Route) http.Handler {
 	})
 }
 
-// controlled is the handler of the control socket.
-func (e *engine) controlled() http.Handler {
-	return e.d.gate.Control(e.api.Control(), e.d.link)
-}
-
 // closeGate ends the gate.
 func (d *daemon) closeGate() {
 	if err := d.gate.Close(); err != nil {

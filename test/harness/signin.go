@@ -47,13 +47,13 @@ func Plain() *http.Client {
 // SignIn has creel print a link and uses it up.
 func (c *Creel) SignIn() string {
 	c.T.Helper()
-	resp, err := api.Client(c.DataDir()).Post(api.ControlURL("auth/login"), "", nil)
+	resp, err := api.Client(c.DataDir()).Post(api.ControlURL("login"), "", nil)
 	if err != nil {
 		c.T.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var answer auth.LoginLinkAnswer
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
+	var answer api.Login
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusCreated {
 		c.T.Fatal(resp.Status, err)
 	}
 	return SignIn(c.T, Plain(), answer.Link)
