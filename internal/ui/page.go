@@ -104,11 +104,12 @@ type refreshes interface{ refreshAfter() int }
 // titled is implemented by data that has a better title for its page.
 type titled interface{ pageTitle() string }
 
-// patience for what may take its time: a page that is opened, and one that is
-// kept up to date.
+// patience for what may take its time: on a page that is opened, on one that is
+// kept up to date, and where there is no page without it.
 const (
 	pagePatience = 150 * time.Millisecond
-	livePatience = 5 * time.Second
+	livePatience = 300 * time.Millisecond
+	fullPatience = 5 * time.Second
 )
 
 // patienceKey is the key of the context under which slow things are asked.
