@@ -58,6 +58,7 @@ func TestScopes(t *testing.T) {
 			continue
 		}
 		looked++
+		body = strings.ReplaceAll(body, `<form method="post" action="/_creel/logout"`, "") // everyone may leave
 		for _, hidden := range []string{`method="post"`, "/restore", "/remove", "/revoke", "/reject", "/content", "/gateway/", "/_creel/open", "sessions-title", "192.168.1.12"} {
 			if strings.Contains(strings.ReplaceAll(body, "signed in by a link from 192.168.1.12", ""), hidden) {
 				t.Errorf("a reader's %s has %q", path, hidden)

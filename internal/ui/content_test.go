@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -237,7 +239,7 @@ func TestPolicy(t *testing.T) {
 			t.Fatalf("%s has %d style sheets", path, len(style))
 		}
 		sum := sha256.Sum256([]byte(style[0][1]))
-		if !strings.Contains(policy, "style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") {
+		if !strings.Contains(policy, "style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "script-src 'nonce-") || !strings.Contains(body, `nonce="`+nonceIn(policy)+`"`) || !strings.Contains(policy, "default-src 'none'") {
 			t.Fatalf("%s: %s", path, policy)
 		}
 		if m := regexp.MustCompile(`<script>|<script [^>]*>[^<]| on[a-z]+=| style=|javascript:|https?://`).FindString(strings.ReplaceAll(body, style[0][0], "")); m != "" {
@@ -247,6 +249,13 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("%s: %v", path, rec.Header())
 		}
 	}
+}
+
+// nonceIn is the nonce that a policy lets run.
+func nonceIn(policy string) string {
+	_, rest, _ := strings.Cut(policy, "'nonce-")
+	nonce, _, _ := strings.Cut(rest, "'")
+	return nonce
 }
 
 // TestAssets may be kept for ever, since their names change with them.
@@ -299,6 +308,11 @@ func TestAttention(t *testing.T) {
 // TestKindsOfEvents: all events that creel knows are told by name and found by a
 // filter.
 func TestKindsOfEvents(t *testing.T) {
+	for _, kind := range kindsInSource(t) {
+		if _, ok := aboutEvents[kind]; !ok {
+			t.Errorf("%s has no name", kind)
+		}
+	}
 	for kind, a := range aboutEvents {
 		found := false
 		for _, k := range kindsOfTimeline {
@@ -308,7 +322,7 @@ func TestKindsOfEvents(t *testing.T) {
 			t.Errorf("%s: %+v", kind, a)
 		}
 	}
-	for kind, want := range map[string]string{"login": "signin", "login_failed": "signin", "session_revoked": "signin", "token_created": "signin", "something_new": "health"} {
+	for kind, want := range map[string]string{"login": "signin", "passkey_added": "signin", "something_new": "health"} {
 		if got := aboutEvent(event.Event{Kind: event.Kind(kind)}); got.kind != want || got.title == "" {
 			t.Errorf("%s: %+v", kind, got)
 		}
@@ -316,6 +330,25 @@ func TestKindsOfEvents(t *testing.T) {
 	if a := aboutEvent(event.Event{Kind: event.Exited, Cause: "asked"}); a.kind != "start" || a.tone == toneBad {
 		t.Errorf("an end that was asked for: %+v", a)
 	}
+}
+
+// kindsInSource reads the kinds that package event has.
+func kindsInSource(t *testing.T) []event.Kind {
+	t.Helper()
+	var kinds []event.Kind
+	for _, name := range []string{"event.go", "subscribe.go"} {
+		source, err := os.ReadFile(filepath.Join("..", "event", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)Kind += "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+			kinds = append(kinds, event.Kind(m[1]))
+		}
+	}
+	if len(kinds) < 50 {
+		t.Fatalf("only %d kinds were found", len(kinds))
+	}
+	return kinds
 }
 
 // TestLevels: a line's level is what it says it is.
