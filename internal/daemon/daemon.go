@@ -113,6 +113,7 @@ type daemon struct {
 	public      *http.Server
 	cutRequests context.CancelCauseFunc // ends what is under way for clients
 	census      census
+	again       *replays
 	leaving     atomic.Bool // a successor is in charge: connections are to come to an end
 	upgrades    chan upgradeRequest
 	reloads     chan reloadRequest
@@ -191,9 +192,10 @@ func (d *daemon) assemble() (err error) {
 	if d.app, err = d.newApp(); err != nil {
 		return err
 	}
+	d.again = &replays{journal: &d.journal, gateway: d.cfg().Gateway.Name}
 	d.proxy, err = proxy.New(proxy.Options{
 		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
-		Waiting: d.waiting, Page: d.problemPage, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census}, Logger: d.log,
+		Waiting: d.waiting, Page: d.problemPage, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census, d.again}, Logger: d.log,
 	})
 	if err != nil {
 		return err

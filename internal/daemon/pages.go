@@ -37,6 +37,15 @@ func (e *engine) newPages() *adminPages {
 	if devices := e.devices(); devices != nil {
 		o.Devices = devices
 	}
+	if doctor := d.opts.Doctor; doctor != nil {
+		o.Doctor = func(ctx context.Context) []ui.Finding {
+			var list []ui.Finding
+			for _, f := range doctor(ctx) {
+				list = append(list, ui.Finding{Check: f.Check, Verdict: f.Verdict, Message: f.Message, Hint: f.Hint})
+			}
+			return list
+		}
+	}
 	p.UI = ui.New(o)
 	return p
 }

@@ -126,6 +126,7 @@ func (d *daemon) shutdown() error {
 		}
 	}()
 	d.leases.last()
+	d.again.end()
 	err := d.engine.stop(ctx)
 	close(ended)
 	crashpoint.Passed(crashpoint.CreelStopped)

@@ -93,10 +93,6 @@ func (s *site) app(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, "<!doctype html><title>the app</title><p>the app itself</p>")
 }
 
-type demanded struct{ *supervisor }
-
-func (demanded) Demand() {}
-
 func (s *site) browse() {
 	s.t.Helper()
 	profile := s.t.TempDir()
@@ -218,7 +214,7 @@ var axe = sync.OnceValues(func() (string, error) {
 		}
 		data = filepath.Join(cache, "creel-e2e")
 	}
-	script, err := os.ReadFile(filepath.Join(data, "axe.min.js"))
+	script, err := os.ReadFile(filepath.Join(data, "axe-core-4.14.1.js"))
 	if err != nil {
 		return "", fmt.Errorf("there is no axe-core: %w; run test/e2e/setup, which installs it", err)
 	}

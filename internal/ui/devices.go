@@ -63,7 +63,7 @@ func devicesData(u *UI, r *http.Request) (any, error) {
 
 // deviceNamed finds a device for a page that asks about it.
 func (u *UI) deviceNamed(r *http.Request) (openclaw.Device, error) {
-	list, err := u.deviceList(withPatience(r.Context(), livePatience))
+	list, err := u.deviceList(withPatience(r.Context(), fullPatience))
 	if err != nil {
 		return openclaw.Device{}, &pageError{http.StatusServiceUnavailable, "The devices cannot be shown now", sentence(err.Error()), "Try again in a moment."}
 	}

@@ -37,23 +37,25 @@ func newMemo[T any](spawn func(func(context.Context)) bool, fresh time.Duration,
 // one, else errNotYet.
 func (m *memo[T]) get(ctx context.Context) (T, error) {
 	m.mu.Lock()
-	if !m.at.IsZero() && !m.stale && time.Since(m.at) < m.fresh {
-		defer m.mu.Unlock()
-		return m.value, m.err
-	}
-	if m.running == nil {
-		m.start()
-	}
-	running := m.running
-	m.mu.Unlock()
-	if running != nil {
+	defer m.mu.Unlock()
+	for m.at.IsZero() || m.stale || time.Since(m.at) >= m.fresh {
+		if m.running == nil {
+			m.start()
+		}
+		running := m.running
+		if running == nil { // the pages end
+			break
+		}
+		m.mu.Unlock()
 		select {
 		case <-running:
 		case <-ctx.Done():
 		}
+		m.mu.Lock()
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.at.IsZero() {
 		var none T
 		return none, errNotYet

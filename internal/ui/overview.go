@@ -23,6 +23,8 @@ type overviewPage struct {
 	Reason   string
 	Cause    string // of the last end
 	Message  string
+	Hint     string
+	Log      []string
 	Held     int
 	Running  bool // an instance runs
 	CanStart bool
@@ -63,7 +65,8 @@ func overviewData(u *UI, r *http.Request) (any, error) {
 		CanStart: st.State == gateway.Stopped || st.State == gateway.Failed || st.State == gateway.Backoff,
 	}
 	if st.LastEnd != nil {
-		p.Cause, p.Message = capital(causeWords(st.LastEnd.Cause)), telemetry.Redact(st.LastEnd.Message)
+		p.Cause, p.Message, p.Hint = capital(causeWords(st.LastEnd.Cause)), telemetry.Redact(st.LastEnd.Message), telemetry.Redact(st.LastEnd.Hint)
+		p.Log = texts(st.LastEnd.Log)
 	}
 	p.Safety = u.safety(r)
 	p.Doing = progressOf(p.Safety.Status.Doing)

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"html/template"
@@ -62,6 +63,7 @@ func (e *pageError) Error() string { return e.text }
 type frame struct {
 	CSS      template.CSS
 	Script   string
+	Nonce    string // lets the script run
 	Icon     string
 	Title    string
 	Section  string
@@ -95,6 +97,9 @@ var sections = []section{
 // May tells a template whether to show what needs a scope.
 func (f frame) May(scope string) bool { return f.Who.May(auth.Scope(scope)) }
 
+// SignedIn tells whether there is a session to end.
+func (f frame) SignedIn() bool { return f.Who.Kind == auth.KindSession }
+
 // Zone names the time zone of the times on the page.
 func (f frame) Zone() string { name, _ := f.Now.Zone(); return name }
 
@@ -104,11 +109,12 @@ type refreshes interface{ refreshAfter() int }
 // titled is implemented by data that has a better title for its page.
 type titled interface{ pageTitle() string }
 
-// patience for what may take its time: a page that is opened, and one that is
-// kept up to date.
+// patience for what may take its time: on a page that is opened, on one that is
+// kept up to date, and where there is no page without it.
 const (
 	pagePatience = 150 * time.Millisecond
-	livePatience = 5 * time.Second
+	livePatience = 300 * time.Millisecond
+	fullPatience = 5 * time.Second
 )
 
 // patienceKey is the key of the context under which slow things are asked.
@@ -132,7 +138,7 @@ func patient(ctx context.Context) (context.Context, context.CancelFunc) {
 func (u *UI) frameOf(r *http.Request, v view, data any) frame {
 	st := u.opts.Supervisor.Status()
 	f := frame{
-		CSS: loaded().css, Script: assetPath("creel.js"), Icon: assetPath("icon.svg"), Title: v.title, Section: v.section,
+		CSS: loaded().css, Script: assetPath("creel.js"), Nonce: rand.Text(), Icon: assetPath("icon.svg"), Title: v.title, Section: v.section,
 		Gateway: st.Name, Pill: pillOf(st), Who: auth.From(r.Context()), Now: time.Now(), Version: u.opts.Version, Sections: sections, Open: OpenPath, D: data,
 	}
 	if t, ok := data.(titled); ok {
@@ -202,8 +208,10 @@ func (u *UI) write(w http.ResponseWriter, r *http.Request, status int, name stri
 	}
 	h := w.Header()
 	secure(h)
+	// Files of this host are no script for being there: the gateway shares the host,
+	// and may serve what agents have made.
 	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; connect-src 'self'; img-src 'self'; "+
-		"script-src 'self'; style-src 'sha256-"+loaded().cssSum+"'")
+		"script-src 'nonce-"+f.Nonce+"'; style-src 'sha256-"+loaded().cssSum+"'")
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	body := b.Bytes()
 	// What holds a secret is not compressed: its length would tell of it.

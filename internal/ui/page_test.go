@@ -1,8 +1,6 @@
 package ui
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -42,7 +40,7 @@ func asOwner() auth.Principal { return anna }
 
 // patiently gives slow fakes the time that a stream would.
 func patiently(r *http.Request) *http.Request {
-	return r.WithContext(withPatience(r.Context(), livePatience))
+	return r.WithContext(withPatience(r.Context(), fullPatience))
 }
 
 func get(t *testing.T, h http.Handler, path string) (int, string) {
@@ -103,6 +101,4 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
-	_ = context.Background
-	_ = fmt.Sprint
 }

@@ -13,6 +13,7 @@ import (
 	"creel/internal/auth"
 	"creel/internal/config"
 	"creel/internal/health"
+	"creel/internal/telemetry"
 )
 
 // settingsPage is what the page of settings shows.
@@ -72,7 +73,10 @@ func settingsData(u *UI, r *http.Request) (any, error) {
 		p.Pending = u.opts.Pending()
 	}
 	if u.opts.Health != nil {
-		p.Health = u.opts.Health()
+		p.Health = slices.Clone(u.opts.Health())
+		for i := range p.Health {
+			p.Health[i].Message, p.Health[i].Hint = telemetry.Redact(p.Health[i].Message), telemetry.Redact(p.Health[i].Hint)
+		}
 	}
 	if p.Doctor && r.URL.Query().Get("doctor") != "" {
 		ctx, cancel := context.WithTimeout(r.Context(), doctorTime)

@@ -197,7 +197,7 @@ type changeRow struct {
 }
 
 func diffData(u *UI, r *http.Request) (any, error) {
-	all, err := u.snapshotList(withPatience(r.Context(), livePatience))
+	all, err := u.snapshotList(withPatience(r.Context(), fullPatience))
 	if err != nil {
 		return nil, snapshotError(err)
 	}

@@ -183,7 +183,7 @@ func snapshotData(u *UI, r *http.Request) (any, error) {
 
 // snapshotNamed finds the snapshot that a request names, and all others.
 func (u *UI) snapshotNamed(r *http.Request) (store.Snapshot, []store.Snapshot, error) {
-	all, err := u.snapshotList(withPatience(r.Context(), livePatience))
+	all, err := u.snapshotList(withPatience(r.Context(), fullPatience))
 	if err != nil {
 		return store.Snapshot{}, nil, snapshotError(err)
 	}

@@ -90,6 +90,12 @@ var aboutEvents = map[event.Kind]about{
 	event.DeviceRejected:   {"Device rejected", "device", toneOff},
 	event.DeviceRevoked:    {"Device revoked", "device", toneOff},
 	event.ConfigChanged:    {"Configuration changed", "config", toneOK},
+	event.Login:            {"Signed in", "signin", toneOK},
+	event.LoginFailed:      {"Sign-in failed", "signin", toneWarn},
+	event.Logout:           {"Signed out", "signin", toneOff},
+	event.SessionRevoked:   {"Session ended", "signin", toneOff},
+	event.TokenCreated:     {"API token made", "signin", toneOK},
+	event.TokenRevoked:     {"API token revoked", "signin", toneOff},
 	event.OwnerTaken:       {"This machine owns the gateway", "health", toneOK},
 	event.OwnedElsewhere:   {"Another machine owns the gateway", "health", toneWarn},
 	event.Frozen:           {"Held still for a snapshot", "snapshot", toneBusy},
@@ -145,11 +151,10 @@ func timelineData(u *UI, r *http.Request) (any, error) {
 		if p.Newer && e.Seq >= before {
 			continue
 		}
-		entry := entryOf(e)
-		if p.Kind != "" && entry.Kind != p.Kind {
+		if p.Kind != "" && aboutEvent(e).kind != p.Kind {
 			continue
 		}
-		if n := len(entries); n > 0 && sameAs(entries[n-1], entry) {
+		if n := len(entries); n > 0 && sameAs(entries[n-1].Event, e) {
 			entries[n-1].Times++
 			continue
 		}
@@ -157,7 +162,7 @@ func timelineData(u *UI, r *http.Request) (any, error) {
 			p.Older = fmt.Sprintf("%stimeline?kind=%s&before=%d", Prefix, p.Kind, e.Seq+1)
 			break
 		}
-		entries = append(entries, entry)
+		entries = append(entries, entryOf(e))
 	}
 	for _, e := range entries {
 		if n := len(p.Days); n == 0 || !sameDay(p.Days[n-1].At, e.Time) {
@@ -177,8 +182,8 @@ func sameDay(a, b time.Time) bool {
 }
 
 // sameAs tells whether two entries in a row say the same of the same instance.
-func sameAs(a, b timelineEntry) bool {
-	return a.Event.Kind == b.Event.Kind && a.Message == b.Message && a.Generation == b.Generation && len(a.Log) == 0 && len(b.Log) == 0
+func sameAs(a, b event.Event) bool {
+	return a.Kind == b.Kind && a.Message == b.Message && a.Generation == b.Generation && a.Fields["log"] == nil && b.Fields["log"] == nil
 }
 
 func entryOf(e event.Event) timelineEntry {
@@ -197,7 +202,8 @@ func entryOf(e event.Event) timelineEntry {
 		value := e.Fields[name]
 		switch name {
 		case "hint":
-			entry.Hint, _ = value.(string)
+			hint, _ := value.(string)
+			entry.Hint = telemetry.Redact(hint)
 		case "log":
 			entry.Log = texts(value)
 		default:
@@ -213,7 +219,7 @@ func texts(value any) []string {
 	var out []string
 	switch list := value.(type) {
 	case []string:
-		out = slices.Clone(list)
+		out = slices.Clone(list) // those of others stay as they are
 	case []any:
 		for _, x := range list {
 			if s, ok := x.(string); ok {
@@ -222,7 +228,7 @@ func texts(value any) []string {
 		}
 	}
 	for i := range out {
-		out[i] = telemetry.Redact(out[i])
+		out[i] = plainText(telemetry.Redact(out[i]))
 	}
 	return out
 }

@@ -130,7 +130,7 @@ function show(html, address) {
 
 document.addEventListener("submit", async (e) => {
   const form = e.target;
-  if (form.method !== "post") return;
+  if (form.method !== "post" || form.hasAttribute("data-plain")) return;
   e.preventDefault();
   const buttons = form.querySelectorAll("button");
   for (const b of buttons) b.disabled = true;
