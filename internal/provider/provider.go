@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"creel/internal/config"
+	"creel/internal/telemetry"
 )
 
 // API is the language that a provider speaks: the form of its errors, and where
@@ -113,4 +114,34 @@ func (p *Provider) keyField() string {
 		return fieldAPIKey
 	}
 	return fieldAuthorization
+}
+
+// Native tells whether OpenClaw knows the provider, and what it speaks, by its name.
+func (p *Provider) Native() bool {
+	return p.Name == p.Kind && p.Kind != config.ProviderCompatible && p.Kind != config.ProviderCloudflare
+}
+
+// AtHome tells whether the provider is where providers of its kind are.
+func (p *Provider) AtHome() bool { return p.Base.String() == kinds[p.Kind].base }
+
+// KeyVariable is the variable that a gateway which is to hold its keys itself has
+// this one in: the customary one where there is one.
+func (p *Provider) KeyVariable() string {
+	if p.Native() && p.AtHome() {
+		return kinds[p.Kind].env
+	}
+	return "PROVIDER_KEY_" + strings.ToUpper(strings.ReplaceAll(p.Name, "-", "_"))
+}
+
+// RevealKey is the key itself, for a gateway that is to hold it; empty: there is none
+// to be had.
+func (p *Provider) RevealKey() telemetry.Secret {
+	if p.Key == nil {
+		return ""
+	}
+	key, _, err := p.Key.get()
+	if err != nil {
+		return ""
+	}
+	return key
 }

@@ -13,6 +13,16 @@ type State struct {
 	Problem string   `json:"problem,omitempty"` // why it cannot be used
 }
 
+// Report is all that is known of providers, for people and programs.
+type Report struct {
+	Proxy     bool         `json:"proxy"`           // requests go through creel
+	Model     string       `json:"model,omitempty"` // the default, as provider/model
+	Providers []State      `json:"providers"`
+	Problems  []string     `json:"problems,omitempty"` // what was found and cannot be used
+	Budgets   []Spending   `json:"budgets,omitempty"`
+	Usage     []ModelUsage `json:"usage,omitempty"` // newest day first
+}
+
 // States lists the providers.
 func States(list []*Provider) []State {
 	states := make([]State, len(list))
