@@ -222,7 +222,9 @@ func (p *providers) settings() []openclaw.Setting {
 	var list []openclaw.ModelProvider
 	for _, one := range p.found.Providers {
 		m := openclaw.ModelProvider{Name: one.Name, BaseURL: one.Base.String(), Models: one.Models}
-		if !one.Native() {
+		// Of Ollama at an address that it does not know OpenClaw takes for granted
+		// that it speaks OpenAI's API there.
+		if !one.Native() || one.API == provider.Ollama {
 			m.API = apis[one.API]
 		}
 		switch {

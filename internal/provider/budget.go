@@ -72,8 +72,10 @@ func midnight(t time.Time) time.Time {
 // refusalFor is the answer to what is over a budget.
 func refusalFor(b Budget, limit string, now time.Time) *refusal {
 	resets := midnight(now)
-	no := refuse(http.StatusTooManyRequests, "budget_exceeded", fmt.Sprintf("the daily budget of %s, %s, is used up; it begins anew at %s",
+	no := refuse(http.StatusTooManyRequests, "budget_exceeded", fmt.Sprintf("the daily budget of %s, %s, is used up; it resets at %s",
 		b, limit, resets.Format("2006-01-02 15:04 MST")))
-	no.retryAfter, no.class = resets.Sub(now), ErrBudget
+	// No Retry-After: OpenClaw puts it behind the error, cannot read the message any
+	// more then, and shows one of its own. "resets" is what it takes for a reason.
+	no.class = ErrBudget
 	return no
 }

@@ -73,7 +73,7 @@ func (no *refusal) kindFor(api API) string {
 	case no.status == http.StatusUnauthorized:
 		return "authentication_error"
 	case no.status == http.StatusTooManyRequests:
-		return "insufficient_quota"
+		return "rate_limit_exceeded" // "insufficient_quota" would be told as a bill that is not paid
 	case no.status < http.StatusInternalServerError:
 		return "invalid_request_error"
 	}
