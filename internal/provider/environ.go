@@ -1,7 +1,9 @@
 package provider
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -24,11 +26,15 @@ type Found struct {
 // cloudflareHost is where Cloudflare's AI gateways are.
 const cloudflareHost = "https://gateway.ai.cloudflare.com/v1"
 
+// cloudflareModel is what OpenClaw's documentation names for Cloudflare's gateway.
+const cloudflareModel = "claude-sonnet-4-6"
+
 // customary are the variables that are looked at without being asked for. The
 // second group is moltworker's.
 var customary = []string{
 	"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENROUTER_API_KEY",
-	"CLOUDFLARE_AI_GATEWAY_API_KEY", "CF_AI_GATEWAY_ACCOUNT_ID", "CF_AI_GATEWAY_GATEWAY_ID", "CF_AI_GATEWAY_MODEL",
+	"OPENROUTER_BASE_URL", "CLOUDFLARE_AI_GATEWAY_API_KEY", "CF_AI_GATEWAY_ACCOUNT_ID", "CF_AI_GATEWAY_GATEWAY_ID", "CF_AI_GATEWAY_MODEL",
+	"CLOUDFLARE_AI_GATEWAY_ACCOUNT_ID", "CLOUDFLARE_AI_GATEWAY_GATEWAY_ID",
 	"AI_GATEWAY_API_KEY", "AI_GATEWAY_BASE_URL",
 }
 
@@ -36,11 +42,11 @@ var customary = []string{
 // with the meaning that moltworker gave its variables:
 //
 //	CLOUDFLARE_AI_GATEWAY_API_KEY,           cf-ai-gw-PROVIDER, of CF_AI_GATEWAY_MODEL = PROVIDER/MODEL,
-//	CF_AI_GATEWAY_ACCOUNT_ID, …_GATEWAY_ID   and the default model; without a model: anthropic by the AI gateway
+//	CF_AI_GATEWAY_ACCOUNT_ID, …_GATEWAY_ID   and the default model; without a model: cloudflare-ai-gateway, for Anthropic's
 //	AI_GATEWAY_API_KEY, AI_GATEWAY_BASE_URL  anthropic, in the place of the next two
 //	ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL    anthropic
 //	OPENAI_API_KEY, OPENAI_BASE_URL          openai
-//	OPENROUTER_API_KEY                       openrouter
+//	OPENROUTER_API_KEY, OPENROUTER_BASE_URL  openrouter
 //
 // A provider of the configuration takes the place of one of the same name.
 func Find(cfg config.Providers, lookup func(name string) (string, bool)) *Found {
@@ -49,7 +55,7 @@ func Find(cfg config.Providers, lookup func(name string) (string, bool)) *Found 
 	f.cloudflare()
 	f.anthropic()
 	f.customary(config.ProviderOpenAI, f.get("OPENAI_BASE_URL"))
-	f.customary(config.ProviderOpenRouter, "")
+	f.customary(config.ProviderOpenRouter, f.get("OPENROUTER_BASE_URL"))
 	for _, name := range customary {
 		if _, ok := lookup(name); ok {
 			f.take(name)
@@ -169,7 +175,8 @@ func (f *finder) anthropic() {
 // CF_AI_GATEWAY_MODEL.
 func (f *finder) cloudflare() {
 	const keyName = "CLOUDFLARE_AI_GATEWAY_API_KEY"
-	account, gateway := f.get("CF_AI_GATEWAY_ACCOUNT_ID"), f.get("CF_AI_GATEWAY_GATEWAY_ID")
+	account := cmp.Or(f.get("CF_AI_GATEWAY_ACCOUNT_ID"), f.get("CLOUDFLARE_AI_GATEWAY_ACCOUNT_ID"))
+	gateway := cmp.Or(f.get("CF_AI_GATEWAY_GATEWAY_ID"), f.get("CLOUDFLARE_AI_GATEWAY_GATEWAY_ID"))
 	model := f.get("CF_AI_GATEWAY_MODEL")
 	if f.get(keyName) == "" || account == "" || gateway == "" {
 		if f.get(keyName) != "" || model != "" {
@@ -177,27 +184,23 @@ func (f *finder) cloudflare() {
 		}
 		return
 	}
+	id := config.ProviderCloudflare
 	upstream, name, ok := strings.Cut(model, "/")
 	switch {
 	case model == "":
-		upstream = string(Anthropic)
-	case !ok || upstream == "" || name == "":
+		upstream, name = string(Anthropic), cloudflareModel
+	case !ok || upstream == "" || name == "" || url.PathEscape(upstream) != upstream:
 		f.found.Problems = append(f.found.Problems, fmt.Errorf("CF_AI_GATEWAY_MODEL is not provider/model, such as workers-ai/@cf/openai/gpt-oss-120b"))
 		return
+	default:
+		id = "cf-ai-gw-" + upstream
 	}
-	base := cloudflareHost + "/" + account + "/" + gateway + "/" + upstream
+	base := cloudflareHost + "/" + url.PathEscape(account) + "/" + url.PathEscape(gateway) + "/" + upstream
 	if upstream == "workers-ai" {
 		base += "/v1" // where it speaks OpenAI's API
 	}
-	id := "cf-ai-gw-" + upstream
-	if model == "" {
-		id = config.ProviderAnthropic // its models are known by that name
-	}
 	p, err := newProvider(id, config.ProviderCloudflare, base)
-	f.add(p, err, "$"+keyName, func(p *Provider) { p.Key, p.Default = f.variable(keyName), kinds[config.ProviderAnthropic].model })
-	if model == "" {
-		return
-	}
+	f.add(p, err, "$"+keyName, func(p *Provider) { p.Key = f.variable(keyName) })
 	f.chosen = id + "/" + name
 	for _, p := range f.found.Providers {
 		if p.Name == id && len(p.Models) == 0 { // that of the configuration, which says where it is, perhaps
