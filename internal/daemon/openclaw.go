@@ -18,24 +18,25 @@ import (
 
 // openClaw is the OpenClaw gateway, installed and configured by creel.
 type openClaw struct {
-	listen   string
-	secure   func(string) string
-	environ  []string
-	layout   openclaw.Layout
-	progress func(openclaw.Progress)
-	port     port
-	token    atomic.Value               // telemetry.Secret, once configured
-	client   atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
+	listen    string
+	secure    func(string) string
+	environ   []string
+	layout    openclaw.Layout
+	providers *providers
+	progress  func(openclaw.Progress)
+	port      port
+	token     atomic.Value               // telemetry.Secret, once configured
+	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
 }
 
 // newOpenClaw makes the preset's app; listen is where clients connect, secure
 // makes an address that of a listener with TLS if need be.
-func newOpenClaw(dataDir, listen string, secure func(string) string, environ []string, progress func(openclaw.Progress)) (*openClaw, error) {
+func newOpenClaw(dataDir, listen string, secure func(string) string, environ []string, providers *providers, progress func(openclaw.Progress)) (*openClaw, error) {
 	layout, err := openclaw.LayoutIn(dataDir)
 	if err != nil {
 		return nil, err
 	}
-	return &openClaw{listen: listen, secure: secure, environ: environ, layout: layout, progress: progress}, nil
+	return &openClaw{listen: listen, secure: secure, environ: environ, layout: layout, providers: providers, progress: progress}, nil
 }
 
 // plan installs what is not installed, puts the keys that creel owns into the
@@ -57,7 +58,7 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	for i := range origins {
 		origins[i] = o.secure(origins[i])
 	}
-	configured, err := openclaw.Configure(o.layout, openclaw.Settings{Port: port, Origins: origins})
+	configured, err := openclaw.Configure(o.layout, openclaw.Settings{Port: port, Origins: origins, Extra: o.providers.settings()})
 	if err != nil {
 		var refused *openclaw.ConfigError
 		if errors.As(err, &refused) {
@@ -68,7 +69,7 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	if err := o.keepToken(configured.Token); err != nil {
 		return runtime.Spec{}, err
 	}
-	call, err := openclaw.Command(o.layout, installation, port, o.environ, g.Env)
+	call, err := openclaw.Command(o.layout, installation, port, o.environ, o.providers.withoutKeys(g))
 	if err != nil {
 		return runtime.Spec{}, err
 	}
