@@ -103,6 +103,9 @@ func TestNoBlankStart(t *testing.T) {
 				if !strings.Contains(plan.Hint, "--or-fresh") {
 					t.Errorf("the hint does not name the way out: %q", plan.Hint)
 				}
+				if n := strings.Count(w.troubled(TroubleStore), "cannot"); n > 1 {
+					t.Errorf("said %d times: %s", n, w.troubled(TroubleStore))
+				}
 				if w.says() != "" || w.troubled(TroubleMissing) == "" || w.Journal.count(event.FreshStart) != 0 {
 					t.Errorf("the state says %q; trouble %v", w.says(), w.Trouble)
 				}
