@@ -64,7 +64,7 @@ func openStorage(ctx context.Context, o *Options) (*guard, error) {
 		g.Storage, err = openFolder(o.Folder, o.now, o.step)
 		if err != nil {
 			if r, ok := refused(err); ok {
-				return nil, &AccessError{Store: g.name, Err: err, Hint: r.hint}
+				return nil, r.access(g.name)
 			}
 		}
 	case o.S3 != nil:
