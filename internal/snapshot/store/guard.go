@@ -31,6 +31,7 @@ type guard struct {
 	retry    bool // false: the storage itself does, or there is nothing to try again
 	written  atomic.Int64
 	recent   recent
+	hidden   hidden // see salvage.go
 }
 
 // storageError is a request that failed for a reason that may pass.
@@ -209,7 +210,9 @@ func (g *guard) ListBlobs(ctx context.Context, prefix blob.ID, callback func(blo
 	err := g.do(ctx, "list", prefix, 0, func(ctx context.Context) error {
 		all = all[:0]
 		return g.Storage.ListBlobs(ctx, prefix, func(m blob.Metadata) error {
-			all = append(all, m)
+			if !g.hidden.has(m.BlobID) {
+				all = append(all, m)
+			}
 			return nil
 		})
 	})
