@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"creel/internal/daemon"
 	"creel/internal/snapshot/store"
+	"creel/internal/telemetry"
 )
 
 func newSnapshotKey(e *env) *cobra.Command {
@@ -32,12 +36,13 @@ Another machine that is to use the same store needs the same key.`,
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "export", Short: "Print the key", Args: cobra.NoArgs,
+			Long: "Prints the key. If there is none yet, as before the first snapshot, it is made: the\nsnapshots to come are encrypted with it.",
 			RunE: func(*cobra.Command, []string) error {
 				at, err := path()
 				if err != nil {
 					return err
 				}
-				text, err := store.ExportKey(at)
+				text, err := e.exportKey(at)
 				if err != nil {
 					return err
 				}
@@ -67,4 +72,38 @@ Another machine that is to use the same store needs the same key.`,
 		},
 	)
 	return cmd
+}
+
+// exportKey gives the text of the key file at a path, and makes it if there is none
+// and nothing that is here wants another.
+func (e *env) exportKey(at string) (telemetry.Secret, error) {
+	text, err := store.ExportKey(at)
+	if !errors.Is(err, store.ErrNoKey) {
+		return text, err
+	}
+	dir := filepath.Dir(at)
+	if filepath.Base(dir) == "private" { // of a data folder, which a mistyped path must not become
+		dir = filepath.Dir(dir)
+	}
+	info, missing := os.Stat(dir)
+	if missing != nil {
+		return "", fmt.Errorf("%w, and %s is no data folder; name it with --data-dir, or start creel once", err, dir)
+	}
+	if old := filepath.Join(dir, "snapshots"); store.IsRepository(old) {
+		return "", fmt.Errorf("%w, but there are snapshots in %s, which want the one that they were made with: bring it back with `creel snapshot key import`", err, old)
+	}
+	text, made, err := store.MakeKey(at)
+	if err != nil || !made {
+		return text, err
+	}
+	// Whoever exports it as root does not always run creel as root.
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+		for _, path := range []string{filepath.Dir(at), at} {
+			if err := os.Lchown(path, int(owner.Uid), int(owner.Gid)); err != nil {
+				return "", fmt.Errorf("cannot give the key to the owner of %s: %w", dir, err)
+			}
+		}
+	}
+	fmt.Fprintf(e.stderr, "creel: there was no key yet, and this one was made. If the store holds snapshots of another machine already, remove %s and import the key of that machine\n", at)
+	return text, nil
 }

@@ -98,7 +98,17 @@ func TestUnwritableIntent(t *testing.T) {
 			t.Error("a stop that will not last gives no error")
 		}
 		r.wants(Stopped)
-		r.intent.now.Stopped = true // as if that stop had been written down
+		// As if that stop had been written down.
+		err := os.Mkdir(filepath.Join(dir, "sub"), 0o700)
+		if err == nil {
+			err = r.intent.change(func(i *intent) { i.Stopped = true })
+		}
+		if err == nil {
+			err = os.RemoveAll(filepath.Join(dir, "sub"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := r.Start(t.Context()); err == nil {
 			t.Error("a start that cannot be written down gives no error")
 		}

@@ -3,23 +3,18 @@ package snapshot
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
-
+	"creel/internal/durable"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
 )
 
 // record is what must be known of a state though neither creel nor the gateway
-// runs: where it comes from. It is written whole, by rename.
+// runs: where it comes from.
 type record struct {
 	Version int `json:"version"`
 	// Lineage of the state; empty: nobody has said yet where it comes from, and
@@ -111,9 +106,9 @@ const recordVersion = 1
 // recordFile keeps a record. Its methods may be called from any goroutine.
 type recordFile struct {
 	path string
+	file *durable.Record[record]
 
 	mu     sync.Mutex
-	now    record // as on disk
 	passed func() // a change is on disk; replaced in tests that have creel die then
 	bad    error  // a *RecordError: the file cannot be used; nil: it can
 }
@@ -136,20 +131,15 @@ func (e *RecordError) Unwrap() error { return e.Err }
 // cannot be read is looked at again with each use, so that mending it is enough.
 func openRecord(dir string) *recordFile {
 	f := &recordFile{path: filepath.Join(dir, "state.json"), passed: func() {}}
-	f.read()
+	var err error
+	f.file, err = durable.Open[record](f.path, recordVersion)
+	f.look(err)
 	return f
 }
 
-// read reads the file. The caller holds mu, or nobody else has f yet.
-func (f *recordFile) read() {
-	f.now, f.bad = record{}, nil
-	b, err := os.ReadFile(f.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return
-	case err == nil:
-		f.now, err = parseRecord(b)
-	}
+// look takes note of whether the file could be read.
+func (f *recordFile) look(err error) {
+	f.bad = nil
 	if err != nil {
 		f.bad = &RecordError{f.path, err}
 	}
@@ -160,57 +150,34 @@ func (f *recordFile) usable() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.bad != nil {
-		f.read()
+		f.look(f.file.Read())
 	}
 	return f.bad
 }
 
-func parseRecord(b []byte) (record, error) {
-	var r record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return record{}, err
-	}
-	switch {
-	case r.Version > recordVersion:
-		return record{}, fmt.Errorf("it was written by a newer creel (version %d)", r.Version)
-	case r.Version < 1:
-		return record{}, errors.New("it names no version")
-	}
-	return r, nil
-}
-
 // get gives the record; an empty one if the file cannot be used.
-func (f *recordFile) get() record {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now
-}
+func (f *recordFile) get() record { return f.file.Get() }
 
-// change changes the record, on disk first and durably: it must not be older than
-// the journal of a restore after a power cut. The error is a *RecordError if the
-// file cannot be used; it is not written over then.
+// change changes the record, on disk first and so that it outlives a power cut: it
+// must not be older than the journal of a restore, nor than the state's folders. The
+// error is a *RecordError if the file cannot be used; it is not written over then.
 func (f *recordFile) change(change func(*record)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.bad != nil {
 		return f.bad
 	}
-	next := f.now
-	change(&next)
-	next.Version = recordVersion
-	b, err := json.MarshalIndent(next, "", "  ")
-	if err != nil {
-		return err
-	}
-	err = renameio.WriteFile(f.path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(f.path)))
-	if err == nil {
-		f.now = next // what is there now, durable or not
-		err = tree.SyncDir(filepath.Dir(f.path))
-	}
+	changed, err := f.file.Change(func(next *record) durable.Durability {
+		change(next)
+		next.Version = recordVersion
+		return durable.Synced
+	})
 	if err != nil {
 		return fmt.Errorf("cannot record where the gateway's state comes from: %w", err)
 	}
-	f.passed()
+	if changed {
+		f.passed()
+	}
 	return nil
 }
 

@@ -73,6 +73,10 @@ func (k *Keeper) storeHealth(err error) {
 		k.clear(TroubleStore)
 	case errors.Is(err, store.ErrNotFound), errors.As(err, &damaged) && damaged.ID != "", errors.Is(err, context.Canceled), errors.Is(err, ErrEnding):
 	default:
-		k.set(TroubleStore, "the snapshot store "+k.opts.Where+" cannot be used: "+err.Error())
+		message := err.Error()
+		if _, says := errors.AsType[*store.AccessError](err); !says { // which store, and that it cannot be used
+			message = "the snapshot store " + k.opts.Where + " cannot be used: " + message
+		}
+		k.set(TroubleStore, message)
 	}
 }

@@ -139,8 +139,8 @@ func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	switch {
 	case errors.Is(err, errNone) && r.Lineage == "":
 		return k.begins(began.fresh)
-	case errors.Is(err, errNone) && r.Last == "":
-		return nil // nor was it saved when that was tried
+	case errors.Is(err, errNone) && (r.Last == "" || r.Totals.Files == 0):
+		return nil // nor was it saved when that was tried, or what was saved was empty, too
 	case errors.Is(err, errNone):
 		err = fmt.Errorf("%w, though %s was taken of it at %s", err, r.Last, r.LastAt.Format(time.RFC3339))
 	case err == nil:

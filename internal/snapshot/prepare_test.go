@@ -103,6 +103,9 @@ func TestNoBlankStart(t *testing.T) {
 				if !strings.Contains(plan.Hint, "--or-fresh") {
 					t.Errorf("the hint does not name the way out: %q", plan.Hint)
 				}
+				if n := strings.Count(w.troubled(TroubleStore), "cannot"); n > 1 {
+					t.Errorf("said %d times: %s", n, w.troubled(TroubleStore))
+				}
 				if w.says() != "" || w.troubled(TroubleMissing) == "" || w.Journal.count(event.FreshStart) != 0 {
 					t.Errorf("the state says %q; trouble %v", w.says(), w.Trouble)
 				}
@@ -261,15 +264,16 @@ func TestHalfWay(t *testing.T) {
 	w.write(1, "old")
 	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID, OrFresh: true} }))
 	k.record.passed = func() { // the journal and the folders go forward, the record cannot
-		if k.record.now.Next != nil {
-			k.record.path = filepath.Join(w.Dir, "nowhere", "state.json")
+		if k.record.get().Next != nil { // nothing can take the name of a folder with something in it
+			must(t, os.Remove(k.record.path))
+			must(t, os.MkdirAll(filepath.Join(k.record.path, "something"), 0o700))
 		}
 	}
 	refused(t, w.prepare(k, 2, gateway.End{}), false)
 	if w.Journal.count(event.FreshStart)+w.Journal.count(event.RestoreFailed) != 0 {
 		t.Errorf("it went on: %+v", w.Journal.all)
 	}
-	k.record.path = filepath.Join(w.Dir, "state.json")
+	must(t, os.RemoveAll(k.record.path))
 	must(t, w.prepare(k, 3, gateway.End{Generation: 2, Cause: gateway.CauseRestore}))
 	if r := k.record.get(); w.says() != "one" || r.Parent != s.ID || r.Trial != 3 || r.Wish != nil {
 		t.Errorf("the state says %q, the record %+v", w.says(), r)

@@ -77,7 +77,7 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 	defer func() { err = errors.Join(err, k.dropStaged()) }()
 	before := k.opts.Supervisor.Status()
 	w := &wish{ID: r.ID, Fresh: r.Fresh, OrFresh: r.OrFresh, Damaged: r.AcceptDamaged, At: time.Now().UTC(), Generation: before.Generation}
-	if err := k.record.change(func(n *record) { n.Wish = w }); err != nil {
+	if err := k.wish(w, answer); err != nil {
 		return done, err
 	}
 	crashpoint.Passed(crashpoint.StateWished)
@@ -87,6 +87,18 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 	}
 	done.ID, err = k.outcome(ctx, answer, before.Generation)
 	return done, err
+}
+
+// wish writes down what is asked for. What has come of a restore before it is no
+// answer.
+func (k *Keeper) wish(w *wish, answer <-chan outcome) error {
+	k.verdict.Lock()
+	defer k.verdict.Unlock()
+	select {
+	case <-answer:
+	default:
+	}
+	return k.record.change(func(n *record) { n.Wish = w })
 }
 
 // stageAhead writes the files while the gateway still runs, so that it stands
@@ -202,10 +214,10 @@ func (k *Keeper) outcome(ctx context.Context, answer <-chan outcome, before uint
 	case <-ctx.Done():
 		return "", unawaited(ctx)
 	}
-	if o.err == nil && o.unproved {
-		return o.put, k.awaitReady(ctx, before)
+	if o.err != nil {
+		return o.put, o.err
 	}
-	return o.put, o.err
+	return o.put, k.awaitReady(ctx, before, o)
 }
 
 // cannotGoOn tells whether a restore that was asked for in generation before has
@@ -221,12 +233,17 @@ func (k *Keeper) cannotGoOn(st gateway.Status, before uint64) bool {
 	return false
 }
 
-// awaitReady waits for an instance after generation before.
-func (k *Keeper) awaitReady(ctx context.Context, before uint64) error {
+// awaitReady waits until the gateway is seen to be ready in a generation after before.
+// One that has proved its state was ready, though not everybody may have been told
+// yet; if it has ended again since, that is no matter of the restore.
+func (k *Keeper) awaitReady(ctx context.Context, before uint64, o outcome) error {
 	st, err := k.opts.Supervisor.WaitFor(ctx, func(st gateway.Status) bool {
-		return st.Generation > before && st.State == gateway.Ready || k.cannotGoOn(st, before)
+		was := !o.unproved && st.LastEnd != nil && st.LastEnd.Generation > before
+		return st.Generation > before && (st.State == gateway.Ready || was) || k.cannotGoOn(st, before)
 	})
 	switch {
+	case !o.unproved && err == nil:
+		return nil
 	case ctx.Err() != nil:
 		return unawaited(ctx)
 	case err != nil:

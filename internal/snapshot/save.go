@@ -82,10 +82,10 @@ func (k *Keeper) create(ctx context.Context, r Request, c *capture.Capturer, sti
 }
 
 // missing tells whether there is no state to save: nobody has said where it comes
-// from, or it was saved before and is gone.
+// from, or there were files in it when it was saved, and are none now.
 func (k *Keeper) missing() (bool, error) {
 	r := k.record.get()
-	if r.Lineage == "" || r.Last == "" {
+	if r.Lineage == "" || r.Last == "" || r.Totals.Files == 0 {
 		return r.Lineage == "", nil
 	}
 	return k.restore.empty()

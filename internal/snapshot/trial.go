@@ -185,7 +185,9 @@ func (k *Keeper) proved() error {
 	}
 	crashpoint.Passed(crashpoint.StateProved)
 	k.clear(TroubleRestore)
-	k.answer(outcome{put: put})
+	if k.record.get().Wish == nil { // else whoever waits has asked for another
+		k.answer(outcome{put: put})
+	}
 	k.nudge() // the store is to be told
 	return nil
 }

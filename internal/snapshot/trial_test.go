@@ -240,6 +240,7 @@ func TestCrashWhileStaging(t *testing.T) {
 	w, k, s := two(t)
 	w.run(k)
 	crashed := false
+	w.Store.mu.Lock() // Run looks at the store already
 	w.Store.check = func(method string) {
 		if method == "files" {
 			k.restore.OnPassed(func(p crashpoint.Point) {
@@ -251,6 +252,7 @@ func TestCrashWhileStaging(t *testing.T) {
 			})
 		}
 	}
+	w.Store.mu.Unlock()
 	if _, err := k.Restore(t.Context(), RestoreRequest{ID: s.ID}); err != nil || w.says() != "one" || !crashed {
 		t.Errorf("%v; the state says %q; crashed: %v", err, w.says(), crashed)
 	}

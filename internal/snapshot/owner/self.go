@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"creel/internal/durable"
 )
 
 // Self is who a creel is.
@@ -63,12 +62,10 @@ func (s *Self) open(path string) (kept, error) {
 	return k, nil
 }
 
+// write need not outlive a power cut: Until is on a clock that ends with it, and a
+// folder of another name is one that waits for its own former term.
 func (k kept) write(path string) error {
-	b, err := json.MarshalIndent(k, "", "  ")
-	if err == nil {
-		err = renameio.WriteFile(path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(path)))
-	}
-	if err != nil {
+	if err := durable.Write(path, k, durable.Renamed); err != nil {
 		return fmt.Errorf("cannot write down what is owned: %w", err)
 	}
 	return nil

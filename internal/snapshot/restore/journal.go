@@ -11,10 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
+	"creel/internal/durable"
 	"creel/internal/snapshot/store"
-	"creel/internal/snapshot/tree"
 )
 
 // JournalName is the name of the journal in the gateway's folder.
@@ -93,7 +91,7 @@ func (r *Restorer) load() (journal, error) {
 		return journal{}, &JournalError{path, err, "make it readable for the user that runs creel"}
 	}
 	j, err := parseJournal(b)
-	if newer := (*newerError)(nil); errors.As(err, &newer) {
+	if _, newer := errors.AsType[*durable.NewerError](err); newer {
 		return journal{}, &JournalError{path, err, "use that creel, or a newer one"}
 	} else if err != nil {
 		return journal{}, &JournalError{path, err, `look at the state folder and at what lies beside it (names with ".creel-new-" and ".creel-old-"), put the right one in place, and then remove this file`}
@@ -111,30 +109,15 @@ func (r *Restorer) loadAt(phase Phase, id string) (journal, error) {
 	return j, err
 }
 
-type newerError struct{ version int }
-
-func (e *newerError) Error() string {
-	return fmt.Sprintf("it was written by a newer creel (version %d)", e.version)
-}
-
 func parseJournal(b []byte) (journal, error) {
-	var v struct {
-		Version int `json:"version"`
-	}
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := durable.CheckVersion(b, journalVersion); err != nil {
 		return journal{}, err
-	}
-	if v.Version > journalVersion {
-		return journal{}, &newerError{v.Version}
 	}
 	var j journal
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields() // what is not understood cannot be acted on
 	if err := d.Decode(&j); err != nil {
 		return journal{}, err
-	}
-	if j.Version < 1 {
-		return journal{}, errors.New("it names no version")
 	}
 	return j, j.check()
 }
@@ -181,17 +164,7 @@ func (r *Restorer) save(j journal) error {
 
 func writeJournal(path string, j journal) error {
 	if j.Now == nil && len(j.Kept) == 0 {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return tree.SyncDir(filepath.Dir(path))
+		return durable.Remove(path, durable.Synced)
 	}
-	b, err := json.MarshalIndent(j, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := renameio.WriteFile(path, append(b, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(path))); err != nil {
-		return err
-	}
-	return tree.SyncDir(filepath.Dir(path)) // which renameio leaves out
+	return durable.Write(path, j, durable.Synced)
 }

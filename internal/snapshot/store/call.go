@@ -134,5 +134,8 @@ func fail(ctx context.Context, what string, err error) error {
 	if a, ok := errors.AsType[*AccessError](err); ok {
 		return a
 	}
+	if unreadable(err) {
+		return &DamagedError{Err: fmt.Errorf("its index cannot be read: %w; a stock kopia may make it anew (`kopia index recover`)", err)}
+	}
 	return fmt.Errorf("cannot %s: %w", what, err)
 }

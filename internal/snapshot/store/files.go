@@ -32,7 +32,7 @@ func (s *kopiaStore) Open(ctx context.Context, id ID) (Files, error) {
 }
 
 func (s *kopiaStore) open(ctx context.Context, id ID) (*snapshotFiles, error) {
-	if err := s.repo.Refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
 	found, err := find(ctx, s.repo, id)

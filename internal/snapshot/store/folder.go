@@ -13,6 +13,7 @@ import (
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/sharded"
+	"github.com/kopia/kopia/repo/format"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,6 +90,13 @@ func (s *folderStorage) stranger(context.Context) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// IsRepository tells whether a repository lies in a folder.
+func IsRepository(folder string) bool {
+	// sharded.Storage puts it at the top, with a suffix.
+	_, err := os.Stat(filepath.Join(folder, format.KopiaRepositoryBlobID+".f"))
+	return err == nil
 }
 
 // tempMark is in the names of files that are being written.

@@ -31,6 +31,7 @@ type guard struct {
 	retry    bool // false: the storage itself does, or there is nothing to try again
 	written  atomic.Int64
 	recent   recent
+	hidden   hidden // see salvage.go
 }
 
 // storageError is a request that failed for a reason that may pass.
@@ -50,7 +51,17 @@ func (e *storageError) Unwrap() error { return e.err }
 type refusal struct {
 	err  error
 	hint string
+	full bool
 }
+
+// access is the refusal for callers.
+func (e *refusal) access(name string) *AccessError {
+	return &AccessError{Store: name, Err: e.err, Hint: e.hint, Full: e.full}
+}
+
+// hintFull is the next step for a store that is full. To remove snapshots takes a
+// little room, too.
+const hintFull = "the store is full; make room there, or remove snapshots that are not needed while a little is left. What failed snapshots have left goes by itself after a day"
 
 func (e *refusal) Error() string { return e.err.Error() }
 func (e *refusal) Unwrap() error { return e.err }
@@ -89,7 +100,7 @@ func (g *guard) do(ctx context.Context, op string, id blob.ID, size int64, reque
 			return context.Cause(ctx)
 		}
 		if r, ok := refused(err); ok {
-			return gaveUp(ctx, &AccessError{Store: g.name, Err: r.err, Hint: r.hint})
+			return gaveUp(ctx, r.access(g.name))
 		}
 		if last == nil || bounded.Err() == nil {
 			last = err // not the context's own, which says less
@@ -199,7 +210,9 @@ func (g *guard) ListBlobs(ctx context.Context, prefix blob.ID, callback func(blo
 	err := g.do(ctx, "list", prefix, 0, func(ctx context.Context) error {
 		all = all[:0]
 		return g.Storage.ListBlobs(ctx, prefix, func(m blob.Metadata) error {
-			all = append(all, m)
+			if !g.hidden.has(m.BlobID) {
+				all = append(all, m)
+			}
 			return nil
 		})
 	})
@@ -221,15 +234,15 @@ func refused(err error) (*refusal, bool) {
 	}
 	switch {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return &refusal{err, "the store is full; remove snapshots that are not needed, or make room"}, true
+		return &refusal{err, hintFull, true}, true
 	case errors.Is(err, unix.EROFS):
-		return &refusal{err, "the store's file system is mounted read-only"}, true
+		return &refusal{err: err, hint: "the store's file system is mounted read-only"}, true
 	case errors.Is(err, fs.ErrPermission):
-		return &refusal{err, "let the user that creel runs as read and write the folder"}, true
+		return &refusal{err: err, hint: "let the user that creel runs as read and write the folder"}, true
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, fs.ErrNotExist):
-		return &refusal{err, "the folder of the snapshots is gone; put it back or choose another"}, true
+		return &refusal{err: err, hint: "the folder of the snapshots is gone; put it back or choose another"}, true
 	case errors.Is(err, blob.ErrInvalidCredentials):
-		return &refusal{err, "the credentials have run out; give new ones"}, true
+		return &refusal{err: err, hint: "the credentials have run out; give new ones"}, true
 	}
 	return nil, false
 }

@@ -151,6 +151,22 @@ func ImportKey(file, text string) error {
 	return err
 }
 
+// MakeKey is ExportKey, and makes a key if there is none. made tells that it has.
+func MakeKey(file string) (text telemetry.Secret, made bool, err error) {
+	text, err = ExportKey(file)
+	if !errors.Is(err, ErrNoKey) {
+		return text, false, err
+	}
+	key, err := keepKey(file, NewKey())
+	if errors.Is(err, ErrOtherKey) { // somebody was faster: it is theirs
+		return keyText(key), false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return keyText(key), true, nil
+}
+
 // keepKey writes key unless there is one, and returns the one that is there
 // then. Of several that do so at once one wins, and all get that one's key or
 // ErrOtherKey.

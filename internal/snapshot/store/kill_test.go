@@ -88,7 +88,7 @@ func changed() *storetest.Tree {
 	return next
 }
 
-var allKills = flag.Bool("store.kills", false, "kill after each change of the folder, not after a few of them")
+var allKills = flag.Bool("store.kills", false, "kill after each change of the folder, and the server at more moments, not after a few of them")
 
 // TestKilled kills a creel after each change that Save, Remove and Maintain make
 // to a folder. All that is listed then is whole, what the deed did not concern is

@@ -92,7 +92,7 @@ func (s *kopiaStore) List(ctx context.Context, gateway string) ([]Snapshot, erro
 }
 
 func (s *kopiaStore) list(ctx context.Context, gateway string) ([]Snapshot, error) {
-	if err := s.repo.Refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
 	var labels map[string]string
@@ -125,7 +125,7 @@ func (s *kopiaStore) Remove(ctx context.Context, ids ...ID) error {
 }
 
 func (s *kopiaStore) remove(ctx context.Context, ids []ID) error {
-	if err := s.repo.Refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return err
 	}
 	return s.write(ctx, "remove", func(ctx context.Context, w repo.DirectRepositoryWriter) error {

@@ -36,7 +36,7 @@ func (s *kopiaStore) maintain(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.repo.Refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return err
 	}
 	if err := s.readManifests(ctx); err != nil {

@@ -112,7 +112,7 @@ func (s *kopiaStore) Mark(ctx context.Context, id ID, change func(*Marks)) error
 }
 
 func (s *kopiaStore) mark(ctx context.Context, id ID, change func(*Marks)) error {
-	if err := s.repo.Refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return err
 	}
 	if _, err := find(ctx, s.repo, id); err != nil {

@@ -64,7 +64,7 @@ func openStorage(ctx context.Context, o *Options) (*guard, error) {
 		g.Storage, err = openFolder(o.Folder, o.now, o.step)
 		if err != nil {
 			if r, ok := refused(err); ok {
-				return nil, &AccessError{Store: g.name, Err: err, Hint: r.hint}
+				return nil, r.access(g.name)
 			}
 		}
 	case o.S3 != nil:
@@ -118,7 +118,11 @@ func openRepository(ctx context.Context, o *Options, g *guard) (*kopiaStore, err
 			return nil, err
 		}
 	}
-	r, err := connect(ctx, o, g, key)
+	var r repo.DirectRepository
+	damaged, err := g.readable(ctx, func(ctx context.Context) (err error) {
+		r, err = connect(ctx, o, g, key)
+		return err
+	})
 	if errors.Is(err, format.ErrInvalidPassword) {
 		return nil, &AccessError{Store: g.name, Err: errors.New("the snapshots in it were made with another key"),
 			Hint: "import the key of the machine that made them, or choose another place"}
@@ -127,6 +131,11 @@ func openRepository(ctx context.Context, o *Options, g *guard) (*kopiaStore, err
 		return nil, err
 	}
 	s := &kopiaStore{opts: *o, guard: g, repo: r, writing: make(chan struct{}, 1)}
+	if len(damaged) > 0 {
+		if err := s.salvage(ctx, damaged); err != nil {
+			return nil, errors.Join(err, r.Close(ctx))
+		}
+	}
 	return s, nil
 }
 

@@ -89,7 +89,12 @@ func tryLedger(ctx context.Context, l Ledger, where string) (err error) {
 	unfit := func(what string) error {
 		return &UnfitError{where, what + "; use another store, or set snapshots.owner to off and see to it yourself that only one machine runs the gateway"}
 	}
-	defer func() { err = errors.Join(err, l.Remove(ctx, name)) }()
+	defer func() {
+		// A place that has refused says the same once more.
+		if e := l.Remove(ctx, name); err == nil {
+			err = e
+		}
+	}()
 	first, err := l.Write(ctx, name, []byte("first"), "")
 	if err != nil {
 		return err

@@ -201,6 +201,9 @@ func TestLedgerRefused(t *testing.T) {
 	if access, ok := errors.AsType[*store.AccessError](err); !ok || access.Hint == "" {
 		t.Fatalf("%v", err)
 	}
+	if n := strings.Count(err.Error(), "cannot use the snapshot store"); n != 1 {
+		t.Errorf("it says %d times that the store cannot be used: %v", n, err)
+	}
 	srv.Kill()
 	if _, err = store.OpenLedger(t.Context(), s3Options(dir, srv.Addr, 1)); err == nil {
 		t.Fatal("a ledger without a server")

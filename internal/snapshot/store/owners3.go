@@ -32,7 +32,7 @@ func (l *s3Ledger) object(name string) blob.ID { return blob.ID(ownerFolder + "/
 // failure sorts an error.
 func (l *s3Ledger) failure(err error) error {
 	if r, ok := errors.AsType[*refusal](err); ok {
-		return &AccessError{Store: l.name, Err: r.err, Hint: r.hint}
+		return r.access(l.name)
 	}
 	return err
 }

@@ -227,7 +227,7 @@ func s3Error(err error) error {
 	if !ok {
 		return err
 	}
-	hint := ""
+	hint, full := "", false
 	switch e.Code {
 	case "NoSuchKey", "NoSuchVersion", "NotFound": // the last is what an answer to HEAD, which has no body, is taken for
 		return blob.ErrBlobNotFound
@@ -244,8 +244,10 @@ func s3Error(err error) error {
 		hint = "let these credentials list, read, write and delete objects in the bucket"
 	case "RequestTimeTooSkewed":
 		hint = "set this machine's clock right"
-	case "QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "EntityTooLarge", "ServiceQuotaExceeded":
-		hint = "the bucket is full; remove snapshots that are not needed, or raise its quota"
+	case "QuotaExceeded", "NoSpaceLeftOnDevice", "InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "ServiceQuotaExceeded":
+		hint, full = hintFull, true
+	case "EntityTooLarge":
+		hint = "let objects of 12 MiB be written to the bucket"
 	case "PermanentRedirect", "AuthorizationQueryParametersError", "IllegalLocationConstraintException":
 		hint = "the bucket is in another region or at another endpoint; correct the configuration"
 	default:
@@ -257,11 +259,11 @@ func s3Error(err error) error {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			hint = "correct the credentials in the configuration, or what they may do"
 		case http.StatusInsufficientStorage:
-			hint = "the bucket is full; remove snapshots that are not needed, or make room"
+			hint, full = hintFull, true
 		}
 	}
 	if hint == "" {
 		return err
 	}
-	return &refusal{err, hint}
+	return &refusal{err, hint, full}
 }

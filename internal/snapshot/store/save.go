@@ -31,7 +31,7 @@ func (s *kopiaStore) save(ctx context.Context, t tree.Tree, m Meta, base ID, p P
 	if m.Gateway == "" {
 		return Snapshot{}, errors.New("it is of no gateway")
 	}
-	if err := s.repo.Refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return Snapshot{}, err
 	}
 	if _, err := find(ctx, s.repo, m.ID); !errors.Is(err, ErrNotFound) {
@@ -78,7 +78,7 @@ func (s *kopiaStore) exists(ctx context.Context, id ID) bool {
 	defer cancel()
 	ctx, done := oneFailure(ctx)
 	defer done()
-	if s.repo.Refresh(ctx) != nil {
+	if s.refresh(ctx) != nil {
 		return false
 	}
 	_, err := find(ctx, s.repo, id)

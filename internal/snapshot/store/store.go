@@ -166,7 +166,16 @@ type AccessError struct {
 	Store string // which, such as "s3://bucket/prefix"
 	Err   error
 	Hint  string // the next step
+	Full  bool   // there is no room: it wraps ErrFull
 }
+
+// ErrFull is wrapped by the *AccessError of a store that has no room left. What is
+// in it is whole and can be read; what could not be written leaves nothing that is
+// listed.
+var ErrFull = errors.New("the snapshot store is full")
+
+// Is makes errors.Is find ErrFull.
+func (e *AccessError) Is(target error) bool { return e.Full && target == ErrFull }
 
 func (e *AccessError) Error() string {
 	return fmt.Sprintf("cannot use the snapshot store %s: %v", e.Store, e.Err)

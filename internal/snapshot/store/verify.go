@@ -30,7 +30,7 @@ func (s *kopiaStore) Verify(ctx context.Context, id ID, portion float64, p Progr
 }
 
 func (s *kopiaStore) verify(ctx context.Context, id ID, portion float64, p Progress) error {
-	if err := s.repo.Refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return err
 	}
 	found, err := find(ctx, s.repo, id)

@@ -122,9 +122,12 @@ func Late(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 // Reset ends the connection before an answer.
 func Reset(w http.ResponseWriter, r *http.Request, _ http.Handler) { reset(w) }
 
+// Swallow passes the request on and keeps the answer.
+func Swallow(r *http.Request, pass http.Handler) { pass.ServeHTTP(nowhere{http.Header{}}, r) }
+
 // ResetAfterUpload passes the request on and loses the answer.
 func ResetAfterUpload(w http.ResponseWriter, r *http.Request, pass http.Handler) {
-	pass.ServeHTTP(nowhere{http.Header{}}, r)
+	Swallow(r, pass)
 	reset(w)
 }
 
