@@ -23,6 +23,7 @@ import (
 	"creel/internal/gateway"
 	"creel/internal/health"
 	"creel/internal/openclaw"
+	"creel/internal/provider"
 	"creel/internal/snapshot"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
@@ -69,6 +70,14 @@ func newWorld(t *testing.T) *world {
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
 		Link:    func() string { return "http://127.0.0.1:8080/#token=secret" },
 		Upgrade: func(context.Context) error { return nil },
+		Providers: func() provider.Report {
+			return provider.Report{
+				Proxy: true, Model: "fake/one", Problems: []string{"a key cannot be read"},
+				Providers: []provider.State{{Name: "fake", Kind: "openai", BaseURL: "https://fake.example/v1", KeyFrom: "key_file", Models: []string{"one"}, From: "creel.yaml"}},
+				Budgets:   []provider.Spending{{Budget: provider.Budget{Provider: "fake", Requests: 10}, UsedRequests: 3, Resets: now}},
+				Usage:     []provider.ModelUsage{{Day: "2026-11-26", Provider: "fake", Model: "one", Requests: 3, Errors: map[string]int64{"rate_limited": 1}, Answers: 2, FirstByte: time.Second}},
+			}
+		},
 		Reload: func(context.Context) (Reload, error) {
 			return Reload{Applied: []config.Change{}, Waiting: []config.Change{}}, nil
 		},
