@@ -129,10 +129,12 @@ func reasonWords(r store.Reason) string {
 // plain makes a text for people of a stable word: "exit_code" is "exit code".
 func plain(word string) string { return strings.ReplaceAll(word, "_", " ") }
 
-// capital begins a text as a sentence; creel's name is written small.
+// capital begins a text as a sentence. What begins with a name stays as it is:
+// creel's, an address, a key of the configuration.
 func capital(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
-	if n == 0 || strings.HasPrefix(s, "creel") {
+	first, _, _ := strings.Cut(s, " ")
+	if n == 0 || first == "creel" || strings.ContainsAny(strings.TrimRight(first, ".,:;"), "@._/:=0123456789") {
 		return s
 	}
 	return string(unicode.ToUpper(r)) + s[n:]
