@@ -133,7 +133,7 @@ func TestFailures(t *testing.T) {
 	w.desk.err = &openclaw.DeviceError{Code: openclaw.DeviceNotPending, Message: "it does not wait for approval"}
 	w.cellar.err = errors.New("the store is away")
 	for path, says := range map[string]string{
-		"gateway/restart": "Creel is stopping.", "devices/approve": "It does not wait for approval.", "snapshots/create": "The store is away.", "settings/sessions/revoke": "No such session.",
+		"gateway/restart": "creel is stopping.", "devices/approve": "It does not wait for approval.", "snapshots/create": "The store is away.", "settings/sessions/revoke": "No such session.",
 		"settings/tokens/create": "A token needs a name",
 	} {
 		if to, page := post(t, h, Prefix+path, url.Values{"id": {"x"}}); !strings.Contains(page, says) || !strings.Contains(page, `role="alert"`) {

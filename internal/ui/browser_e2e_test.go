@@ -30,6 +30,7 @@ import (
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/openclaw"
+	"creel/internal/problem"
 	"creel/internal/snapshot"
 )
 
@@ -69,7 +70,7 @@ func newSite(t *testing.T) *site {
 		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			p := s.who()
 			if !p.May(route.Needs) {
-				http.Error(w, "not allowed", http.StatusForbidden)
+				(&problem.Document{Status: http.StatusForbidden, Title: "Not allowed", Detail: "this needs " + string(route.Needs)}).Write(w)
 				return
 			}
 			route.Handler.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
@@ -356,6 +357,11 @@ func TestLive(t *testing.T) {
 	s.check("dialog")
 	run(s, chromedp.Evaluate[string](`document.querySelector("dialog .cancel").click() ?? ""`))
 	s.until("nothing was done", `!document.querySelector("dialog")`)
+
+	s.setWho(auth.Principal{Name: "reader", Kind: auth.KindToken, Scopes: auth.ReaderScopes})
+	run(s, chromedp.Evaluate[string](`document.querySelector(".asks button").click() ?? ""`))
+	s.until("it says why nothing was done", `document.querySelector(".flash.bad")?.textContent === "Not allowed: this needs operate"`)
+	s.setWho(anna)
 
 	s.open(Prefix + "timeline")
 	s.until("the stream is there", `document.querySelector("#streaming.on")`)

@@ -154,7 +154,7 @@ func confirmRestore(u *UI, r *http.Request) (any, error) {
 }
 
 func snapshotFacts(s store.Snapshot) []fact {
-	facts := []fact{{"Snapshot", string(s.ID)}, {"Taken", reasonWords(s.Reason)}, {"Holds", count(s.Totals.Files) + " files, " + size(s.Totals.Bytes)}}
+	facts := []fact{{"Snapshot", string(s.ID)}, {"Taken", reasonWords(s.Reason)}, {"Holds", fileCount(s.Totals.Files) + ", " + size(s.Totals.Bytes)}}
 	if s.AppVersion != "" {
 		facts = append(facts, fact{"Version of the app", s.AppVersion})
 	}

@@ -415,6 +415,14 @@ func TestSnapshotWords(t *testing.T) {
 			t.Errorf("%s: %q", r, w)
 		}
 	}
+	for text, want := range map[string]string{
+		"it ended": "It ended", "creel stops": "creel stops", "creeping": "Creeping", "anna@example.org signed in": "anna@example.org signed in",
+		"gateway.env was": "gateway.env was", "ended: 3": "Ended: 3", "": "", "ärger": "Ärger",
+	} {
+		if got := capital(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
 	for d, want := range map[time.Duration]string{0: "0 s", 61 * time.Second: "1 min 1 s", 3 * time.Hour: "3 h 0 min", 50 * time.Hour: "2 d 2 h"} {
 		if got := span(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)

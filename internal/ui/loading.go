@@ -84,17 +84,17 @@ func (l *Loading) Problem(w http.ResponseWriter, r *http.Request, d *problem.Doc
 		return false
 	}
 	t := trouble{
-		Status: d.Status, Title: "The gateway does not answer", Sentence: "It has failed to answer this request. Its owner can see why.",
+		Status: d.Status, Title: "The gateway does not answer", Sentence: "It has failed to answer this request.",
 		Retry: max(int(math.Ceil(d.RetryAfter.Seconds())), 0), RequestID: d.RequestID, Again: true,
 	}
 	switch {
 	case d.Status == http.StatusServiceUnavailable:
 		t.Title, t.Sentence = "The gateway is not available", "It cannot be reached just now. This page tries again by itself."
 	case d.Status == http.StatusGatewayTimeout:
-		t.Title, t.Sentence = "The gateway did not answer in time", "It is running, but took too long. Its owner can see why."
+		t.Title, t.Sentence = "The gateway did not answer in time", "It is running, but took too long."
 	}
 	if l.mayRead(r) {
-		t.Owner, t.Reason, t.Hint = true, telemetry.Redact(d.Title+": "+d.Detail), d.Hint
+		t.Owner, t.Reason, t.Hint = true, sentence(telemetry.Redact(d.Title+": "+d.Detail)), d.Hint
 		t.addEnd(l.Gateway.Status().LastEnd)
 	}
 	t.write(w)
@@ -189,7 +189,7 @@ type loading struct {
 func (l *Loading) writeLoading(w http.ResponseWriter, r *http.Request, st gateway.Status) {
 	v := loading{start: startOf(st), Nonce: rand.Text(), Name: st.Name, Owner: l.mayRead(r)}
 	if v.Owner && st.LastEnd != nil && !st.LastEnd.Benign {
-		v.Reason = telemetry.Redact(st.LastEnd.Message)
+		v.Reason = sentence(telemetry.Redact(st.LastEnd.Message))
 	}
 	writeStandalone(w, "loading", http.StatusServiceUnavailable, max(1, v.Usual-v.Elapsed), v.Nonce, v)
 }
@@ -229,15 +229,15 @@ const (
 )
 
 func (l *Loading) writeRefusal(w http.ResponseWriter, r *http.Request, st gateway.Status) {
-	t := trouble{Status: http.StatusServiceUnavailable, Title: "The gateway is stopped", Sentence: "Somebody has stopped it. Its owner can start it again.", Retry: retryStopped, Watch: true}
+	t := trouble{Status: http.StatusServiceUnavailable, Title: "The gateway is stopped", Sentence: "Somebody has stopped it, and it stays so until it is started.", Retry: retryStopped, Watch: true}
 	if st.State == gateway.Failed {
-		t.Title, t.Sentence, t.Retry = "The gateway cannot be started", "It is not running, and starting it again has not helped. Its owner can see why.", retryFailed
+		t.Title, t.Sentence, t.Retry = "The gateway cannot be started", "It is not running, and starting it again has not helped.", retryFailed
 		if !st.NextStart.IsZero() {
 			t.Retry = max(1, int(math.Ceil(time.Until(st.NextStart).Seconds())))
 		}
 	}
 	if l.mayRead(r) {
-		t.Owner, t.Reason = true, telemetry.Redact(st.Reason)
+		t.Owner, t.Reason = true, sentence(telemetry.Redact(st.Reason))
 		if st.LastEnd != nil && st.State == gateway.Failed {
 			t.Hint = st.LastEnd.Hint
 			t.addEnd(st.LastEnd)

@@ -64,9 +64,6 @@ const (
 	longestLine   = 8 << 10
 )
 
-// levels are what can be asked for; each is shown with those before it.
-var levels = []string{"error", "warn", "info", "debug"}
-
 func logsData(u *UI, r *http.Request) (any, error) {
 	q := r.URL.Query()
 	p := logsPage{Have: u.opts.Logs != nil, Query: clip(q.Get("q"), 200), Level: q.Get("level")}

@@ -66,7 +66,9 @@ func overviewData(u *UI, r *http.Request) (any, error) {
 	}
 	if st.LastEnd != nil {
 		p.Cause, p.Message, p.Hint = capital(causeWords(st.LastEnd.Cause)), telemetry.Redact(st.LastEnd.Message), telemetry.Redact(st.LastEnd.Hint)
-		p.Log = texts(st.LastEnd.Log)
+		if st.LastEnd.Cause != gateway.CauseAsked { // then they tell of nothing
+			p.Log = texts(st.LastEnd.Log)
+		}
 	}
 	p.Safety = u.safety(r)
 	p.Doing = progressOf(p.Safety.Status.Doing)

@@ -298,6 +298,7 @@ var functions = template.FuncMap{
 	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"bytes": size,
 	"count": count,
+	"files": fileCount,
 	"plural": func(n int, one, many string) string {
 		if n == 1 {
 			return one

@@ -265,7 +265,7 @@ func createSnapshot(u *UI, r *http.Request) (string, flash, error) {
 		if err != nil {
 			return "", "", err
 		}
-		return "Snapshot taken: " + count(s.Totals.Files) + " files, " + size(s.Totals.Bytes) + "; the gateway was held still for " + cmp.Or(heldFor(s.Frozen), "no time") + ".", Prefix + "snapshots/" + string(s.ID), nil
+		return "Snapshot taken: " + fileCount(s.Totals.Files) + ", " + size(s.Totals.Bytes) + "; the gateway was held still for " + cmp.Or(heldFor(s.Frozen), "no time") + ".", Prefix + "snapshots/" + string(s.ID), nil
 	})
 	if err != nil {
 		return "", flash{}, err

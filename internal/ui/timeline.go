@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"creel/internal/event"
@@ -192,7 +193,11 @@ func sameAs(a, b event.Event) bool {
 func entryOf(e event.Event) timelineEntry {
 	a := aboutEvent(e)
 	entry := timelineEntry{Event: e, Title: a.title, Kind: a.kind, Tone: a.tone, Times: 1}
-	entry.Message = capital(telemetry.Redact(e.Message))
+	if message := telemetry.Redact(e.Message); !strings.Contains(strings.ToLower(a.title), strings.ToLower(message)) { // it says more than its title
+		entry.Message = capital(message)
+	} else {
+		entry.Message = ""
+	}
 	if e.Cause != "" && gateway.Cause(e.Cause) != gateway.CauseAsked {
 		entry.Cause = causeWords(gateway.Cause(e.Cause))
 	}

@@ -129,9 +129,12 @@ func reasonWords(r store.Reason) string {
 // plain makes a text for people of a stable word: "exit_code" is "exit code".
 func plain(word string) string { return strings.ReplaceAll(word, "_", " ") }
 
+// capital begins a text as a sentence. What begins with a name stays as it is:
+// creel's, an address, a key of the configuration.
 func capital(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
-	if n == 0 {
+	first, _, _ := strings.Cut(s, " ")
+	if n == 0 || first == "creel" || strings.ContainsAny(strings.TrimRight(first, ".,:;"), "@._/:=0123456789") {
 		return s
 	}
 	return string(unicode.ToUpper(r)) + s[n:]
@@ -221,6 +224,14 @@ func size(n int64) string {
 		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 	}
 	return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
+}
+
+// fileCount says a number of files.
+func fileCount(n int64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return count(n) + " files"
 }
 
 // count writes a number with a thin space between thousands.

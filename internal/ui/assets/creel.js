@@ -128,6 +128,19 @@ function show(html, address) {
   if (flash) { flash.focus(); flash.scrollIntoView({ block: "nearest" }); } else { main.focus(); }
 }
 
+// complain says why nothing was done, where messages are.
+function complain(text) {
+  $(".flash")?.remove();
+  const flash = document.createElement("div"), line = document.createElement("p");
+  flash.className = "flash bad";
+  flash.setAttribute("role", "alert");
+  flash.tabIndex = -1;
+  line.textContent = text;
+  flash.append(line);
+  $("#main").prepend(flash);
+  flash.focus();
+}
+
 document.addEventListener("submit", async (e) => {
   const form = e.target;
   if (form.method !== "post" || form.hasAttribute("data-plain")) return;
@@ -136,12 +149,12 @@ document.addEventListener("submit", async (e) => {
   for (const b of buttons) b.disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "text/html" } });
-    if (!answer.headers.get("Content-Type")?.startsWith("text/html")) return location.reload();
-    const html = await answer.text();
     $("dialog[open]")?.close();
-    show(html, answer.url);
+    if (answer.headers.get("Content-Type")?.startsWith("text/html")) return show(await answer.text(), answer.url);
+    const problem = await answer.json();
+    complain(`${problem.title}: ${problem.detail}`);
   } catch {
-    announce("creel does not answer.");
+    complain("creel does not answer.");
   } finally {
     for (const b of buttons) b.disabled = false;
   }
