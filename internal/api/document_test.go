@@ -143,7 +143,12 @@ func operation(schemas *schemas, r route) object {
 			response = object{"description": http.StatusText(a.status), "content": object{}}
 			responses[key] = response
 		}
-		response["content"].(object)[a.media] = contentObject(schemas, a)
+		content := response["content"].(object)
+		if first, ok := content[a.media].(object); ok { // the one or the other
+			content[a.media] = object{"schema": object{"anyOf": []any{first["schema"], contentObject(schemas, a)["schema"]}}}
+			continue
+		}
+		content[a.media] = contentObject(schemas, a)
 	}
 	op["responses"] = responses
 	return op
@@ -252,6 +257,8 @@ func newSchemas(t *testing.T) *schemas {
 			switch of {
 			case durationType:
 				return &jsonschema.Schema{Type: "integer", Format: "int64"}
+			case reflect.TypeFor[map[string]any]():
+				return &jsonschema.Schema{Type: "object", AdditionalProperties: jsonschema.TrueSchema}
 			case reflect.TypeFor[gateway.State]():
 				return states
 			case reflect.TypeFor[auth.Scope]():

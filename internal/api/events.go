@@ -63,20 +63,26 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, q EventQuery) {
 		writeJSON(w, http.StatusOK, EventList{append([]event.Event{}, list...), more})
 	case mediaNDJSON, mediaSSE:
 		follow := media == mediaSSE || q.Follow
+		last := a.lastEvent() // before the client knows that it is connected
 		a.stream(w, r, media, false, func(ctx context.Context, emit func(item) bool) {
-			a.giveEvents(ctx, q, limit, resumed, follow, emit)
+			a.giveEvents(ctx, q, last, limit, resumed, follow, emit)
 		})
 	}
 }
 
-// giveEvents gives what has happened and, if it follows, what is to come. What is
-// resumed leaves out nothing, however much that is.
-func (a *API) giveEvents(ctx context.Context, q EventQuery, limit int, resumed, follow bool, emit func(item) bool) {
-	last := uint64(0)
+// lastEvent is the number of the newest event; 0: there is none.
+func (a *API) lastEvent() uint64 {
 	if newest := a.opts.Journal.Recent(1); len(newest) > 0 {
-		last = newest[0].Seq
+		return newest[0].Seq
 	}
-	after := min(q.After, last) // a higher number is of a journal that was lost
+	return 0
+}
+
+// giveEvents gives what has happened up to the last event and, if it follows, what
+// is to come. What is resumed leaves out nothing, however much that is.
+func (a *API) giveEvents(ctx context.Context, q EventQuery, last uint64, limit int, resumed, follow bool, emit func(item) bool) {
+	q.After = min(q.After, last) // a higher number is of a journal that was lost
+	after := q.After
 	if !resumed || !follow {
 		after = last
 		q.Before = min(q.Before-1, after) + 1 // what comes meanwhile is for Subscribe; 0 wraps to the highest

@@ -26,7 +26,7 @@ type Sign struct {
 
 func (a *API) publicRoutes() []route {
 	return []route{
-		handle("GET", Prefix+"status", auth.Public, "getBareStatus", "How the gateway is, for anyone; for those who may look: as GET /_creel/api/v1/status", a.publicStatus, jsonOf[PublicStatus]()),
+		handle("GET", Prefix+"status", auth.Public, "getBareStatus", "How the gateway is, for anyone; for those who may look: as GET /_creel/api/v1/status", a.publicStatus, jsonOf[PublicStatus](), jsonOf[Details]()),
 		handle("GET", Prefix+"healthz", auth.Public, "isLive", "200 as long as creel itself can answer", a.healthz, jsonOf[Sign]()),
 		handle("GET", Prefix+"readyz", auth.Public, "isReady", "200 exactly while the gateway is ready, else 503", a.readyz, jsonOf[Sign](), jsonOf[Sign]().with(http.StatusServiceUnavailable)),
 	}

@@ -249,6 +249,7 @@ func snapshotProblem(err error) *problem.Document {
 		noRoom   *restore.SpaceError
 		restless *capture.TooMuchChangeError
 		notEmpty *restore.NotEmptyError
+		kept     *snapshot.KeptError
 
 		elsewhere *owner.ElsewhereError
 	)
@@ -274,6 +275,8 @@ func snapshotProblem(err error) *problem.Document {
 		d.Status, d.Code, d.Title = http.StatusInsufficientStorage, "no_space", "Not enough room"
 	case errors.As(err, &restless):
 		d.Code, d.Title = "state_restless", "The state changes too fast"
+	case errors.As(err, &kept):
+		d.Status, d.Code, d.Title = http.StatusConflict, "snapshot_kept", "The snapshot is needed"
 	case errors.As(err, &notEmpty):
 		d.Status, d.Code, d.Title = http.StatusConflict, "not_empty", "The folder is not empty"
 	}

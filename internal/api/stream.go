@@ -90,10 +90,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, media string, lasti
 // endWithJournal cancels when the journal is closed: this engine is not in charge
 // any more. The caller calls what it returns.
 func (a *API) endWithJournal(ctx context.Context, cancel context.CancelFunc) (wait func()) {
-	last := uint64(0)
-	if newest := a.opts.Journal.Recent(1); len(newest) > 0 {
-		last = newest[0].Seq
-	}
+	last := a.lastEvent()
 	ended := make(chan struct{})
 	go func() { // ends with ctx
 		defer close(ended)
