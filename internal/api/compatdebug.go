@@ -226,7 +226,7 @@ func (a *API) debugFetch(w http.ResponseWriter, r *http.Request, q FetchQuery) {
 	path, err := url.ParseRequestURI(q.Path)
 	addr := a.opts.Gateway.Status().Addr
 	switch {
-	case err != nil || !strings.HasPrefix(q.Path, "/") || path.Host != "":
+	case err != nil || !strings.HasPrefix(q.Path, "/") || strings.HasPrefix(q.Path, "//"):
 		bad(w, "path is no path of the gateway, such as \"/healthz\": "+q.Path)
 		return
 	case addr == "":

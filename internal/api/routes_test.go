@@ -388,7 +388,7 @@ func TestScopes(t *testing.T) {
 			t.Errorf("%s on the socket: %s", path, got.Body)
 		}
 	}
-	if got := serve(w.as(), asks(t, "GET", "/_creel/status", "", "")); strings.Contains(got.Body.String(), "42") {
+	if got := serve(w.as(), asks(t, "GET", "/_creel/status", "", "")); strings.Contains(got.Body.String(), "pid") {
 		t.Errorf("a stranger is told %s", got.Body)
 	}
 	for _, r := range w.table() { // a link that somebody follows changes nothing, and who only looks neither
