@@ -19,6 +19,7 @@ import (
 type desk struct {
 	err  error
 	last string
+	none bool // there is no device
 }
 
 func (d *desk) one(what string) (openclaw.Device, error) {
@@ -28,6 +29,9 @@ func (d *desk) one(what string) (openclaw.Device, error) {
 
 func (d *desk) many(what string) ([]openclaw.Device, error) {
 	one, err := d.one(what)
+	if d.none {
+		return nil, err
+	}
 	return []openclaw.Device{one, one}, err
 }
 
@@ -66,7 +70,7 @@ func TestDevices(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK || d.last != want.did || len(got.Devices) != want.devices {
 			t.Errorf("%s: %d, did %q: %s", path, w.Code, d.last, w.Body)
 		}
-		if w := do(a.Public(), want.method, v1Prefix+path); w.Code != http.StatusNotFound {
+		if w := do(behindGate(a, stranger), want.method, v1Prefix+path); w.Code != http.StatusForbidden {
 			t.Errorf("%s is public: %d", path, w.Code)
 		}
 		other := map[string]string{"GET": "POST", "POST": "GET"}[want.method]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -86,6 +87,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 					w.gateway.status.Addr = app.Listener.Addr().String()
 				}
 				doc.check(t, w, strings.ToUpper(method), op, e)
+			}
+			if method == "get" && len(all[op.ID]) > 0 && op.ID != "getPlace" { // where there is nothing yet
+				doc.check(t, newBareWorld(t), "GET", op, all[op.ID][0])
 			}
 		}
 	}
@@ -193,7 +197,10 @@ func (d *documented) check(t *testing.T, w *world, method string, op operationDo
 		got := serve(door, request)
 		status, head, body = got.Code, got.Header(), got.Body.Bytes()
 	}
-	if want := max(e.status, 200); status != want && (e.status != 0 || status != 200) {
+	if want := max(e.status, 200); status != want {
+		if w.bare && (status == http.StatusNotFound || status == http.StatusServiceUnavailable && op.ID == "isReady" || status == http.StatusInternalServerError && op.ID == "moltworkerFetch") {
+			return
+		}
 		t.Errorf("%s: %d %s", what, status, body)
 		return
 	}
@@ -380,6 +387,18 @@ func TestScopes(t *testing.T) {
 	got := serve(w.as(auth.Read, auth.Admin), asks(t, "POST", v1("tokens"), "", `{"name":"x","scopes":["read","use"]}`))
 	if got.Code != 403 || !strings.Contains(got.Body.String(), `"scope_too_wide"`) || len(w.people.tokens) != 1 {
 		t.Errorf("%d %s", got.Code, got.Body)
+	}
+	for status, err := range map[int]error{400: auth.ErrInvalid, 409: auth.ErrFull, 404: auth.ErrUnknown, 503: io.ErrUnexpectedEOF} {
+		w.people.err = fmt.Errorf("no: %w", err)
+		for method, path := range map[string]string{"POST": v1("tokens"), "DELETE": v1("tokens/t1"), "delete": v1("sessions/s1")} {
+			body := ""
+			if method == "POST" {
+				body = `{"name":"x","scopes":["read"]}`
+			}
+			if got := serve(w.Control(), asks(t, strings.ToUpper(method), path, "", body)); got.Code != status {
+				t.Errorf("%s %s with %v: %d %s", method, path, err, got.Code, got.Body)
+			}
+		}
 	}
 	for _, path := range []string{v1("status"), "/_creel/status"} {
 		if got := serve(w.as(auth.OwnerScopes...), asks(t, "GET", path, "", "")); strings.Contains(got.Body.String(), "token") || !strings.Contains(got.Body.String(), `"pid":42`) {

@@ -39,6 +39,22 @@ type world struct {
 	shelf   *shelf
 	people  *people
 	debug   bool
+	bare    bool // next to nothing is known
+}
+
+// newBareWorld is a world at its beginning: no snapshot, no session, no device.
+func newBareWorld(t *testing.T) *world {
+	w := newWorld(t)
+	w.bare = true
+	w.gateway.status = gateway.Status{Name: "g", State: gateway.Stopped}
+	w.shelf.list, w.people.sessions, w.people.tokens = nil, nil, nil
+	w.desk.none = true
+	w.opts.Health, w.opts.Pending = nil, nil
+	w.opts.OpenClaw.Requests = func(context.Context) (json.RawMessage, error) {
+		return json.RawMessage(`{"pending":null,"paired":null}`), nil
+	}
+	w.opts.OpenClaw.Config = func() ([]byte, error) { return nil, fs.ErrNotExist }
+	return w
 }
 
 func newWorld(t *testing.T) *world {
@@ -113,18 +129,29 @@ func loadConfig(t *testing.T) (*config.Config, *config.Sources) {
 	return cfg, sources
 }
 
-// as serves the public door's table to somebody with these scopes, as the gate does
-// once it knows who they are.
+// as serves the public door's table to somebody with these scopes.
 func (w *world) as(scopes ...auth.Scope) http.Handler {
-	mux := http.NewServeMux()
-	for _, r := range w.Routes() {
-		mux.Handle(r.Pattern, r.Handler)
-	}
-	p := auth.Principal{Name: "somebody", Kind: auth.KindSession, Scopes: scopes, Session: "s1"}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
-	})
+	return behindGate(w.API, auth.Principal{Name: "somebody", Kind: auth.KindSession, Scopes: scopes, Session: "s1"})
 }
+
+// behindGate lets somebody through to what they may, as the gate does once it knows
+// who they are.
+func behindGate(a *API, p auth.Principal) http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.Routes() {
+		mux.HandleFunc(r.Pattern, func(w http.ResponseWriter, req *http.Request) {
+			if !p.May(r.Needs) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			r.Handler.ServeHTTP(w, req.WithContext(auth.With(req.Context(), p)))
+		})
+	}
+	return mux
+}
+
+// stranger is who has shown nothing.
+var stranger = auth.From(context.Background())
 
 // asks makes a request, with an Accept field and a JSON body if there are such.
 func asks(t *testing.T, method, path, accept, body string) *http.Request {
@@ -148,9 +175,9 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 
 // people is an Identity.
 type people struct {
-	mu       sync.Mutex
 	sessions []auth.Session
 	tokens   []auth.Token
+	err      error // of what changes them
 }
 
 func newPeople() *people {
@@ -165,16 +192,25 @@ func (p *people) Sessions() []auth.Session { return p.sessions }
 func (p *people) Tokens() []auth.Token     { return p.tokens }
 
 func (p *people) RevokeSession(id string) error {
+	if p.err != nil {
+		return p.err
+	}
 	p.sessions = slices.DeleteFunc(slices.Clone(p.sessions), func(s auth.Session) bool { return s.ID == id })
 	return nil
 }
 
 func (p *people) RevokeToken(id string) error {
+	if p.err != nil {
+		return p.err
+	}
 	p.tokens = slices.DeleteFunc(slices.Clone(p.tokens), func(t auth.Token) bool { return t.ID == id })
 	return nil
 }
 
 func (p *people) CreateToken(name string, scopes []auth.Scope, expires time.Time) (telemetry.Secret, auth.Token, error) {
+	if p.err != nil {
+		return "", auth.Token{}, p.err
+	}
 	token := auth.Token{ID: "t2", Name: name, Scopes: scopes, Created: time.Now().UTC(), Expires: expires}
 	p.tokens = append(p.tokens, token)
 	return "creel_the-secret", token, nil
@@ -224,6 +260,9 @@ func (s *shelf) wait() error {
 func (s *shelf) Status() snapshot.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.list) == 0 {
+		return snapshot.Status{Where: "/snapshots"}
+	}
 	last := s.list[len(s.list)-1]
 	return snapshot.Status{Where: "/snapshots", Lineage: "l", Last: last.ID, LastAt: last.Time, Files: 1, Bytes: 3, Doing: s.doing}
 }
