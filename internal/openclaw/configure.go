@@ -24,6 +24,8 @@ type Settings struct {
 	// to the origins that are allowed already. One that is not in the list is
 	// still accepted if it is on loopback and the client is local.
 	Origins []string
+	// Extra are settings that others have a use for: providers, channels.
+	Extra []Setting
 }
 
 // Configured is the outcome of Configure.
@@ -31,6 +33,8 @@ type Configured struct {
 	Token   telemetry.Secret // the gateway's shared token
 	Created bool             // there was no configuration before
 	Changed bool             // the file was written
+	// Notes are for a person: what was left alone, and why.
+	Notes []string
 }
 
 // ConfigReason says in a stable word why a configuration was left alone.
@@ -105,9 +109,17 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err != nil {
 		return Configured{}, err
 	}
+	merged, err := file.merge(s.Extra)
+	if err != nil {
+		return Configured{}, err
+	}
+	changed = changed || merged.changed
 	// The token is on disk before the configuration that needs it. The other
 	// way round, a creel that dies in between would make another one.
 	if err := keepToken(l.TokenFile(), token); err != nil {
+		return Configured{}, err
+	}
+	if err := merged.announce(); err != nil {
 		return Configured{}, err
 	}
 	if changed {
@@ -117,7 +129,10 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	} else if err := file.protect(); err != nil {
 		return Configured{}, err
 	}
-	return Configured{Token: token, Created: file.before == nil, Changed: changed}, nil
+	if err := merged.remember(); err != nil {
+		return Configured{}, err
+	}
+	return Configured{Token: token, Created: file.before == nil, Changed: changed, Notes: merged.notes}, nil
 }
 
 // setting is one owned key.

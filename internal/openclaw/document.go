@@ -2,6 +2,7 @@ package openclaw
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,8 +49,8 @@ func parseDocument(b []byte) (document, error) {
 
 func (d document) bytes() []byte { return d.root.Pack() }
 
-// set makes the value at path equal to value (a string or an int) and reports
-// whether it was not.
+// set makes the value at path equal to value, which is any value that
+// encoding/json can write, and reports whether it was not.
 func (d document) set(path []string, value any) (bool, error) {
 	parent, err := d.object(path[:len(path)-1], true)
 	if err != nil {
@@ -60,17 +61,56 @@ func (d document) set(path []string, value any) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	literal := hujson.Literal(marshal(value))
+	written, err := writtenValue(value, len(path))
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", strings.Join(path, "."), err)
+	}
 	if member == nil {
-		insert(parent, len(path), name, literal)
+		insert(parent, len(path), name, written)
 		return true, nil
 	}
-	old, ok := member.Value.(hujson.Literal)
-	if ok && equal(old, literal) {
+	if sameValue(member.Value, written) {
 		return false, nil
 	}
-	member.Value = literal
+	member.Value = written
 	return true, nil
+}
+
+// remove takes away what is at path, and each object above it that has become
+// empty by that, and reports whether there was anything.
+func (d document) remove(path []string) (bool, error) {
+	parent, err := d.object(path[:len(path)-1], false)
+	if err != nil || parent == nil {
+		return false, err
+	}
+	i := slices.IndexFunc(parent.Members, func(m hujson.ObjectMember) bool {
+		literal, ok := m.Name.Value.(hujson.Literal)
+		return ok && literal.String() == path[len(path)-1]
+	})
+	if i < 0 {
+		return false, nil
+	}
+	trailing := parent.Members[i].Value.AfterExtra
+	parent.Members = slices.Delete(parent.Members, i, i+1)
+	if n := len(parent.Members); i == n && n > 0 {
+		parent.Members[n-1].Value.AfterExtra = lastExtra(parent.Members[n-1].Value.AfterExtra, trailing)
+	}
+	if len(parent.Members) == 0 && len(path) > 1 && parent.AfterExtra.IsStandard() {
+		_, err = d.remove(path[:len(path)-1])
+	}
+	return true, err
+}
+
+// lastExtra is what follows the value that has become the last: without a comma
+// if there was none after the last one before, unless a comment stands there.
+func lastExtra(own, trailing hujson.Extra) hujson.Extra {
+	if trailing == nil {
+		return dropEmpty(own)
+	}
+	if own == nil {
+		return hujson.Extra{}
+	}
+	return own
 }
 
 // add makes sure that the list of strings at path contains items.
@@ -98,16 +138,35 @@ func (d document) add(path []string, items []string) (bool, error) {
 	changed := false
 	for _, item := range items {
 		literal := hujson.Literal(marshal(item))
-		if slices.ContainsFunc(list.Elements, func(v hujson.ArrayElement) bool {
-			old, ok := v.Value.(hujson.Literal)
-			return ok && equal(old, literal)
-		}) {
+		if slices.ContainsFunc(list.Elements, func(v hujson.ArrayElement) bool { return sameItem(v.Value, literal) }) {
 			continue
 		}
 		appendElement(list, literal)
 		changed = true
 	}
 	return changed, nil
+}
+
+// drop takes one string out of the list at path.
+func (d document) drop(path []string, item string) (bool, error) {
+	v, err := d.value(path)
+	if err != nil || v == nil {
+		return false, err
+	}
+	list, ok := v.Value.(*hujson.Array)
+	if !ok {
+		return false, nil
+	}
+	i := slices.IndexFunc(list.Elements, func(v hujson.ArrayElement) bool { return sameItem(v.Value, hujson.Literal(marshal(item))) })
+	if i < 0 {
+		return false, nil
+	}
+	trailing := list.Elements[i].AfterExtra
+	list.Elements = slices.Delete(list.Elements, i, i+1)
+	if n := len(list.Elements); i == n && n > 0 {
+		list.Elements[n-1].AfterExtra = lastExtra(list.Elements[n-1].AfterExtra, trailing)
+	}
+	return true, nil
 }
 
 // text returns the string at path. present is false if there is nothing, or
@@ -249,17 +308,40 @@ func lineBreak(depth int) hujson.Extra {
 	return hujson.Extra("\n" + strings.Repeat("  ", depth))
 }
 
-// equal compares two literals by value: "a" and "\u0061" are the same string.
-func equal(a, b hujson.Literal) bool {
-	if a.Kind() != b.Kind() {
-		return false
+// writtenValue is a value as it is written at that depth: over several lines if
+// it is an object.
+func writtenValue(value any, depth int) (hujson.ValueTrimmed, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // addresses have & in them, and people read this
+	enc.SetIndent(strings.Repeat("  ", depth), "  ")
+	if err := enc.Encode(value); err != nil {
+		return nil, err
 	}
-	switch a.Kind() {
-	case '"':
-		return a.String() == b.String()
-	case '0':
-		return a.Float() == b.Float()
-	default:
-		return bytes.Equal(a, b)
+	v, err := hujson.Parse(b.Bytes())
+	if err != nil {
+		return nil, err
 	}
+	return v.Value, nil
+}
+
+// canonical is a value without comments, in one line, with its keys in order:
+// equal values have equal bytes. Numbers are compared as JavaScript would.
+func canonical(v hujson.ValueTrimmed) []byte {
+	whole := hujson.Value{Value: v}
+	whole = whole.Clone()
+	whole.Standardize()
+	var decoded any
+	if err := json.Unmarshal(whole.Pack(), &decoded); err != nil {
+		return whole.Pack() // a number that is none of JavaScript's
+	}
+	return marshal(decoded)
+}
+
+func sameValue(a, b hujson.ValueTrimmed) bool { return bytes.Equal(canonical(a), canonical(b)) }
+
+// sameItem compares two elements of a list of names. 12345 and "12345" are the
+// same: OpenClaw takes the identifiers of users in both forms.
+func sameItem(a, b hujson.ValueTrimmed) bool {
+	return bytes.Equal(bytes.Trim(canonical(a), `"`), bytes.Trim(canonical(b), `"`))
 }
