@@ -126,6 +126,8 @@ type Options struct {
 	Doctor func(ctx context.Context) []Finding
 	// Devices are the gateway's; nil: it knows none.
 	Devices Devices
+	// Versions are those of OpenClaw; nil: the gateway is another program.
+	Versions Versions
 	// Snapshots are those of the gateway's state; nil: none are taken.
 	Snapshots Snapshots
 	// Identity is who may come in; nil: nobody is asked.
@@ -150,7 +152,7 @@ func New(o Options) *API { return &API{opts: o} }
 func (a *API) table() []route {
 	var all []route
 	for _, part := range [][]route{
-		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.snapshotRoutes(),
+		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.snapshotRoutes(), a.versionRoutes(),
 		a.settingRoutes(), a.identityRoutes(), a.metricRoutes(), a.documentRoutes(), a.ownRoutes(), a.compatRoutes(),
 	} {
 		all = append(all, part...)
