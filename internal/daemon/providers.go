@@ -107,12 +107,16 @@ func (d *daemon) inheritedProviders() (net.Listener, error) {
 }
 
 // providerVariable looks up what the configuration gives the gateway, or else what
-// creel's environment has.
+// creel's environment has, or else gateway.openclaw.dev_vars.
 func (d *daemon) providerVariable(name string) (string, bool) {
 	if v, ok := d.cfg().Gateway.Env[name]; ok {
 		return v, true
 	}
-	for _, kv := range d.opts.Environ {
+	environ, err := openclaw.WithDevVars(d.opts.Environ, d.cfg().Gateway.OpenClaw.DevVars)
+	if err != nil {
+		environ = d.opts.Environ // the start of the gateway says what is wrong with the file
+	}
+	for _, kv := range environ {
 		if k, v, ok := strings.Cut(kv, "="); ok && k == name {
 			return v, true
 		}
@@ -182,7 +186,15 @@ func (d *daemon) gatewayEnviron() []string {
 	if p.proxy == nil {
 		return append(slices.Clone(d.opts.Environ), p.keyVariables()...)
 	}
-	return slices.DeleteFunc(slices.Clone(d.opts.Environ), func(kv string) bool {
+	return p.without(d.opts.Environ)
+}
+
+// without takes from an environment what is creel's.
+func (p *providers) without(environ []string) []string {
+	if p.proxy == nil {
+		return environ
+	}
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return slices.Contains(p.found.Variables, name)
 	})

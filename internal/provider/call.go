@@ -26,7 +26,6 @@ type call struct {
 	answer     *answerBody
 	class      string        // of the error; empty: there was none
 	firstByte  time.Duration // from the beginning; 0: there was no answer
-	encoded    bool          // the answer could not be looked at
 }
 
 // callKey is a call in a context.

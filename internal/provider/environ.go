@@ -165,6 +165,7 @@ func (f *finder) anthropic() {
 	base := strings.TrimRight(f.get("AI_GATEWAY_BASE_URL"), "/")
 	name := config.ProviderAnthropic
 	if lastSegment(base) == config.ProviderOpenAI { // where nothing speaks Anthropic's API
+		f.customary(config.ProviderAnthropic, f.get("ANTHROPIC_BASE_URL"))
 		name = config.ProviderOpenAI
 	}
 	p, err := newProvider(name, name, base)
