@@ -23,6 +23,7 @@ import (
 	"creel/internal/gateway"
 	"creel/internal/health"
 	"creel/internal/openclaw"
+	"creel/internal/openclaw/upgrade"
 	"creel/internal/provider"
 	"creel/internal/snapshot"
 	"creel/internal/snapshot/store"
@@ -83,9 +84,10 @@ func newWorld(t *testing.T) *world {
 	}
 	w.API = New(Options{
 		Gateway: w.gateway, Journal: j, LogPath: logPath, Version: "1.2.3", StartedAt: now, Listen: "127.0.0.1:8080",
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
-		Link:    func() string { return "http://127.0.0.1:8080/#token=secret" },
-		Upgrade: func(context.Context) error { return nil },
+		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
+		Link:     func() string { return "http://127.0.0.1:8080/#token=secret" },
+		Upgrade:  func(context.Context) error { return nil },
+		Versions: versions{},
 		Providers: func() provider.Report {
 			return provider.Report{
 				Proxy: true, Model: "fake/one", Problems: []string{"a key cannot be read"},
@@ -361,3 +363,20 @@ var _ Devices = deviceDesk{}
 
 // deviceDesk is the real thing, over a connection.
 type deviceDesk struct{ openclaw.Devices }
+
+// versions are those of an OpenClaw whose upgrades come out well.
+type versions struct{}
+
+func (versions) Versions() (OpenClawVersions, error) {
+	return OpenClawVersions{
+		Installed: []openclaw.InstalledVersion{{Version: "2026.9.6", Node: "24.1.0", Dir: "/d", Whole: true, Used: true, Tested: true}},
+		Used:      "2026.9.6",
+		Trial:     &openclaw.Trial{From: "2026.9.6", To: "2026.9.7", Phase: "trial", Snapshot: "20261126T01", Reason: "none"},
+		Last:      &openclaw.UpgradeReport{From: "2026.9.5", To: "2026.9.6", OK: true, Took: time.Minute},
+	}, nil
+}
+
+func (versions) Upgrade(_ context.Context, r upgrade.Request, progress func(upgrade.Step)) (openclaw.UpgradeReport, error) {
+	progress(upgrade.Step{Step: "install", Message: "Version " + r.Version + " is installed."})
+	return openclaw.UpgradeReport{From: "2026.9.6", To: r.Version, OK: false, Reason: "it never got ready", Snapshot: "20261126T01"}, nil
+}

@@ -144,6 +144,10 @@ func conditionLink(c health.Condition) string {
 		return Prefix + "snapshots"
 	case health.Journal, health.DataFolder, health.LowSpace, health.Bodies, health.Descriptors, health.Connections, health.Start, health.Ownership:
 		return Prefix + "timeline?kind=health"
+	case health.OpenClawConfig:
+		return Prefix + "timeline?kind=config"
+	case health.Provider, health.Variables:
+		return Prefix + "settings"
 	}
 	return Prefix + "timeline"
 }
