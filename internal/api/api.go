@@ -66,6 +66,7 @@ import (
 	"creel/internal/gateway"
 	"creel/internal/health"
 	"creel/internal/problem"
+	"creel/internal/provider"
 )
 
 // Prefix is what all of creel's own paths begin with.
@@ -126,6 +127,8 @@ type Options struct {
 	Doctor func(ctx context.Context) []Finding
 	// Devices are the gateway's; nil: it knows none.
 	Devices Devices
+	// Providers tells of the gateway's model providers.
+	Providers func() provider.Report
 	// Versions are those of OpenClaw; nil: the gateway is another program.
 	Versions Versions
 	// Snapshots are those of the gateway's state; nil: none are taken.
@@ -152,7 +155,7 @@ func New(o Options) *API { return &API{opts: o} }
 func (a *API) table() []route {
 	var all []route
 	for _, part := range [][]route{
-		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.snapshotRoutes(), a.versionRoutes(),
+		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.providerRoutes(), a.snapshotRoutes(), a.versionRoutes(),
 		a.settingRoutes(), a.identityRoutes(), a.metricRoutes(), a.documentRoutes(), a.ownRoutes(), a.compatRoutes(),
 	} {
 		all = append(all, part...)

@@ -112,6 +112,8 @@ type Config struct {
 	Snapshots Snapshots `yaml:"snapshots" json:"snapshots"`
 	// Proxy says how requests are held, replayed and passed on.
 	Proxy Proxy `yaml:"proxy" json:"proxy"`
+	// Providers says which model providers the gateway uses, and keeps their keys out of its reach.
+	Providers Providers `yaml:"providers" json:"providers"`
 	// TLS is what clients are shown; without it creel speaks HTTP in the clear.
 	TLS TLS `yaml:"tls" json:"tls"`
 	// Auth says who may come in.

@@ -238,8 +238,9 @@ func (d *decoder) sectionList(k *Key, path string, n *yaml.Node, parts map[strin
 		at := fmt.Sprintf("%s[%d]", path, i)
 		parts[at] = d.place(node)
 		d.section(node, at, k.children, func(c *Key, path string, _, n *yaml.Node) {
-			if v, ok := d.scalar(c.Kind, path, n); ok {
-				item.FieldByIndex(c.index).Set(reflect.ValueOf(v))
+			if v, ok := d.value(c, path, n, parts); ok {
+				f := item.FieldByIndex(c.index)
+				f.Set(reflect.ValueOf(v).Convert(f.Type()))
 				parts[path] = d.place(n)
 			}
 		})

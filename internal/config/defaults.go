@@ -234,10 +234,11 @@ func Defaults() Config {
 			ForwardedHeaders: DefaultForwardedHeaders,
 			MaxHeaderBytes:   DefaultMaxHeaderBytes,
 		},
-		Auth:    defaultAuth(),
-		Upgrade: Upgrade{Drain: DefaultUpgradeDrain},
-		Compat:  Compat{DebugRoutes: DebugRoutesOff},
-		Log:     Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
+		Providers: Providers{Proxy: ProvidersProxyOn, FirstByte: DefaultResponse},
+		Auth:      defaultAuth(),
+		Upgrade:   Upgrade{Drain: DefaultUpgradeDrain},
+		Compat:    Compat{DebugRoutes: DebugRoutesOff},
+		Log:       Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
 	}
 }
 

@@ -100,8 +100,9 @@ func format(k *Key, v any) string {
 		return formatJSON(append([]string{}, v...))
 	case []int:
 		return formatJSON(append([]int{}, v...))
-	case []IdempotentRoute:
-		return formatJSON(append([]IdempotentRoute{}, v...))
+	}
+	if list, ok := sectionsOf(v); ok {
+		return formatSections(list)
 	}
 	panic(fmt.Sprintf("config: key %s has a value of type %T, which format does not know", k.Path, v))
 }

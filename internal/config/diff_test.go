@@ -30,6 +30,10 @@ func other(t *testing.T, v any) any {
 		return map[string]string{"TOKEN": "hunter2"}
 	case []IdempotentRoute:
 		return append(append([]IdempotentRoute{}, v...), IdempotentRoute{"/x", "X"})
+	case []Provider:
+		return append(append([]Provider{}, v...), Provider{Kind: ProviderOllama})
+	case []Budget:
+		return append(append([]Budget{}, v...), Budget{Requests: 1})
 	}
 	t.Fatalf("no other value for %T", v)
 	return nil

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -137,7 +138,7 @@ func parseTexts(k *Key, texts []string, src Source, p *problems) (any, error) {
 	switch k.Kind {
 	case KindSectionList:
 		if len(texts) == 0 {
-			return []IdempotentRoute{}, nil
+			return reflect.MakeSlice(k.field(&Config{}).Type(), 0, 0).Interface(), nil
 		}
 		return nil, fmt.Errorf(`must be a JSON array of objects, such as [{"%s": "…"}]`, k.children[0].name)
 	case KindIntegers:

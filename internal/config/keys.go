@@ -49,6 +49,8 @@ type Key struct {
 	Needs Needs    // empty for a section
 	Env   string   // its environment variable; for KindVariables what the variable's name begins with; empty: it has none
 	Field string   // the struct field that it is, as "Ready.Timeout"
+	// Optional: an item of a list may leave it out.
+	Optional bool
 
 	name     string // last part of Path
 	index    []int  // of the field, from Config; in a KindSectionList's child, from the item
@@ -110,12 +112,13 @@ func keysOf(t reflect.Type, prefix string, index []int) []*Key {
 		f := t.Field(i)
 		name := f.Tag.Get("yaml")
 		k := &Key{
-			Path:  prefix + name,
-			Kind:  kindOf(f),
-			Needs: Needs(f.Tag.Get("needs")),
-			Field: t.Name() + "." + f.Name,
-			name:  name,
-			index: append(append([]int(nil), index...), i),
+			Path:     prefix + name,
+			Kind:     kindOf(f),
+			Needs:    Needs(f.Tag.Get("needs")),
+			Field:    t.Name() + "." + f.Name,
+			Optional: f.Tag.Get("optional") == "true",
+			name:     name,
+			index:    append(append([]int(nil), index...), i),
 		}
 		if enum, ok := f.Tag.Lookup("enum"); ok {
 			k.Enum = strings.Split(enum, ",")
@@ -189,7 +192,7 @@ func (k *Key) field(c *Config) reflect.Value {
 }
 
 // value is k's value in c: string, int, int64, time.Duration, []string, []int,
-// map[string]string or []IdempotentRoute.
+// map[string]string or a list of sections.
 func (k *Key) value(c *Config) any {
 	return k.field(c).Interface()
 }

@@ -172,6 +172,8 @@ func absolute(cfg *Config, s *Sources, p *problems) {
 			if paths != nil {
 				k.set(cfg, made)
 			}
+		case KindSectionList:
+			absoluteSections(k, cfg, one)
 		}
 	}
 }

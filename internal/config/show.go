@@ -78,15 +78,12 @@ func renderValue(k *Key, v any) *yaml.Node {
 			list.Content = append(list.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprint(item)})
 		}
 		return list
-	case []IdempotentRoute:
-		for _, route := range v {
-			list.Content = append(list.Content, &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle, Content: []*yaml.Node{
-				textNode("path"), textNode(route.Path), textNode("header"), textNode(route.Header),
-			}})
-		}
-		return list
 	case string:
 		return textNode(v)
+	}
+	if sections, ok := sectionsOf(v); ok {
+		list.Content = renderSections(sections)
+		return list
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: format(k, v)}
 }

@@ -32,6 +32,7 @@ func validate(cfg *Config, s *Sources, p *problems) {
 	v.replay()
 	v.connections()
 	v.auth()
+	v.providers()
 }
 
 // validator checks values against each other and against the world. What was

@@ -35,6 +35,13 @@ func apartOf(cfg *config.Config) (*runtime.Apart, error) {
 			a.Hide = append(a.Hide, file)
 		}
 	}
+	for _, p := range cfg.Providers.List {
+		for _, file := range []string{p.KeyFile, p.GatewayKeyFile} {
+			if file != "" {
+				a.Hide = append(a.Hide, file)
+			}
+		}
+	}
 	a.Keep = cfg.Gateway.State // one may lie in a hidden folder
 	return a, nil
 }

@@ -99,6 +99,7 @@ type daemon struct {
 	listener    net.Listener
 	addr        string // where clients connect
 	app         app
+	providers   *providers
 	metrics     *telemetry.Metrics
 	health      *health.Registry
 	disk        *health.Disk
@@ -142,6 +143,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, d.lock.close()) }()
 	defer d.listener.Close() // closed by then, but for an early return
 	defer d.closeHealth()
+	defer func() { err = errors.Join(err, d.endProviders()) }()
 	if err := d.assemble(); err != nil {
 		return err
 	}
@@ -185,6 +187,9 @@ func (d *daemon) assemble() (err error) {
 	d.metrics = telemetry.NewMetrics(telemetry.MetricsOptions{Version: d.opts.Version, States: states, Conditions: conditionNames()})
 	d.health = d.newHealth()
 	d.disk, d.spare, d.look = health.NewDisk(d.cfg().DataDir, d.health), health.NewSpare(d.health), make(chan struct{}, 1)
+	if d.providers, err = d.newProviders(); err != nil {
+		return err
+	}
 	if d.app, err = d.newApp(); err != nil {
 		return err
 	}

@@ -19,17 +19,19 @@ import (
 
 // openClaw is the OpenClaw gateway, installed and configured by creel.
 type openClaw struct {
-	listen   string              // where clients connect
-	secure   func(string) string // makes an address that of a listener with TLS if need be
-	environ  []string
-	layout   openclaw.Layout
-	progress func(openclaw.Progress)
-	health   *health.Registry
-	journal  gateway.Journal
-	cfg      func() config.Gateway
-	port     port
-	token    atomic.Value               // telemetry.Secret, once configured
-	client   atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
+	listen    string              // where clients connect
+	secure    func(string) string // makes an address that of a listener with TLS if need be
+	all       []string            // creel's environment
+	environ   []string
+	layout    openclaw.Layout
+	providers *providers
+	progress  func(openclaw.Progress)
+	health    *health.Registry
+	journal   gateway.Journal
+	cfg       func() config.Gateway
+	port      port
+	token     atomic.Value               // telemetry.Secret, once configured
+	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
 
 	upgrading sync.Mutex   // protects desk
 	desk      *versionDesk // the present engine's; nil: none yet
@@ -42,7 +44,7 @@ func (d *daemon) newOpenClaw() (*openClaw, error) {
 		return nil, err
 	}
 	return &openClaw{
-		listen: d.addr, secure: d.secure, environ: d.opts.Environ, layout: layout, progress: d.opts.OnInstall,
+		listen: d.addr, secure: d.secure, all: d.opts.Environ, environ: d.gatewayEnviron(), layout: layout, providers: d.providers, progress: d.opts.OnInstall,
 		health: d.health, journal: &d.journal, cfg: func() config.Gateway { return d.cfg().Gateway },
 	}, nil
 }
@@ -87,7 +89,7 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	if err != nil {
 		return runtime.Spec{}, variablesRefused(err)
 	}
-	call, err := openclaw.Command(o.layout, installation, port, inherited, g.Env)
+	call, err := openclaw.Command(o.layout, installation, port, inherited, o.providers.withoutKeys(g))
 	if err != nil {
 		return runtime.Spec{}, err
 	}

@@ -25,9 +25,11 @@ func (o *openClaw) variables(g config.Gateway) ([]string, error) {
 	return append(list, inherited...), err
 }
 
-// inherited is creel's environment, as the gateway may inherit it.
+// inherited is creel's environment, as the gateway may inherit it: without the keys
+// of its model providers, which creel holds.
 func (o *openClaw) inherited(g config.Gateway) ([]string, error) {
-	return openclaw.WithDevVars(o.environ, g.OpenClaw.DevVars)
+	list, err := openclaw.WithDevVars(o.environ, g.OpenClaw.DevVars)
+	return o.providers.without(list), err
 }
 
 // fromVariables completes what creel decides for OpenClaw with what variables say.
@@ -36,11 +38,11 @@ func (o *openClaw) fromVariables(g config.Gateway, s *openclaw.Settings) error {
 	if err != nil {
 		return variablesRefused(err)
 	}
-	channels, err := moltenv.Channels(environ)
+	all, err := openclaw.WithDevVars(o.all, g.OpenClaw.DevVars)
 	if err != nil {
 		return variablesRefused(err)
 	}
-	providers, err := moltenv.Providers(environ)
+	channels, err := moltenv.Channels(environ)
 	if err != nil {
 		return variablesRefused(err)
 	}
@@ -48,16 +50,13 @@ func (o *openClaw) fromVariables(g config.Gateway, s *openclaw.Settings) error {
 	if openclaw.Locks(g.OpenClaw.Lock, openclaw.TokenPath) {
 		s.TokenMode = openclaw.Own
 	}
-	s.Extra = append(openclaw.ChannelSettings(channels), openclaw.PlainProviderSettings(providers)...)
+	s.Extra = append(openclaw.ChannelSettings(channels), o.providers.settings()...)
 	s.Extra = openclaw.Lock(s.Extra, g.OpenClaw.Lock)
 	secrets := []telemetry.Secret{s.Token}
 	for _, c := range channels {
 		for _, t := range c.Tokens {
 			secrets = append(secrets, t.Value)
 		}
-	}
-	for _, p := range providers {
-		secrets = append(secrets, p.Key)
 	}
 	for _, secret := range secrets {
 		if secret == "" {
@@ -68,7 +67,7 @@ func (o *openClaw) fromVariables(g config.Gateway, s *openclaw.Settings) error {
 			return fmt.Errorf("cannot keep a secret of the environment out of logs: %w", err)
 		}
 	}
-	o.hint(environ)
+	o.hint(append(listOf(g.Env), all...))
 	return nil
 }
 

@@ -164,6 +164,7 @@ func (d *daemon) prepare(next *config.Config) (*application, error) {
 		undo:   func() { p.set(before) },
 		rest: func() {
 			configure()
+			d.providers.configure(next)
 			if k := d.engine.keeper; k != nil {
 				k.Configure(keeping(next))
 			}

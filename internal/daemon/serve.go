@@ -33,6 +33,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.outlived = outlived
 	d.journal.Record(event.Event{Kind: event.CreelStarted, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("creel %s with pid %d listens on %s", d.opts.Version, os.Getpid(), d.addr)})
 	d.engine.run(stop)
+	serving.Go(func() { d.providers.serve(stop) })
 	serving.Go(func() { serveOn(d.public, d.roomy(d.listener), d.cfg().TLS, stop) })
 	if d.opts.Predecessor != nil {
 		d.settle(ctx, d.engine)
@@ -66,7 +67,7 @@ func (d *daemon) serve(ctx context.Context) error {
 			d.engine.runtime.Close()
 			return errors.Join(err, d.endControl())
 		case errors.Is(err, errNoEngine):
-			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"))
+			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders())
 		}
 	}
 }
@@ -129,7 +130,7 @@ func (d *daemon) shutdown() error {
 	err := d.engine.stop(ctx)
 	close(ended)
 	crashpoint.Passed(crashpoint.CreelStopped)
-	return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endControl())
+	return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders(), d.endControl())
 }
 
 // goingAway is the close code of WebSockets whose server ends (RFC 6455 §7.4.1).

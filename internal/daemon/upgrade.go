@@ -96,7 +96,7 @@ func (d *daemon) startSuccessor() (*handover.Successor, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot hand over a %T", d.listener)
 	}
-	s, err := handover.Start(program, d.opts.Args, d.opts.Environ, []handover.File{{Name: fileLock, File: d.lock.file}, {Name: fileListener, File: socket}},
+	s, err := handover.Start(program, d.opts.Args, d.opts.Environ, append(d.providers.files(), handover.File{Name: fileLock, File: d.lock.file}, handover.File{Name: fileListener, File: socket}),
 		os.Getenv("NOTIFY_SOCKET") != "") // a service manager waits for its own children only
 	if err != nil {
 		return nil, err
@@ -181,6 +181,7 @@ func (d *daemon) drain() error {
 		case <-ctx.Done():
 		}
 	}()
+	err = errors.Join(err, d.providers.end(ctx))
 	if left := d.census.awaitNone(ctx); left > 0 {
 		d.log.Info("closing connections that are still with the old creel", "connections", left)
 	}

@@ -33,6 +33,7 @@ const (
 	DeviceApproved Kind = "device_approved" // a person let a device in, by creel
 	DeviceRejected Kind = "device_rejected" // turned it away
 	DeviceRevoked  Kind = "device_revoked"  // shut it out again
+	BudgetExceeded Kind = "budget_exceeded" // requests to model providers are refused until the next day
 	ConfigChanged  Kind = "config_changed"
 	Login          Kind = "login"           // somebody has signed in
 	LoginFailed    Kind = "login_failed"    // somebody tried to

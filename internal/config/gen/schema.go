@@ -91,9 +91,11 @@ func value(c comments, k config.Key, keys []config.Key) object {
 		return section(c, k.Path+".", keys)
 	case config.KindSectionList:
 		items := section(c, k.Path+"[].", keys)
-		var required []string
-		for _, p := range items[1].value.(object) {
-			required = append(required, p.name)
+		required := []string{}
+		for _, item := range keys {
+			if name, ok := strings.CutPrefix(item.Path, k.Path+"[]."); ok && !item.Optional {
+				required = append(required, name)
+			}
 		}
 		o = object{{"type", "array"}, {"items", append(items, member{"required", required})}}
 	case config.KindText, config.KindPath:

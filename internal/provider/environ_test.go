@@ -1,0 +1,67 @@
+package provider
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"creel/internal/config"
+)
+
+// TestFind: what variables mean, moltworker's among them, and what the configuration
+// puts in their place.
+func TestFind(t *testing.T) {
+	const key = "sk-0123456789"
+	cloudflare := "CLOUDFLARE_AI_GATEWAY_API_KEY=" + key + " CF_AI_GATEWAY_ACCOUNT_ID=acc CF_AI_GATEWAY_GATEWAY_ID=gw "
+	local := config.Provider{Name: "local", Kind: config.ProviderCompatible, BaseURL: "http://127.0.0.1:1/v1/", KeyEnv: "LOCAL", Models: []string{"llama"}}
+	for _, c := range []struct {
+		environ   string
+		list      []config.Provider
+		want      string // name api base fields, …
+		model     string
+		variables string
+		problems  int
+	}{
+		{"HOME=/h", nil, "", "", "", 0},
+		{"ANTHROPIC_API_KEY=" + key, nil, "anthropic anthropic https://api.anthropic.com [X-Api-Key]", "anthropic/claude-opus-5", "ANTHROPIC_API_KEY", 0},
+		{"OPENAI_API_KEY=" + key + " ANTHROPIC_API_KEY=" + key + " ANTHROPIC_BASE_URL=https://a.example/x/", nil,
+			"anthropic anthropic https://a.example/x [X-Api-Key]; openai openai https://api.openai.com/v1 [Authorization]", "anthropic/claude-opus-5", "ANTHROPIC_API_KEY ANTHROPIC_BASE_URL OPENAI_API_KEY", 0},
+		{"OPENROUTER_API_KEY=" + key, nil, "openrouter openai https://openrouter.ai/api/v1 [Authorization]", "openrouter/auto", "OPENROUTER_API_KEY", 0},
+		{cloudflare + "CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b ANTHROPIC_API_KEY=" + key, nil,
+			"cf-ai-gw-workers-ai openai https://gateway.ai.cloudflare.com/v1/acc/gw/workers-ai/v1 [Authorization]; anthropic anthropic https://api.anthropic.com [X-Api-Key]",
+			"cf-ai-gw-workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY CF_AI_GATEWAY_ACCOUNT_ID CF_AI_GATEWAY_GATEWAY_ID CF_AI_GATEWAY_MODEL CLOUDFLARE_AI_GATEWAY_API_KEY", 0},
+		{cloudflare + "CF_AI_GATEWAY_MODEL=anthropic/claude-x", nil, "cf-ai-gw-anthropic anthropic https://gateway.ai.cloudflare.com/v1/acc/gw/anthropic [X-Api-Key]", "cf-ai-gw-anthropic/claude-x", "*", 0},
+		{cloudflare, nil, "cloudflare-ai-gateway anthropic https://gateway.ai.cloudflare.com/v1/acc/gw/anthropic [X-Api-Key]", "cloudflare-ai-gateway/claude-sonnet-4-6", "*", 0},
+		{cloudflare + "CF_AI_GATEWAY_MODEL=nonsense", nil, "", "", "*", 1},
+		{"CLOUDFLARE_AI_GATEWAY_API_KEY=" + key, nil, "", "", "CLOUDFLARE_AI_GATEWAY_API_KEY", 0}, // moltenv.Hints tells of it
+		{"AI_GATEWAY_API_KEY=" + key + " AI_GATEWAY_BASE_URL=https://gateway.ai.cloudflare.com/v1/a/g/anthropic/ ANTHROPIC_API_KEY=sk-another-one", nil,
+			"anthropic anthropic https://gateway.ai.cloudflare.com/v1/a/g/anthropic [X-Api-Key]", "anthropic/claude-opus-5", "AI_GATEWAY_API_KEY AI_GATEWAY_BASE_URL ANTHROPIC_API_KEY", 0},
+		{"AI_GATEWAY_API_KEY=" + key + " AI_GATEWAY_BASE_URL=https://x.example/openai", nil, "openai openai https://x.example/openai [Authorization]", "openai/gpt-6-astra", "*", 0},
+		{"ANTHROPIC_API_KEY=short", nil, "anthropic anthropic https://api.anthropic.com [X-Api-Key]", "anthropic/claude-opus-5", "*", 1},
+		{"OPENAI_API_KEY=" + key + " OPENAI_BASE_URL=https://user:pw@h/v1", nil, "", "", "*", 1},
+		{"LOCAL=" + key + " OPENAI_API_KEY=" + key, []config.Provider{local, {Kind: config.ProviderOllama}, {Kind: config.ProviderOpenAI, BaseURL: "https://o.example"}},
+			"local openai http://127.0.0.1:1/v1 [Authorization]; ollama ollama http://127.0.0.1:11434 []; openai openai https://o.example [Authorization]", "local/llama", "LOCAL OPENAI_API_KEY", 0},
+		{cloudflare + "CF_AI_GATEWAY_MODEL=workers-ai/m AIG=" + key, []config.Provider{{Name: "cf-ai-gw-workers-ai", Kind: config.ProviderCloudflare, BaseURL: "http://127.0.0.1:1/v1/a/g/workers-ai/v1", KeyEnv: "CLOUDFLARE_AI_GATEWAY_API_KEY", GatewayKeyEnv: "AIG"}},
+			"cf-ai-gw-workers-ai openai http://127.0.0.1:1/v1/a/g/workers-ai/v1 [Authorization Cf-Aig-Authorization]", "cf-ai-gw-workers-ai/m", "*", 0},
+		{"", []config.Provider{{Kind: config.ProviderAnthropic, KeyFile: "/nowhere/key"}}, "anthropic anthropic https://api.anthropic.com [X-Api-Key]", "anthropic/claude-opus-5", "", 1},
+	} {
+		f := Find(config.Providers{List: c.list}, strings.Fields(c.environ))
+		var got []string
+		for _, p := range f.Providers {
+			got = append(got, fmt.Sprint(p.Name, " ", p.API, " ", p.Base, " ", p.Fields()))
+		}
+		if text := strings.Join(got, "; "); text != c.want || f.Model != c.model {
+			t.Errorf("%s:\n got %s, model %s\nwant %s, model %s", c.environ, text, f.Model, c.want, c.model)
+		}
+		if vars := strings.Join(f.Variables, " "); c.variables != "*" && vars != c.variables {
+			t.Errorf("%s: variables %s, want %s", c.environ, vars, c.variables)
+		}
+		if len(f.Problems) != c.problems || strings.Contains(fmt.Sprint(f.Problems), key) || strings.Contains(fmt.Sprint(f.Problems), "user:pw") {
+			t.Errorf("%s: problems %v", c.environ, f.Problems)
+		}
+		if !slices.IsSorted(f.Variables) {
+			t.Errorf("%v", f.Variables)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package provider
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+
+	"creel/internal/telemetry"
+)
+
+// Place is where a gateway finds the proxy, and how it is known there. It is kept,
+// since a gateway outlives creel: the next creel listens at the same port and knows
+// the same credential.
+type Place struct {
+	Port       int
+	Credential telemetry.Secret
+
+	path string
+}
+
+// placeFile is the form of the file.
+type placeFile struct {
+	Port       int    `json:"port"`
+	Credential string `json:"credential"`
+}
+
+// credentialPrefix tells a person who finds a credential whose it is.
+const credentialPrefix = "creel-"
+
+// OpenPlace reads the place in a file, or makes one without a port.
+func OpenPlace(path string) (*Place, error) {
+	p := &Place{path: path}
+	text, err := os.ReadFile(path)
+	var kept placeFile
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("cannot read where the gateway finds its model providers: %w", err)
+	default:
+		// A file that is damaged is made anew: the gateway learns of it at its next
+		// start, as of any other change.
+		_ = json.Unmarshal(text, &kept)
+	}
+	if kept.Port >= 1 && kept.Port <= 65535 {
+		p.Port = kept.Port
+	}
+	if p.Credential = telemetry.Secret(kept.Credential); len(kept.Credential) < 2*32 {
+		b := make([]byte, 32)
+		_, _ = rand.Read(b) // it does not fail since Go 1.24
+		p.Credential = telemetry.Secret(credentialPrefix + hex.EncodeToString(b))
+		if err := p.save(); err != nil {
+			return nil, err
+		}
+	}
+	return p, telemetry.Register(p.Credential.Reveal())
+}
+
+func (p *Place) save() error {
+	text, err := json.Marshal(placeFile{p.Port, p.Credential.Reveal()})
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(p.path), 0o700)
+	}
+	if err == nil {
+		err = renameio.WriteFile(p.path, append(text, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(p.path)), renameio.WithStaticPermissions(0o600))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep where the gateway finds its model providers: %w", err)
+	}
+	return nil
+}
+
+// Listen listens at the place: at the port want, or if that is 0 at the one of the
+// last time. If somebody else has that, another is taken, and moved is the old one:
+// a gateway that runs does not find the proxy until it is started again. moved is 0
+// if the gateway finds it where it was.
+func (p *Place) Listen(want int) (l net.Listener, moved int, err error) {
+	before, port := p.Port, want
+	if port == 0 {
+		port = before
+	}
+	l, err = listenOn(port)
+	if err != nil && want == 0 && errors.Is(err, syscall.EADDRINUSE) {
+		l, err = listenOn(0)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot listen for the gateway's requests to model providers: %w; set providers.port to one that is free", err)
+	}
+	if err := p.Took(l); err != nil {
+		return nil, 0, errors.Join(err, l.Close())
+	}
+	if before != 0 && before != p.Port {
+		moved = before
+	}
+	return l, moved, nil
+}
+
+func listenOn(port int) (net.Listener, error) {
+	return net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+}
+
+// Took notes the port of a listener, which may be another creel's.
+func (p *Place) Took(l net.Listener) error {
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return fmt.Errorf("cannot use a listener on %s for requests to model providers", l.Addr())
+	}
+	if addr.Port == p.Port {
+		return nil
+	}
+	p.Port = addr.Port
+	return p.save()
+}
+
+// URL is the address of a provider at the place, for the gateway.
+func (p *Place) URL(name string) string {
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(p.Port)) + "/" + name
+}
