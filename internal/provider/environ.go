@@ -22,6 +22,25 @@ type Found struct {
 	Problems []error
 }
 
+// Without is an environment, NAME=value, without what is creel's.
+func (f *Found) Without(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(f.Variables, name)
+	})
+}
+
+// WithoutIn is the same for variables by name.
+func (f *Found) WithoutIn(env map[string]string) map[string]string {
+	kept := map[string]string{}
+	for name, value := range env {
+		if !slices.Contains(f.Variables, name) {
+			kept[name] = value
+		}
+	}
+	return kept
+}
+
 // customary are the variables that are looked at without being asked for. The
 // second group is moltworker's.
 var customary = []string{
