@@ -7,7 +7,6 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -188,10 +187,7 @@ func (p *providers) without(environ []string) []string {
 	if p.proxy == nil {
 		return environ
 	}
-	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains(p.found.Variables, name)
-	})
+	return p.found.Without(environ)
 }
 
 // withoutKeys takes from what the configuration gives the gateway what is creel's.
@@ -199,13 +195,7 @@ func (p *providers) withoutKeys(g config.Gateway) map[string]string {
 	if p.proxy == nil {
 		return g.Env
 	}
-	env := map[string]string{}
-	for name, value := range g.Env {
-		if !slices.Contains(p.found.Variables, name) {
-			env[name] = value
-		}
-	}
-	return env
+	return p.found.WithoutIn(g.Env)
 }
 
 // keyVariables give a gateway the keys of its providers, where it is to hold them.
