@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 
 	"creel/internal/config"
 	"creel/internal/openclaw"
+	"creel/internal/provider"
 )
 
 func newOpenClaw(e *env) *cobra.Command {
@@ -94,7 +96,18 @@ func (e *env) openclawCall(configFile string, args []string) (openclaw.Invocatio
 	if err != nil {
 		return openclaw.Invocation{}, err
 	}
-	return openclaw.CLI(layout, installation, environ, cfg.Gateway.Env, args)
+	env := cfg.Gateway.Env
+	if cfg.Providers.Proxy != config.ProvidersProxyOff {
+		// OpenClaw's configuration has what it takes to use the models; the keys
+		// themselves would be within reach of what runs in the gateway.
+		given := environ
+		for name, value := range env {
+			given = append(slices.Clone(given), name+"="+value)
+		}
+		found := provider.Find(cfg.Providers, given)
+		environ, env = found.Without(environ), found.WithoutIn(env)
+	}
+	return openclaw.CLI(layout, installation, environ, env, args)
 }
 
 func (e *env) openclawDoctor(configFile string, fix bool) error {

@@ -21,6 +21,7 @@ import (
 type openClaw struct {
 	listen    string              // where clients connect
 	secure    func(string) string // makes an address that of a listener with TLS if need be
+	all       []string            // creel's environment
 	environ   []string
 	layout    openclaw.Layout
 	providers *providers
@@ -43,7 +44,7 @@ func (d *daemon) newOpenClaw() (*openClaw, error) {
 		return nil, err
 	}
 	return &openClaw{
-		listen: d.addr, secure: d.secure, environ: d.gatewayEnviron(), layout: layout, providers: d.providers, progress: d.opts.OnInstall,
+		listen: d.addr, secure: d.secure, all: d.opts.Environ, environ: d.gatewayEnviron(), layout: layout, providers: d.providers, progress: d.opts.OnInstall,
 		health: d.health, journal: &d.journal, cfg: func() config.Gateway { return d.cfg().Gateway },
 	}, nil
 }

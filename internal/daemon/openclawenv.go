@@ -25,7 +25,8 @@ func (o *openClaw) variables(g config.Gateway) ([]string, error) {
 	return append(list, inherited...), err
 }
 
-// inherited is creel's environment, as the gateway may inherit it.
+// inherited is creel's environment, as the gateway may inherit it: without the keys
+// of its model providers, which creel holds.
 func (o *openClaw) inherited(g config.Gateway) ([]string, error) {
 	list, err := openclaw.WithDevVars(o.environ, g.OpenClaw.DevVars)
 	return o.providers.without(list), err
@@ -34,6 +35,10 @@ func (o *openClaw) inherited(g config.Gateway) ([]string, error) {
 // fromVariables completes what creel decides for OpenClaw with what variables say.
 func (o *openClaw) fromVariables(g config.Gateway, s *openclaw.Settings) error {
 	environ, err := o.variables(g)
+	if err != nil {
+		return variablesRefused(err)
+	}
+	all, err := openclaw.WithDevVars(o.all, g.OpenClaw.DevVars)
 	if err != nil {
 		return variablesRefused(err)
 	}
@@ -62,7 +67,7 @@ func (o *openClaw) fromVariables(g config.Gateway, s *openclaw.Settings) error {
 			return fmt.Errorf("cannot keep a secret of the environment out of logs: %w", err)
 		}
 	}
-	o.hint(environ)
+	o.hint(append(listOf(g.Env), all...))
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -46,7 +45,11 @@ func (d *daemon) newProviders() (_ *providers, err error) {
 	p := &providers{found: &provider.Found{}}
 	cfg := d.cfg()
 	if cfg.Gateway.Preset == config.PresetOpenClaw { // any other gateway is told nothing
-		p.found = provider.Find(cfg.Providers, d.providerVariable)
+		environ, err := d.providerEnviron()
+		if err != nil {
+			return nil, err
+		}
+		p.found = provider.Find(cfg.Providers, environ)
 	}
 	for _, problem := range p.found.Problems {
 		d.log.Error("a model provider cannot be used", "error", problem)
@@ -106,22 +109,12 @@ func (d *daemon) inheritedProviders() (net.Listener, error) {
 	return l, nil
 }
 
-// providerVariable looks up what the configuration gives the gateway, or else what
-// creel's environment has, or else gateway.openclaw.dev_vars.
-func (d *daemon) providerVariable(name string) (string, bool) {
-	if v, ok := d.cfg().Gateway.Env[name]; ok {
-		return v, true
-	}
-	environ, err := openclaw.WithDevVars(d.opts.Environ, d.cfg().Gateway.OpenClaw.DevVars)
-	if err != nil {
-		environ = d.opts.Environ // the start of the gateway says what is wrong with the file
-	}
-	for _, kv := range environ {
-		if k, v, ok := strings.Cut(kv, "="); ok && k == name {
-			return v, true
-		}
-	}
-	return "", false
+// providerEnviron are the variables that speak of providers: what the configuration
+// gives the gateway, else creel's environment, else the file of
+// gateway.openclaw.dev_vars as it is when creel starts.
+func (d *daemon) providerEnviron() ([]string, error) {
+	g := &d.cfg().Gateway
+	return openclaw.WithDevVars(append(listOf(g.Env), d.opts.Environ...), g.OpenClaw.DevVars)
 }
 
 func budgetsOf(cfg *config.Config) []provider.Budget {
@@ -189,15 +182,12 @@ func (d *daemon) gatewayEnviron() []string {
 	return p.without(d.opts.Environ)
 }
 
-// without takes from an environment what is creel's.
+// without is an environment without what is creel's.
 func (p *providers) without(environ []string) []string {
 	if p.proxy == nil {
 		return environ
 	}
-	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains(p.found.Variables, name)
-	})
+	return p.found.Without(environ)
 }
 
 // withoutKeys takes from what the configuration gives the gateway what is creel's.
@@ -205,13 +195,7 @@ func (p *providers) withoutKeys(g config.Gateway) map[string]string {
 	if p.proxy == nil {
 		return g.Env
 	}
-	env := map[string]string{}
-	for name, value := range g.Env {
-		if !slices.Contains(p.found.Variables, name) {
-			env[name] = value
-		}
-	}
-	return env
+	return p.found.WithoutIn(g.Env)
 }
 
 // keyVariables give a gateway the keys of its providers, where it is to hold them.

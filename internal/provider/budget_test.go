@@ -185,7 +185,7 @@ func TestBudgetIsExact(t *testing.T) {
 	}
 }
 
-func openTestLedger(t *testing.T, w *world, path string) *Ledger {
+func openTestLedger(t testing.TB, w *world, path string) *Ledger {
 	t.Helper()
 	l, err := OpenLedger(LedgerOptions{Path: path, Now: w.clock.Now, Logger: w.proxy.opts.Logger})
 	if err != nil {
@@ -201,7 +201,7 @@ func TestLedgerOfTwo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.jsonl")
 	a, b := openTestLedger(t, w, path), openTestLedger(t, w, path)
 	var counting sync.WaitGroup
-	const each = 3000
+	const each = 1000
 	for _, l := range []*Ledger{a, b} {
 		counting.Go(func() {
 			for i := range each {

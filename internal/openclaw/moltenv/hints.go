@@ -121,10 +121,3 @@ func Withheld() []string {
 	slices.Sort(names)
 	return names
 }
-
-// The three that name a gateway of Cloudflare's, the older name of each last.
-var (
-	cloudflareKey     = []string{"CLOUDFLARE_AI_GATEWAY_API_KEY"}
-	cloudflareAccount = []string{"CF_AI_GATEWAY_ACCOUNT_ID", "CLOUDFLARE_AI_GATEWAY_ACCOUNT_ID"}
-	cloudflareGateway = []string{"CF_AI_GATEWAY_GATEWAY_ID", "CLOUDFLARE_AI_GATEWAY_GATEWAY_ID"}
-)

@@ -9,13 +9,78 @@ import (
 	"testing"
 )
 
+func TestProviders(t *testing.T) {
+	cf := []string{"CLOUDFLARE_AI_GATEWAY_API_KEY=k-cf", "CF_AI_GATEWAY_ACCOUNT_ID=acct", "CF_AI_GATEWAY_GATEWAY_ID=gw"}
+	model := func(id string) []Model {
+		return []Model{{ID: id, Name: id, ContextWindow: 131072, MaxTokens: 8192}}
+	}
+	tests := map[string]struct {
+		env  []string
+		want []ProviderSpec // without From
+	}{
+		"none": {env: []string{"PATH=/bin", "ANTHROPIC_API_KEY="}},
+		"workers-ai": {append(cf, "CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b"), []ProviderSpec{{
+			Name: "cf-ai-gw-workers-ai", BaseURL: "https://gateway.ai.cloudflare.com/v1/acct/gw/workers-ai/v1", API: OpenAICompletions, Key: "k-cf",
+			Models: model("@cf/openai/gpt-oss-120b"), Default: "cf-ai-gw-workers-ai/@cf/openai/gpt-oss-120b"}}},
+		"anthropic by Cloudflare": {append(cf, "CF_AI_GATEWAY_MODEL=anthropic/claude-sonnet-4-5"), []ProviderSpec{{
+			Name: "cf-ai-gw-anthropic", BaseURL: "https://gateway.ai.cloudflare.com/v1/acct/gw/anthropic", API: AnthropicMessages, Key: "k-cf",
+			Models: model("claude-sonnet-4-5"), Default: "cf-ai-gw-anthropic/claude-sonnet-4-5"}}},
+		"OpenAI by Cloudflare": {append(cf, "CF_AI_GATEWAY_MODEL=openai/gpt-4o"), []ProviderSpec{{
+			Name: "cf-ai-gw-openai", BaseURL: "https://gateway.ai.cloudflare.com/v1/acct/gw/openai", API: OpenAICompletions, Key: "k-cf",
+			Models: model("gpt-4o"), Default: "cf-ai-gw-openai/gpt-4o"}}},
+		"Cloudflare without a model": {cf, []ProviderSpec{{
+			Name: "cloudflare-ai-gateway", BaseURL: "https://gateway.ai.cloudflare.com/v1/acct/gw/anthropic", API: AnthropicMessages, Key: "k-cf",
+			Models: model("claude-sonnet-4-6"), Default: "cloudflare-ai-gateway/claude-sonnet-4-6"}}},
+		"Cloudflare, not whole": {env: []string{"CLOUDFLARE_AI_GATEWAY_API_KEY=k", "CF_AI_GATEWAY_ACCOUNT_ID=a", "CF_AI_GATEWAY_MODEL=openai/x"}},
+		"Anthropic": {[]string{"ANTHROPIC_API_KEY=k-a"}, []ProviderSpec{{
+			Name: "anthropic", BaseURL: "https://api.anthropic.com", API: AnthropicMessages, Key: "k-a", Default: "anthropic/claude-opus-5"}}},
+		"Anthropic elsewhere": {[]string{"ANTHROPIC_API_KEY=k-a", "ANTHROPIC_BASE_URL=http://127.0.0.1:9/p//"}, []ProviderSpec{{
+			Name: "anthropic", BaseURL: "http://127.0.0.1:9/p", API: AnthropicMessages, Key: "k-a", Default: "anthropic/claude-opus-5"}}},
+		"the older gateway comes before Anthropic": {[]string{"AI_GATEWAY_API_KEY=k-old", "AI_GATEWAY_BASE_URL=https://gw.example/v1/anthropic/", "ANTHROPIC_API_KEY=k-a", "ANTHROPIC_BASE_URL=https://no.example"},
+			[]ProviderSpec{{Name: "anthropic", BaseURL: "https://gw.example/v1/anthropic", API: AnthropicMessages, Key: "k-old", Default: "anthropic/claude-opus-5"}}},
+		"the older gateway for OpenAI": {[]string{"AI_GATEWAY_API_KEY=k-old", "AI_GATEWAY_BASE_URL=https://gw.example/v1/openai", "ANTHROPIC_API_KEY=k-a"},
+			[]ProviderSpec{
+				{Name: "anthropic", BaseURL: "https://api.anthropic.com", API: AnthropicMessages, Key: "k-a", Default: "anthropic/claude-opus-5"},
+				{Name: "openai", BaseURL: "https://gw.example/v1/openai", API: OpenAIResponses, Key: "k-old", Default: "openai/gpt-6-astra"}}},
+		"the older gateway, not whole": {[]string{"AI_GATEWAY_API_KEY=k-old", "ANTHROPIC_API_KEY=k-a"},
+			[]ProviderSpec{{Name: "anthropic", BaseURL: "https://api.anthropic.com", API: AnthropicMessages, Key: "k-a", Default: "anthropic/claude-opus-5"}}},
+		"in moltworker's order": {append([]string{"OPENROUTER_API_KEY=k-r", "OPENAI_API_KEY=k-o", "ANTHROPIC_API_KEY=k-a"}, cf...), []ProviderSpec{
+			{Name: "cloudflare-ai-gateway", BaseURL: "https://gateway.ai.cloudflare.com/v1/acct/gw/anthropic", API: AnthropicMessages, Key: "k-cf", Models: model("claude-sonnet-4-6"), Default: "cloudflare-ai-gateway/claude-sonnet-4-6"},
+			{Name: "anthropic", BaseURL: "https://api.anthropic.com", API: AnthropicMessages, Key: "k-a", Default: "anthropic/claude-opus-5"},
+			{Name: "openai", BaseURL: "https://api.openai.com/v1", API: OpenAIResponses, Key: "k-o", Default: "openai/gpt-6-astra"},
+			{Name: "openrouter", BaseURL: "https://openrouter.ai/api/v1", API: OpenAICompletions, Key: "k-r", Default: "openrouter/auto"}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := Providers(tt.env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range got {
+				if len(got[i].From) == 0 {
+					t.Errorf("%s: no variable is named", got[i].Name)
+				}
+				got[i].From = nil
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("Providers = %+v\nwant        %+v", got, tt.want)
+			}
+		})
+	}
+}
+
 // An error names the variable and never its value.
 func TestVariableErrors(t *testing.T) {
 	const secret = "hunter2-hunter2"
 	for name, env := range map[string][]string{
-		"TELEGRAM_DM_POLICY": {"TELEGRAM_BOT_TOKEN=1:x", "TELEGRAM_DM_POLICY=" + secret},
+		"CF_AI_GATEWAY_MODEL": {"CLOUDFLARE_AI_GATEWAY_API_KEY=k", "CF_AI_GATEWAY_ACCOUNT_ID=a", "CF_AI_GATEWAY_GATEWAY_ID=g", "CF_AI_GATEWAY_MODEL=" + secret},
+		"ANTHROPIC_BASE_URL":  {"ANTHROPIC_API_KEY=k", "ANTHROPIC_BASE_URL=" + secret},
+		"TELEGRAM_DM_POLICY":  {"TELEGRAM_BOT_TOKEN=1:x", "TELEGRAM_DM_POLICY=" + secret},
 	} {
-		_, err := Channels(env)
+		_, err := Providers(env)
+		if err == nil {
+			_, err = Channels(env)
+		}
 		var bad *VariableError
 		if !errors.As(err, &bad) || bad.Name != name || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v", name, err)
@@ -80,11 +145,15 @@ func TestHints(t *testing.T) {
 // No secret shows in what is made of the variables.
 func TestNoSecretShows(t *testing.T) {
 	env := []string{"ANTHROPIC_API_KEY=topsecret", "TELEGRAM_BOT_TOKEN=topsecret", "R2_SECRET_ACCESS_KEY=topsecret", "SLACK_BOT_TOKEN=topsecret"}
+	p, err := Providers(env)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c, err := Channels(env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := fmt.Sprintf("%v %+v %#v %v", c, c, c, Hints(env)); strings.Contains(text, "topsecret") || len(c) != 1 {
+	if text := fmt.Sprintf("%v %+v %#v %v", p, p, c, Hints(env)); strings.Contains(text, "topsecret") || len(p) != 1 || len(c) != 1 {
 		t.Errorf("a secret shows: %s", text)
 	}
 }
