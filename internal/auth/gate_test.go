@@ -286,14 +286,18 @@ func TestUnwritable(t *testing.T) {
 	if err := os.Remove(w.dir); err != nil {
 		t.Fatal(err)
 	}
+	other := &world{t: t, dir: w.dir}
+	other.start(nil)
+	other.token(Read) // another creel writes what it knows
+	if a := w.get("/", cookie); a.status != 200 {
+		t.Errorf("the session is gone with what another creel has written: %v", a)
+	}
 	if _, _, err := w.gate.CreateToken("x", []Scope{Read}, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if a := w.get("/", cookie); a.status != 200 {
 		t.Errorf("the session is gone: %v", a)
 	}
-	other := &world{t: t, dir: w.dir}
-	other.start(nil)
 	if a := other.get("/", cookie); a.status != 200 {
 		t.Errorf("it was not written when that was possible again: %v", a)
 	}
@@ -332,8 +336,16 @@ func TestEndedSessionClosesStreams(t *testing.T) {
 		_, err := resp.Body.Read(make([]byte, 1))
 		ended <- err
 	}()
-	if err := w.gate.RevokeSession(w.gate.Sessions()[0].ID); err != nil {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Upgrade", "websocket")
+	id := w.gate.Sessions()[0].ID
+	ctx, done := w.gate.until(t.Context(), r, Principal{Kind: KindSession, Session: id})
+	defer done()
+	if err := w.gate.RevokeSession(id); err != nil {
 		t.Fatal(err)
+	}
+	if context.Cause(ctx) != errEnded {
+		t.Errorf("a WebSocket is not told at once: %v", context.Cause(ctx))
 	}
 	if err := <-ended; err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the stream goes on: %v", err)

@@ -171,7 +171,13 @@ func TestOIDCAnswersOfOthers(t *testing.T) {
 	if a := visit(t, anna, strings.Replace(answered(anna), "code=", "error=access_denied&nocode=", 1)); a.status != 403 || !strings.Contains(a.body, "not let you in") {
 		t.Errorf("the provider says no: %v", a)
 	}
-	p.QueueUser(&mockoidc.MockUser{Subject: "anna", Email: "anna@example.org", EmailVerified: true})
+	// An ID token for another sign-in: the provider was asked with another nonce.
+	anna.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	begun := visit(t, anna, w.server.URL+oidcPath).header.Get("Location")
+	anna.CheckRedirect = nil
+	if a := visit(t, anna, strings.Replace(begun, "nonce=", "nonce=x", 1)); a.status != 403 || !strings.Contains(a.body, "could not be used") {
+		t.Errorf("an ID token of another sign-in: %v", a)
+	}
 	callback = answered(anna)
 	p.FastForward(-24 * time.Hour) // its tokens have ended long ago
 	if a := visit(t, anna, callback); a.status != 403 {

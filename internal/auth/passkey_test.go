@@ -105,6 +105,21 @@ func TestPasskey(t *testing.T) {
 		t.Errorf("asked at another host: %v", a)
 	}
 
+	late := post("/begin", "", from(nil))
+	if options, err := vw.ParseAssertionOptions(late.body); err != nil {
+		t.Fatal(err)
+	} else {
+		p := w.gate.methods[0].(*passkeys)
+		for key, c := range p.pending {
+			c.began = c.began.Add(-ceremonyTime)
+			p.pending[key] = c
+		}
+		if a := post("/finish", vw.CreateAssertionResponse(rp, device, key, *options), bound(from(nil), late)); a.status != 400 {
+			t.Errorf("an answer that comes too late: %v", a)
+		}
+	}
+	w.gate.attempts = newAttempts()
+
 	id := w.gate.state.look().copy().Passkeys[0].ID
 	if a := w.do(request{method: "POST", path: passkeyPath + "/remove", form: url.Values{"id": {id}}, header: session}); a.status != 303 {
 		t.Fatal(a)
