@@ -55,16 +55,37 @@ type streams struct {
 
 type stream struct {
 	session string
-	end     context.CancelCauseFunc
+	end     func()
 }
 
 // until gives a context that ends with the session of a request that stays open
-// (a WebSocket, an event stream), and what to call when the request has ended.
+// (an event stream, a handshake that waits), and what to call when the request has
+// ended.
 func (g *Gate) until(ctx context.Context, r *http.Request, p Principal) (context.Context, func()) {
 	if p.Kind != KindSession || !upgrades(r) && !strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") {
 		return ctx, func() {}
 	}
 	ctx, end := context.WithCancelCause(ctx)
+	forget := g.watch(p, func() { end(errEnded) })
+	return ctx, func() {
+		forget()
+		end(context.Canceled)
+	}
+}
+
+// Watch has end called when the session ends that a request came with, for what
+// outlives the request: an upgraded connection. end must not block. forget is to be
+// called when the connection has ended by itself. Of requests without a session
+// nothing is watched.
+func (g *Gate) Watch(ctx context.Context, end func()) (forget func()) {
+	p := From(ctx)
+	if p.Kind != KindSession {
+		return func() {}
+	}
+	return g.watch(p, end)
+}
+
+func (g *Gate) watch(p Principal, end func()) (forget func()) {
 	s := &stream{p.Session, end}
 	g.streams.mu.Lock()
 	defer g.streams.mu.Unlock()
@@ -72,11 +93,10 @@ func (g *Gate) until(ctx context.Context, r *http.Request, p Principal) (context
 		g.streams.open = map[*stream]bool{}
 	}
 	g.streams.open[s] = true
-	return ctx, func() {
+	return func() {
 		g.streams.mu.Lock()
 		defer g.streams.mu.Unlock()
 		delete(g.streams.open, s)
-		end(context.Canceled)
 	}
 }
 
@@ -96,7 +116,8 @@ func (g *Gate) endStreams() {
 	defer g.streams.mu.Unlock()
 	for s := range g.streams.open {
 		if !alive[s.session] {
-			s.end(errEnded)
+			delete(g.streams.open, s)
+			s.end()
 		}
 	}
 }

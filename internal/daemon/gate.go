@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -58,6 +59,11 @@ func (d *daemon) newGate() (*auth.Gate, error) {
 func (d *daemon) sender(r *http.Request) auth.Sender {
 	client, host, https, forwarded := d.proxy.Sender(r)
 	return auth.Sender{Addr: client, Host: host, HTTPS: https, Forwarded: forwarded}
+}
+
+// watchClient ends an upgraded connection with the session of its client.
+func (d *daemon) watchClient(ctx context.Context, end func()) (forget func()) {
+	return d.gate.Watch(ctx, end)
 }
 
 // home is where a person goes who has signed in.

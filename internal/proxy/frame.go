@@ -15,6 +15,7 @@ const (
 // Close codes (RFC 6455 §7.4.1, and the IANA registry for 1012).
 const (
 	closeGoingAway      = 1001
+	closePolicy         = 1008
 	closeInternalError  = 1011
 	closeServiceRestart = 1012
 )

@@ -84,6 +84,9 @@ type Options struct {
 	// Page, if not nil, may answer with a page in place of a problem document; it
 	// returns false where it does not.
 	Page func(w http.ResponseWriter, r *http.Request, d *problem.Document) bool
+	// Watch, if not nil, has end called when the client of an upgraded connection may
+	// no longer have it; forget is called when that has ended. ctx is the request's.
+	Watch func(ctx context.Context, end func()) (forget func())
 	// BodyDir is where bodies go that are too large for memory; "": the
 	// system's folder for temporary files.
 	BodyDir string

@@ -71,6 +71,9 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 		webSocket: strings.EqualFold(agreed, "websocket"), over: make(chan struct{}),
 		client: side{conn: client, writeIdle: idle}, gateway: side{conn: server, masks: true, writeIdle: idle},
 	}
+	if watch := x.proxy.opts.Watch; watch != nil {
+		t.forget = watch(x.req.Context(), func() { go t.goAway(closePolicy, "signed out") }) // ends with the tunnel
+	}
 	l.Served()
 	x.proxy.opts.Recorder.Request(x.outcome())
 	t.run(switchingHead(resp, agreed), pending(clientBuf.Reader), pending(serverBuf))
@@ -116,6 +119,7 @@ type tunnel struct {
 	webSocket bool
 	client    side
 	gateway   side
+	forget    func() // nil: nobody watches whether the client may have it
 	pinging   sync.Mutex
 	pinger    *time.Timer  // nil: no more pings
 	left      atomic.Int32 // relays that have ended
@@ -131,6 +135,7 @@ func (t *tunnel) run(head, fromClient, fromGateway []byte) {
 	t.gateway.hear()
 	if !t.owner.add(t) {
 		t.shut()
+		t.unwatch()
 		t.owner.recorder.WebSockets(-1)
 		return
 	}
@@ -311,5 +316,12 @@ func (t *tunnel) leave() {
 		t.pinger = nil
 	}
 	t.pinging.Unlock()
+	t.unwatch()
 	t.owner.remove(t)
+}
+
+func (t *tunnel) unwatch() {
+	if t.forget != nil {
+		t.forget()
+	}
 }

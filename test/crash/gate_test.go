@@ -1,12 +1,16 @@
 package crash
 
 import (
+	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"creel/internal/api"
 	"creel/internal/gateway"
@@ -70,13 +74,100 @@ func TestGate(t *testing.T) {
 	if out := c.run("sessions", "list"); !strings.Contains(out, "link") || !strings.Contains(out, "127.0.0.1") {
 		t.Errorf("creel sessions list:\n%s", out)
 	}
+	socket, _, err := websocket.Dial(t.Context(), "ws://"+c.Addr+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {cookie}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.CloseNow() }() // it is closed by then
 	c.run("sessions", "revoke", strings.Fields(strings.SplitN(c.run("sessions", "list"), "\n", 2)[1])[0])
 	if got := ask("/item?id=c", "Cookie", cookie); got != 401 {
 		t.Errorf("the session was ended, and its next request gets %d", got)
 	}
+	reading, stop := context.WithTimeout(t.Context(), harness.Patience)
+	defer stop()
+	for err == nil {
+		_, _, err = socket.Read(reading)
+	}
+	if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("the session was ended, and its WebSocket with %v", err)
+	}
 	token := strings.TrimSpace(c.run("tokens", "create", "prometheus", "--scope", "read"))
 	if got := []int{ask("/_creel/metrics", "Authorization", "Bearer "+token), ask("/item?id=d", "Authorization", "Bearer "+token)}; !slices.Equal(got, []int{200, 403}) {
 		t.Errorf("a token that may read gets %v", got)
+	}
+}
+
+// TestEveryRoute asks a real creel for every route that its API describes, as those
+// who may not: what is said of a route is what is done.
+func TestEveryRoute(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	c.configure("\nproxy:", "\nauth: {mode: link}\nproxy:")
+	c.Launch()
+	before := c.WaitFor("ready", ready)
+	cookie, reader := c.SignIn(), "Bearer "+strings.TrimSpace(c.run("tokens", "create", "reader", "--scope", "read"))
+	ask := func(method, path string, fields ...string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, c.URL(path), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(fields); i += 2 {
+			r.Header.Set(fields[i], fields[i+1])
+		}
+		resp, err := harness.Plain().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var d struct{ Code string }
+		b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		if err == nil && resp.StatusCode >= 400 {
+			err = json.Unmarshal(b, &d)
+		}
+		if err != nil {
+			t.Fatalf("%s %s: %s %v %s", method, path, resp.Status, err, b)
+		}
+		return resp.StatusCode, d.Code
+	}
+	var document struct {
+		Paths map[string]map[string]struct {
+			Scope  string `json:"x-creel-scope"`
+			Socket bool   `json:"x-creel-socket-only"`
+		}
+	}
+	resp, err := api.Client(c.DataDir()).Get(api.ControlURL("openapi.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&document); err != nil || len(document.Paths) < 20 {
+		t.Fatalf("%d paths: %v", len(document.Paths), err)
+	}
+	asked := 0
+	for path, operations := range document.Paths {
+		path = strings.NewReplacer("{id}", "x", "{action}", "x").Replace(path)
+		for method, o := range operations {
+			method = strings.ToUpper(method)
+			if !strings.HasPrefix(path, "/_creel/") || o.Scope == "" {
+				continue // names that are the preset's; what strangers may see
+			}
+			asked++
+			if status, code := ask(method, path); status != 401 || code != "unauthenticated" {
+				t.Errorf("%s %s as a stranger: %d %s", method, path, status, code)
+			}
+			if status, code := ask(method, path, "Authorization", reader); !o.Socket && o.Scope != "read" && (status != 403 || code != "forbidden") {
+				t.Errorf("%s %s as a reader: %d %s", method, path, status, code)
+			}
+			if method == "GET" {
+				continue
+			}
+			if status, code := ask(method, path, "Cookie", cookie, "Origin", "https://evil.example"); status != 403 || code != "cross_origin" {
+				t.Errorf("%s %s by another site's page: %d %s", method, path, status, code)
+			}
+		}
+	}
+	if st := c.WaitFor("an answer", func(api.Status) bool { return true }); asked < 30 || st.Generation != before.Generation || st.StopAsked {
+		t.Errorf("%d routes asked for, and the gateway is %+v", asked, st)
 	}
 }
 
