@@ -46,7 +46,7 @@ type keySet struct {
 
 // VerifySignature checks a token's signature, and gives what it says.
 func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	jws, err := jose.ParseSigned(token, algorithms)
+	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("cannot understand the token: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -256,14 +255,6 @@ func (g *Gate) redirect(w http.ResponseWriter, to string) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
-}
-
-// queryWith adds the place to go to afterwards to a path.
-func queryWith(path, next string) string {
-	if next == "" {
-		return path
-	}
-	return path + "?next=" + url.QueryEscape(next)
 }
 
 // unavailable says that a method does not work now.

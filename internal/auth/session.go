@@ -140,12 +140,3 @@ func (s *state) useCode(secret string, now time.Time) error {
 		return fmt.Errorf("%w: the link was used, has expired, or never was one", ErrUnknown)
 	})
 }
-
-// dropCode forgets a code that nobody has used.
-func (s *state) dropCode(secret string) error {
-	key := sumOf(secret).String()
-	return s.change(true, func(r *record) error {
-		r.Codes = slices.DeleteFunc(r.Codes, func(c codeRecord) bool { return c.Sum == key })
-		return nil
-	})
-}

@@ -191,18 +191,6 @@ func (w *world) get(path string, header http.Header) answer {
 	return w.do(request{method: "GET", path: path, header: header})
 }
 
-// page is what a browser sends that opens a page.
-func page(h http.Header) http.Header {
-	h = h.Clone()
-	if h == nil {
-		h = http.Header{}
-	}
-	h.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
-	h.Set("Sec-Fetch-Mode", "navigate")
-	h.Set("Sec-Fetch-Dest", "document")
-	return h
-}
-
 var codeIn = regexp.MustCompile(`code=([A-Z0-9]+)`)
 
 // signIn follows a fresh link, and gives the cookie.

@@ -193,18 +193,22 @@ func (d *daemon) drain() error {
 // successorPages gives creel's own pages as the successor shows them.
 func (d *daemon) successorPages() http.Handler {
 	scheme, host, _ := strings.Cut(d.secure("http://"+browsable(d.addr)), "://")
-	pages := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: scheme, Host: host})
-	direct := pages.Director
-	pages.Director = func(r *http.Request) {
-		direct(r)
-		if len(r.Header["X-Forwarded-For"]) == 0 {
-			r.Header["X-Forwarded-For"] = nil // none is added: creel speaks for itself, and not for a proxy's clients
-		}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: scheme, Host: host})
+			r.Out.Host = r.In.Host
+			// What was said of the client stays as it was said, and nothing is added:
+			// creel is no proxy that has to be told of.
+			for name, values := range r.In.Header {
+				if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
+					r.Out.Header[name] = values
+				}
+			}
+		},
+		// The certificate is creel's own, and need not name the address that this
+		// machine reaches it by.
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
 	}
-	// The certificate is creel's own, and need not name the address that this
-	// machine reaches it by.
-	pages.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
-	return pages
 }
 
 // inherit takes the lock and the listener over from the predecessor.
