@@ -180,6 +180,16 @@ func (g *Gate) Context(ctx context.Context) context.Context {
 	return ctx
 }
 
+// Asking says who is asking for the gateway, as Handler has found out. With auth off
+// it looks anew whether somebody is in between, which not every request pays for:
+// what comes through a proxy is a stranger's.
+func (g *Gate) Asking(r *http.Request) Principal {
+	if g.opts.Open && g.opts.Sender(r).Forwarded {
+		return anonymous.Principal
+	}
+	return From(r.Context())
+}
+
 // Close ends what runs beside requests, and keeps when sessions were last used.
 func (g *Gate) Close() error {
 	g.closing()

@@ -550,8 +550,13 @@ func TestOpenCostsNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { h.ServeHTTP(nil, r) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if p := From(g.Context(t.Context())); p.Kind != KindLocal || !p.May(Admin) {
+	r = r.WithContext(g.Context(t.Context()))
+	if p := g.Asking(r); p.Kind != KindLocal || !p.May(Admin) {
 		t.Errorf("the server's requests are %+v's", p)
+	}
+	r.Header.Set("X-Forwarded-For", "203.0.113.9")
+	if p := g.Asking(r); p.Kind != KindAnonymous || p.May(Read) {
+		t.Errorf("what comes through a proxy is %+v's", p)
 	}
 }
 

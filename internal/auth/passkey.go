@@ -18,6 +18,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"creel/internal/config"
+	"creel/internal/durable"
 	"creel/internal/event"
 )
 
@@ -218,7 +219,7 @@ func (p *passkeys) verify(g *Gate, party *webauthn.WebAuthn, c ceremony, r *http
 	if credential.Authenticator.CloneWarning {
 		return errors.New("its count of signatures has gone back: there may be a copy of it")
 	}
-	err = g.state.change(true, func(rec *record) error {
+	err = g.state.change(true, durable.Synced, func(rec *record) error {
 		i := slices.IndexFunc(rec.Passkeys, func(k passkeyRecord) bool { return bytes.Equal(k.Credential.ID, credential.ID) })
 		if i < 0 {
 			return fmt.Errorf("%w: it was removed a moment ago", ErrUnknown)
@@ -273,7 +274,7 @@ func (p *passkeys) registered(g *Gate, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k := passkeyRecord{ID: newID(), Name: name, Created: now(), Credential: *credential}
-	err = g.state.change(false, func(rec *record) error {
+	err = g.state.change(false, durable.Synced, func(rec *record) error {
 		if len(rec.Passkeys) >= maxPasskeys {
 			return fmt.Errorf("%w: %d passkeys; remove some", ErrFull, len(rec.Passkeys))
 		}
@@ -292,7 +293,7 @@ func (p *passkeys) registered(g *Gate, w http.ResponseWriter, r *http.Request) {
 func (p *passkeys) remove(g *Gate, w http.ResponseWriter, r *http.Request) {
 	id := r.PostFormValue("id")
 	var removed passkeyRecord
-	err := g.state.change(true, func(rec *record) error {
+	err := g.state.change(true, durable.Synced, func(rec *record) error {
 		i := slices.IndexFunc(rec.Passkeys, func(k passkeyRecord) bool { return k.ID == id })
 		if i < 0 {
 			return fmt.Errorf("%w: passkey %s", ErrUnknown, cut(printable(id), 100))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"creel/internal/durable"
 )
 
 const maxAgent = 200 // bytes of a User-Agent that are kept
@@ -74,14 +76,14 @@ func (s *state) tokens(time.Time) []Token {
 // the disk is full is no reason to keep the owner out.
 func (s *state) addSession(secret string, session Session) error {
 	key := sumOf(secret)
-	return s.change(true, func(r *record) error {
+	return s.change(true, durable.Synced, func(r *record) error {
 		r.Sessions = append(r.Sessions, &sessionRecord{Session: session, Sum: key.String(), sum: key})
 		return nil
 	})
 }
 
 func (s *state) removeSession(id string) (removed Session, err error) {
-	err = s.change(true, func(r *record) error {
+	err = s.change(true, durable.Synced, func(r *record) error {
 		i := slices.IndexFunc(r.Sessions, func(s *sessionRecord) bool { return s.ID == id })
 		if i < 0 {
 			return fmt.Errorf("%w: session %s", ErrUnknown, id)
@@ -95,7 +97,7 @@ func (s *state) removeSession(id string) (removed Session, err error) {
 
 func (s *state) addToken(secret string, t Token) error {
 	key := sumOf(secret)
-	return s.change(false, func(r *record) error {
+	return s.change(false, durable.Synced, func(r *record) error {
 		if len(r.Tokens) >= maxTokens {
 			return fmt.Errorf("%w: %d tokens; revoke some", ErrFull, len(r.Tokens))
 		}
@@ -105,7 +107,7 @@ func (s *state) addToken(secret string, t Token) error {
 }
 
 func (s *state) removeToken(id string) (removed Token, err error) {
-	err = s.change(true, func(r *record) error {
+	err = s.change(true, durable.Synced, func(r *record) error {
 		i := slices.IndexFunc(r.Tokens, func(t *tokenRecord) bool { return t.ID == id })
 		if i < 0 {
 			return fmt.Errorf("%w: token %s", ErrUnknown, id)
@@ -120,7 +122,7 @@ func (s *state) removeToken(id string) (removed Token, err error) {
 // addCode keeps a code that signs in once.
 func (s *state) addCode(secret string, expires time.Time) error {
 	key := sumOf(secret)
-	return s.change(true, func(r *record) error {
+	return s.change(true, durable.Synced, func(r *record) error {
 		r.Codes = append(r.Codes, codeRecord{Sum: key.String(), Expires: expires})
 		return nil
 	})
@@ -129,7 +131,7 @@ func (s *state) addCode(secret string, expires time.Time) error {
 // useCode uses a code up. Its error wraps ErrUnknown if there is none like that.
 func (s *state) useCode(secret string, now time.Time) error {
 	key := sumOf(secret)
-	return s.change(true, func(r *record) error {
+	return s.change(true, durable.Synced, func(r *record) error {
 		for i, c := range r.Codes {
 			var known sum
 			if readSum(c.Sum, &known) && same(known, key) && (c.Expires.IsZero() || c.Expires.After(now)) {

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 
 	"creel/internal/config"
+	"creel/internal/durable"
 )
 
 const (
@@ -160,11 +160,11 @@ func (s *state) read() (*view, error) {
 		if err != nil {
 			return old, fmt.Errorf("cannot read sessions and tokens: %w", err)
 		}
-		if err := json.Unmarshal(b, &r); err != nil {
-			return old, fmt.Errorf("cannot understand %s: %w; move it away, and everybody has to sign in anew", s.path(), err)
+		if err = durable.CheckVersion(b, stateVersion); err == nil {
+			err = json.Unmarshal(b, &r)
 		}
-		if r.Version > stateVersion {
-			return old, fmt.Errorf("cannot use %s: a newer creel wrote it (format %d, this one knows %d); use that one, or move the file away, and everybody has to sign in anew", s.path(), r.Version, stateVersion)
+		if err != nil {
+			return old, fmt.Errorf("cannot use %s: %w; move it away, and everybody has to sign in anew", s.path(), err)
 		}
 	}
 	v := newView(r, info, old)
@@ -226,7 +226,7 @@ func seenOf(t time.Time) *atomic.Int64 {
 // change changes what is on disk. edit gets a record of its own; its error calls
 // the change off. After any other error nothing was written; with remember this
 // creel goes by the change nevertheless.
-func (s *state) change(remember bool, edit func(*record) error) error {
+func (s *state) change(remember bool, how durable.Durability, edit func(*record) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	unlock, lockErr := s.lock()
@@ -245,7 +245,7 @@ func (s *state) change(remember bool, edit func(*record) error) error {
 	r.drop(time.Now(), s.life)
 	var info os.FileInfo
 	if err == nil {
-		info, err = s.write(&r)
+		info, err = s.write(&r, how)
 	}
 	if err != nil {
 		if !remember {
@@ -306,13 +306,16 @@ func (s *state) lock() (unlock func(), err error) {
 	}, nil
 }
 
-// write replaces the file.
-func (s *state) write(r *record) (os.FileInfo, error) {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("cannot write sessions and tokens: %w", err)
+// write replaces the file. What a person was told (that a session has ended) is to
+// outlive a power cut; when one was last used need not.
+func (s *state) write(r *record, how durable.Durability) (os.FileInfo, error) {
+	err := durable.Write(s.path(), r, how)
+	var unsynced *durable.SyncError
+	if errors.As(err, &unsynced) {
+		s.log.Warn("a change of sessions and tokens may be lost in a power cut", "error", err)
+		err = nil
 	}
-	if err := renameio.WriteFile(s.path(), append(b, '\n'), 0o600); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("cannot write sessions and tokens: %w", err)
 	}
 	info, err := os.Stat(s.path())
@@ -327,7 +330,7 @@ func (s *state) flush() error {
 	if !s.dirty.Swap(false) {
 		return nil
 	}
-	err := s.change(false, func(*record) error { return nil })
+	err := s.change(false, durable.Renamed, func(*record) error { return nil })
 	if err != nil {
 		s.dirty.Store(true)
 	}

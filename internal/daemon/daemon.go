@@ -246,7 +246,7 @@ func (d *daemon) secure(address string) string {
 func (d *daemon) install(e *engine) {
 	d.engineNow.Store(e)
 	d.journal.present.Store(e.journal)
-	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway, Who: who}, d.gated(e))
+	d.leases.set(e.gateway, &ui.Loading{Gateway: e.gateway, Who: d.gate.Asking}, d.gated(e))
 }
 
 // waiting is the proxy's hook for browsers that would have to wait.

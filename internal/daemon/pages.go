@@ -86,6 +86,3 @@ func (d *daemon) problemPage(w http.ResponseWriter, r *http.Request, p *problem.
 	loading := d.leases.present().loading
 	return loading != nil && loading.Problem(w, r, p)
 }
-
-// who says who is asking: the gate has found out.
-func who(r *http.Request) auth.Principal { return auth.From(r.Context()) }

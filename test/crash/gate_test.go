@@ -26,6 +26,7 @@ func TestGate(t *testing.T) {
 	c.configure("\nproxy:", "\n  start: on-demand\nauth: {mode: link}\nproxy:")
 	c.Launch()
 	c.WaitFor("creel", func(st api.Status) bool { return st.State == gateway.Stopped })
+	harness.Poll(t, "the link, though the gateway sleeps", func() bool { return strings.Contains(c.Output.String(), c.URL("/_creel/login?code=")) }, c.Output.String)
 	ask := func(path string, fields ...string) int {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL(path), nil)

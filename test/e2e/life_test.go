@@ -192,9 +192,9 @@ func testSecrets(t *testing.T, l *life) {
 		}
 	}
 	texts := map[string]string{
-		"creel events":        l.mustCommand(t, "events", "-n", "100000"),
-		"creel events --json": l.mustCommand(t, "events", "--json", "-n", "100000"),
-		"creel logs":          l.mustCommand(t, "logs", "-n", "100000"),
+		"creel events":        l.mustCommand(t, "events", "-n", "1000"),
+		"creel events --json": l.mustCommand(t, "events", "--json", "-n", "1000"),
+		"creel logs":          l.mustCommand(t, "logs", "-n", "10000"),
 		"creel doctor":        l.command(t, "doctor").stdout,
 	}
 	for _, path := range []string{"/_creel/status", "/_creel/metrics", "/_creel/readyz", "/_creel/nothing"} {

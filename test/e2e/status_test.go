@@ -72,7 +72,7 @@ type event struct {
 // events gives all events of the folder.
 func (f *folder) events(t *testing.T) []event {
 	t.Helper()
-	return parseEvents(t, f.mustCommand(t, "events", "--json", "-n", "100000"))
+	return parseEvents(t, f.mustCommand(t, "events", "--json", "-n", "1000"))
 }
 
 func parseEvents(t *testing.T, text string) []event {
