@@ -138,6 +138,9 @@ func Run(ctx context.Context, o Options) (err error) {
 			o.Predecessor.Failed(err) // of no effect once this creel is in charge
 		}
 	}()
+	if err := hideSelf(); err != nil {
+		d.log.Warn("the gateway may look into creel", "error", err)
+	}
 	if err := d.open(ctx); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	process.RunLauncher()
+	runHideRole()
 	goleak.VerifyTestMain(m)
 }
 
