@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"os"
@@ -40,11 +41,13 @@ func moltworkerBucket(t *testing.T, llm *fake.LLM) map[string]string {
 		"commands": object{"native": "auto", "nativeSkills": "auto"},
 		"skills":   object{"install": object{"nodeManager": "npm"}},
 	}
-	session := `{"type":"session","version":3,"id":"0b9a7c1e-2222-4444-8888-3f5d1a9e0c11","timestamp":"2026-02-20T10:00:00.000Z","cwd":"/root/clawd"}` + "\n"
+	session := `{"type":"session","version":3,"id":"0b9a7c1e-2222-4444-8888-3f5d1a9e0c11","timestamp":"2026-02-20T10:00:00.000Z","cwd":"/root/clawd"}` + "\n" +
+		`{"type":"message","id":"5f1c2a10","parentId":null,"timestamp":"2026-02-20T10:00:01.000Z","message":{"role":"user","content":[{"type":"text","text":"The herring is red."}],"timestamp":1771581601000}}` + "\n" +
+		`{"type":"message","id":"5f1c2a11","parentId":"5f1c2a10","timestamp":"2026-02-20T10:00:04.000Z","message":{"role":"assistant","content":[{"type":"text","text":"Noted."}],"api":"openai-completions","provider":"cf-ai-gw-openai","model":"gpt-4o-mini","usage":{"input":1,"output":1,"cacheRead":0,"cacheWrite":0,"totalTokens":2,"cost":{"input":0,"output":0,"cacheRead":0,"cacheWrite":0,"total":0}},"stopReason":"stop","timestamp":1771581604000}}` + "\n"
 	return map[string]string{
 		"openclaw/openclaw.json": toJSON(t, config),
 		"openclaw/agents/main/sessions/0b9a7c1e-2222-4444-8888-3f5d1a9e0c11.jsonl": session,
-		"openclaw/agents/main/sessions/sessions.json":                              `{"agent:main:telegram:1":{"sessionId":"0b9a7c1e-2222-4444-8888-3f5d1a9e0c11","updatedAt":1771581600000}}`,
+		"openclaw/agents/main/sessions/sessions.json":                              `{"agent:main:main":{"sessionId":"0b9a7c1e-2222-4444-8888-3f5d1a9e0c11","updatedAt":1771581600000}}`,
 		"openclaw/cron/jobs.json":                                                  `{"version":1,"jobs":[]}`,
 		"openclaw/gateway.lock":                                                    "{}",
 		"workspace/AGENTS.md":                                                      "# AGENTS.md\n",
@@ -96,13 +99,29 @@ func TestMoltworkerState(t *testing.T) {
 	if err != nil || config.Agents.Defaults.Workspace != filepath.Join(f.home(), "clawd") || config.Gateway.Bind == "lan" || strings.Contains(string(text), "/root/clawd") {
 		t.Errorf("the configuration: %v\n%s", err, text)
 	}
-	session := filepath.Join(f.home(), ".openclaw/agents/main/sessions/0b9a7c1e-2222-4444-8888-3f5d1a9e0c11.jsonl")
-	if b, err := os.ReadFile(session); err != nil || !strings.Contains(string(b), "0b9a7c1e") {
-		t.Errorf("an old conversation: %q, %v", b, err)
+	if history := f.history(t, token); !strings.Contains(history, "The herring is red.") {
+		t.Errorf("the conversation of then is not in that of now: %.2000s", history)
 	}
 	// What was brought along is looked after from now on.
 	if s := f.snapshot(t); s.Totals.Files < int64(report.Totals.Files) {
 		t.Errorf("a snapshot has %d files", s.Totals.Files)
 	}
 	f.end(t, c)
+}
+
+// history is the agent's conversation with its owner.
+func (f *folder) history(t *testing.T, token string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), requestLimit)
+	defer cancel()
+	o, err := f.dial(ctx, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	var history json.RawMessage
+	if err := o.call(ctx, "chat.history", map[string]any{"sessionKey": mainSession}, &history); err != nil {
+		t.Fatal(err)
+	}
+	return string(history)
 }
