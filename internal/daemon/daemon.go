@@ -138,9 +138,6 @@ func Run(ctx context.Context, o Options) (err error) {
 			o.Predecessor.Failed(err) // of no effect once this creel is in charge
 		}
 	}()
-	if err := hideSelf(); err != nil {
-		d.log.Warn("the gateway may look into creel", "error", err)
-	}
 	if err := d.open(ctx); err != nil {
 		return err
 	}
@@ -151,6 +148,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.assemble(); err != nil {
 		return err
 	}
+	d.seclude()
 	defer d.closeGate()
 	if os.Getpid() == 1 {
 		reaping, stop := context.WithCancel(context.Background())

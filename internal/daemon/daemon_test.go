@@ -17,7 +17,6 @@ import (
 
 func TestMain(m *testing.M) {
 	process.RunLauncher()
-	runHideRole()
 	goleak.VerifyTestMain(m)
 }
 

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package daemon
-
-// hideSelf does nothing: only Linux shows a process in files.
-func hideSelf() error { return nil }
