@@ -148,6 +148,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.assemble(); err != nil {
 		return err
 	}
+	d.seclude()
 	defer d.closeGate()
 	if os.Getpid() == 1 {
 		reaping, stop := context.WithCancel(context.Background())

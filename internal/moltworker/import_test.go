@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"creel/internal/snapshot/restore"
+	"creel/internal/snapshot/storetest"
 	"creel/internal/snapshot/tree"
 	"creel/internal/telemetry"
 )
@@ -371,5 +373,63 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRealServer imports every layout from a real S3 server, in whose buckets nothing
+// changes; with more objects than one page of a listing has, and with a key that may
+// not read.
+func TestRealServer(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s3")
+	must(t, os.MkdirAll(dir, 0o700))
+	layouts := map[Layout]map[string]string{
+		Flat:     {"clawdbot.json": config, "workspace/MEMORY.md": "m", ".last-sync": "x"},
+		Clawdbot: {"clawdbot/clawdbot.json": config, "skills/own/SKILL.md": "s", "workspace/MEMORY.md": "m"},
+		Rclone:   {"openclaw/openclaw.json": config, "workspace/MEMORY.md": "m", "workspace/a b/c+d?.md": "odd"},
+		Snapshot: {"backup-handle.json": `{"id":"0b-1","dir":"/home/openclaw"}`, "backups/0b-1/data.sqsh": read(t, "testdata/zstd.sqsh")},
+	}
+	for i := range 1100 { // a page has 1,000
+		layouts[Rclone][fmt.Sprintf("workspace/notes/%04d.md", i)] = fmt.Sprint(i)
+	}
+	for layout := range layouts {
+		must(t, os.Mkdir(filepath.Join(dir, string(layout)), 0o700))
+	}
+	srv := storetest.StartServer(t, dir)
+	for layout, objects := range layouts {
+		for key, content := range objects {
+			srv.Put(string(layout), key, content)
+		}
+	}
+	before := srv.Objects()
+	open := func(layout Layout, secret string) Bucket {
+		transport := &http.Transport{}
+		t.Cleanup(transport.CloseIdleConnections)
+		b, err := S3{Endpoint: "http://" + srv.Addr, Region: "us-east-1", Bucket: string(layout), KeyID: storetest.AccessKey, Secret: telemetry.Secret(secret), Transport: transport}.Open()
+		must(t, err)
+		return b
+	}
+	for layout, objects := range layouts {
+		home := filepath.Join(t.TempDir(), "home")
+		got, err := Import(t.Context(), Options{Bucket: open(layout, storetest.SecretKey), Home: home})
+		must(t, err)
+		if got.Layout != layout || layout == Rclone && len(got.Files) != len(objects) {
+			t.Errorf("%s: %d files as %s of %d objects", layout, len(got.Files), got.Layout, len(objects))
+		}
+		if layout == Rclone && (read(t, filepath.Join(home, "clawd/notes/1099.md")) != "1099" || read(t, filepath.Join(home, "clawd/a b/c+d?.md")) != "odd") {
+			t.Error("contents differ")
+		}
+		if memory := read(t, filepath.Join(home, "clawd/MEMORY.md")); layout != Snapshot && memory != "m" || memory == "" {
+			t.Errorf("%s: the memory is %q", layout, memory)
+		}
+		home = filepath.Join(t.TempDir(), "home")
+		if _, err := Import(t.Context(), Options{Bucket: open(layout, "wrong"), Home: home}); err == nil || strings.Contains(err.Error(), "wrong-secret") {
+			t.Errorf("%s: with a wrong key: %v", layout, err)
+		}
+		if _, err := os.Stat(home); err == nil {
+			t.Errorf("%s: an import that was refused has made the home", layout)
+		}
+	}
+	if !maps.Equal(before, srv.Objects()) {
+		t.Error("a bucket was changed")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -161,20 +162,7 @@ func TestSecretsFromInside(t *testing.T) {
 	h.WaitFor("the gateway to be ready", harness.Ready)
 	h.creel("snapshot", "create") // which needs the credentials, and fails
 	ask := search{Secrets: []string{secret, text}, Folders: []string{h.DataDir(), h.Dir, filepath.Dir(credentialsIn(settings))}, Creel: h.DataDir()}
-	body, err := json.Marshal(ask)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Timeout: harness.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Post(h.URL("/look"), "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var f found
-	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil {
-		t.Fatal(err)
-	}
+	f := h.lookInside(ask)
 	if f.Looked < 10 || len(f.At) > 0 {
 		t.Errorf("looked at %d places; %q", f.Looked, f.At)
 	}
@@ -193,4 +181,60 @@ func TestSecretsFromInside(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCreelIsNotLookedInto: a creel that cannot keep its gateway apart, as in a
+// container, runs as the same user with the same rights. What creel alone has in its
+// environment and memory stays there all the same.
+func TestCreelIsNotLookedInto(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Fatal("without root there are no rights to take from creel; run this test as root")
+	}
+	const secret = "creel-secret-in-its-own-environment"
+	h := prepare(t, "snapshots: {mode: off}\n")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Args = append(h.Args[:slices.Index(h.Args, "--")+1], self, asLooker)
+	if err := os.WriteFile(h.ConfigPath(), []byte("gateway: {name: crash, sandbox: auto}\nsnapshots: {mode: off}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.LaunchWith(func(cmd *exec.Cmd) {
+		// The rights of root in a container. One of the few variables that are creel's
+		// alone, and that it takes nothing from, holds the secret.
+		cmd.Args = append([]string{"setpriv", "--bounding-set=-sys_admin,-sys_ptrace,-perfmon", "--inh-caps=-sys_admin,-sys_ptrace,-perfmon", self}, cmd.Args[1:]...)
+		if cmd.Path, err = exec.LookPath("setpriv"); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(os.Environ(), "INVOCATION_ID="+secret)
+	})
+	h.WaitFor("the gateway to be ready", harness.Ready)
+	ask := search{Secrets: []string{secret}, Creel: h.DataDir()}
+	if f := h.lookInside(ask); f.Looked < 4 || len(f.At) > 0 {
+		t.Errorf("looked at %d places; %q", f.Looked, f.At)
+	}
+	if own := ask.run(); len(own.At) == 0 {
+		t.Errorf("from outside: looked at %d places, and found nothing", own.Looked)
+	}
+}
+
+// lookInside has the gateway look around.
+func (h *home) lookInside(ask search) (f found) {
+	h.T.Helper()
+	body, err := json.Marshal(ask)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	client := &http.Client{Timeout: harness.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post(h.URL("/look"), "application/json", bytes.NewReader(body))
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil {
+		h.T.Fatal(err)
+	}
+	return f
 }

@@ -22,6 +22,9 @@ func TestDamagedIndex(t *testing.T) {
 	} {
 		for _, open := range []bool{false, true} {
 			for _, all := range []bool{false, true} {
+				if name != "flip" && (open || all) { // it is the same to whoever reads it
+					continue
+				}
 				t.Run(name+map[bool]string{false: "", true: ", open"}[open]+map[bool]string{false: "", true: ", all"}[all], func(t *testing.T) {
 					t.Parallel()
 					damageIndex(t, harm, open, all)

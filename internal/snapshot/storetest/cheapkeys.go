@@ -4,7 +4,7 @@ import "unsafe"
 
 // kopiaDeriver is one of kopia's interface values, of which data points to a
 // kopiaPBKDF2.
-type kopiaDeriver struct{ table, data unsafe.Pointer }
+type kopiaDeriver struct{ _, data unsafe.Pointer }
 
 type kopiaPBKDF2 struct{ rounds, minSalt int }
 

@@ -3,14 +3,20 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 // The S3 server of the tests, a real one: its posix back-end keeps objects as
@@ -136,4 +142,40 @@ func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
 	s.start(serverBinary(s.t))
+}
+
+// Put puts an object into a bucket, as any client of S3 does.
+func (s *Server) Put(bucket, key, content string) {
+	s.t.Helper()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client, err := minio.New(s.Addr, &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: "us-east-1", Transport: transport})
+	if err == nil {
+		_, err = client.PutObject(s.t.Context(), bucket, key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Objects gives what lies in the server's buckets, by path.
+func (s *Server) Objects() map[string]string {
+	s.t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(s.Dir, path)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[rel] = string(b)
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
 }
