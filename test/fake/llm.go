@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// LLM is an OpenAI-compatible model that streams a fixed answer, word by word, as
-// fast as it is let. It can be made to use a tool before it answers.
+// LLM is an OpenAI-compatible model that streams its answer in two parts, as fast as
+// it is let. It can add (see answerTo), and finds that all is well otherwise. It can
+// be made to use a tool before it answers.
 type LLM struct {
 	server *httptest.Server
 	asked  chan struct{}
@@ -49,7 +50,7 @@ func (f *LLM) URL() string { return f.server.URL + "/v1" }
 // Asked gets a value with each request for an answer.
 func (f *LLM) Asked() <-chan struct{} { return f.asked }
 
-// Hold stops answers after their first words, until Release.
+// Hold stops answers after their first part, until Release.
 func (f *LLM) Hold() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,23 +80,22 @@ func (f *LLM) Use(tool, arguments string) <-chan string {
 	return u.result
 }
 
-// llmRequest is a request for an answer, as far as tools need it.
+// llmRequest is a request for an answer, as far as one needs it.
 type llmRequest struct {
-	Messages []struct {
-		Role       string
-		ToolCallID string          `json:"tool_call_id"`
-		Content    json.RawMessage // a text, or parts of one
-	}
-	Tools []struct{ Function struct{ Name string } }
+	Model    string
+	Messages []llmMessage
+	Tools    []struct{ Function struct{ Name string } }
+}
+
+type llmMessage struct {
+	Role       string
+	ToolCallID string          `json:"tool_call_id"`
+	Content    json.RawMessage // a text, or parts of one
 }
 
 // toolCall hands on what a tool has returned, and gives the delta of the tool's
 // call that is to be made now; "": none.
-func (f *LLM) toolCall(body []byte) string {
-	var r llmRequest
-	if json.Unmarshal(body, &r) != nil {
-		return "" // it gets an answer all the same
-	}
+func (f *LLM) toolCall(r llmRequest) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range r.Messages {
@@ -137,7 +137,13 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the gateway is gone
 	}
-	call := f.toolCall(body)
+	var request llmRequest
+	if err := json.Unmarshal(body, &request); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	call := f.toolCall(request)
+	first, rest := inTwo(answerTo(request.Messages))
 	f.mu.Lock()
 	hold := f.hold
 	f.mu.Unlock()
@@ -148,7 +154,7 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	flush := http.NewResponseController(w).Flush
 	chunk := func(delta, finish string) error {
-		_, err := fmt.Fprintf(w, `data: {"id":"c1","object":"chat.completion.chunk","created":%d,"model":"fake-1","choices":[{"index":0,"delta":{%s},"finish_reason":%s}]}`+"\n\n", time.Now().Unix(), delta, finish)
+		_, err := fmt.Fprintf(w, `data: {"id":"c1","object":"chat.completion.chunk","created":%d,"model":%s,"choices":[{"index":0,"delta":{%s},"finish_reason":%s}]}`+"\n\n", time.Now().Unix(), quoted(request.Model), delta, finish)
 		if err == nil {
 			err = flush()
 		}
@@ -160,7 +166,7 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if chunk(`"role":"assistant","content":"All is "`, "null") != nil {
+	if chunk(`"role":"assistant","content":`+string(quoted(first)), "null") != nil {
 		return // the gateway is gone
 	}
 	if hold != nil {
@@ -170,7 +176,7 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if chunk(`"content":"well."`, "null") != nil || chunk("", `"stop"`) != nil {
+	if chunk(`"content":`+string(quoted(rest)), "null") != nil || chunk("", `"stop"`) != nil {
 		return
 	}
 	_, _ = fmt.Fprint(w, "data: [DONE]\n\n") // likewise
