@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ type LLM struct {
 	hold  chan struct{} // closed: answers go on; nil: they are not held
 	uses  []*toolUse    // in the order in which they were asked for
 	calls int           // of tools so far
+	heard [][]byte      // requests for answers, as they came
 }
 
 // toolUse is a tool that the model is to use.
@@ -49,6 +51,14 @@ func (f *LLM) URL() string { return f.server.URL + "/v1" }
 
 // Asked gets a value with each request for an answer.
 func (f *LLM) Asked() <-chan struct{} { return f.asked }
+
+// Heard gives the requests for answers so far, one a line, to find out why it has
+// said what it has.
+func (f *LLM) Heard() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append(bytes.Join(f.heard, []byte("\n")), '\n')
+}
 
 // Hold stops answers after their first part, until Release.
 func (f *LLM) Hold() {
@@ -145,6 +155,7 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 	call := f.toolCall(request)
 	first, rest := inTwo(answerTo(request.Messages))
 	f.mu.Lock()
+	f.heard = append(f.heard, body)
 	hold := f.hold
 	f.mu.Unlock()
 	select {

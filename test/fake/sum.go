@@ -15,6 +15,10 @@ const AllIsWell = "All is well."
 // answered, and how often, can be counted.
 var sum = regexp.MustCompile(`(\d+) ?\+ ?(\d+)`)
 
+// internal is what OpenClaw tells the model beside what people say. It quotes them:
+// what was asked earlier is not asked again.
+var internal = regexp.MustCompile(`(?s)<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>.*?(<<<END_OPENCLAW_INTERNAL_CONTEXT>>>|$)`)
+
 // answerTo gives the model's answer: to the last sum that was asked for since the
 // model last spoke.
 //
@@ -27,7 +31,7 @@ func answerTo(messages []llmMessage) string {
 		case "assistant":
 			answer = AllIsWell
 		case "user":
-			if found := sum.FindAllStringSubmatch(text(m.Content), -1); found != nil {
+			if found := sum.FindAllStringSubmatch(internal.ReplaceAllString(text(m.Content), ""), -1); found != nil {
 				answer = add(found[len(found)-1])
 			}
 		}

@@ -1,0 +1,66 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"creel/test/fake"
+)
+
+type object = map[string]any
+
+// agentOn is an OpenClaw configuration whose agent thinks with a local model.
+func agentOn(llm *fake.LLM) object {
+	return object{
+		"models": object{"mode": "merge", "providers": object{"fake": object{
+			"baseUrl": llm.URL(), "apiKey": "sk-fake", "api": "openai-completions",
+			"models": []object{{"id": "fake-1", "name": "Fake", "reasoning": false, "input": []string{"text"}, "contextWindow": 128000, "maxTokens": 4096}},
+		}}},
+		"agents": object{"defaults": object{"model": object{"primary": "fake/fake-1"}, "skipBootstrap": true}},
+	}
+}
+
+// chatReady: the chat of the Control UI takes messages.
+const chatReady = `!!document.querySelector("textarea:not([disabled])") && !/reconnecting|pairing required/i.test(document.body.innerText)`
+
+// quote is a text in JavaScript, as long as it has no strange characters.
+func quote(text string) string { return strconv.Quote(text) }
+
+// shown is the condition that a text is to be seen.
+func shown(text string) string { return `document.body.innerText.includes(` + quote(text) + `)` }
+
+// write writes into the field of a chat and sends it. The page may be at work on the
+// field, so it looks whether what was written is there.
+func (p *page) write(t *testing.T, field, text string) {
+	t.Helper()
+	focus := chromedp.Evaluate[bool](`(() => {
+		const field = [...document.querySelectorAll(` + quote(field) + `)].find((f) => f.checkVisibility() && !f.disabled);
+		if (!field || field.value === ` + quote(text) + `) return !!field;
+		field.focus();
+		field.select();
+		return false;
+	})()`)
+	insert := chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, input.InsertText, input.InsertTextParams{Text: text})
+		return err
+	})
+	eventually(t, momentLimit, "the field has the text", func() (bool, string) {
+		written, err := within(p, momentLimit, focus)
+		if err == nil && !written {
+			_, err = within(p, momentLimit, insert)
+		}
+		return written && err == nil, fmt.Sprint(err)
+	})
+	if _, err := within(p, momentLimit, chromedp.KeyEvent(kb.Enter)); err != nil {
+		t.Fatalf("cannot send %q: %v", text, err)
+	}
+}
