@@ -76,13 +76,19 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// up starts creel.
-func (s *stage) up(t *testing.T, config object, environ ...string) {
+// writeConfig writes OpenClaw's configuration.
+func (s *stage) writeConfig(t *testing.T, config object) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(s.config()), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	s.configure(t, toJSON(t, config))
+}
+
+// up starts creel.
+func (s *stage) up(t *testing.T, config object, environ ...string) {
+	t.Helper()
+	s.writeConfig(t, config)
 	s.extra = append(s.extra, environ...)
 	s.creel = s.folder.up(t)
 	s.link = s.creel.link(t)

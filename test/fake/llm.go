@@ -37,7 +37,7 @@ type toolUse struct {
 // NewLLM starts one that ends with the test.
 func NewLLM(t testing.TB) *LLM {
 	f := &LLM{asked: make(chan struct{}, 100)}
-	f.server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.server = httptest.NewServer(f)
 	t.Cleanup(func() {
 		f.Release()
 		f.server.CloseClientConnections()
@@ -138,7 +138,8 @@ func quoted(text string) []byte {
 	return b
 }
 
-func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers what comes to any path that ends with /chat/completions.
+func (f *LLM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/chat/completions") {
 		writeJSON(w, map[string]any{"object": "list", "data": []any{}})
 		return

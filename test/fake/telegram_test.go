@@ -30,8 +30,6 @@ func post(t *testing.T, url string, body any) (status int, answer string) {
 	return r.StatusCode, string(b)
 }
 
-type object = map[string]any
-
 // bot calls a method of the Bot API that has to succeed.
 func (f *Telegram) bot(t *testing.T, method string, params object) string {
 	t.Helper()
