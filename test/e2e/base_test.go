@@ -20,14 +20,23 @@ func playBase(t *testing.T, s *stage) {
 	s.up(t, config, edge.environ()...)
 
 	s.say(t, "First visit, from another machine")
-	page := s.visit(t, edge)
+	page := s.visit(t, edge, openGateway)
 	s.shows(t, page)
 	page.until(t, "the page says that it has to be let in", `/waiting for approval/i.test(document.body.innerText) && /pairing required/i.test(document.body.textContent)`)
 	s.snap(t, page, "pairing-required")
+	s.wantWaiting(t)
+	s.say(t, "It is let in, on creel's own pages")
+	devices := s.visit(t, edge, "/_creel/devices")
+	s.shows(t, devices)
+	devices.until(t, "the device is on creel's pages", shown(visitor))
+	s.snap(t, devices, "devices")
 	began := time.Now()
-	s.types(t, "devices", "approve", s.waiting(t))
+	devices.press(t, "Approve")
 	page.until(t, "it is let in", chatReady)
-	t.Logf("the page is in %v after the command was typed", time.Since(began).Round(time.Millisecond))
+	t.Logf("the page is in %v after the button was pressed", time.Since(began).Round(time.Millisecond))
+	devices.until(t, "creel's pages say so", `/no device is waiting/i.test(document.body.innerText)`)
+	s.snap(t, devices, "approved")
+	s.shows(t, page)
 	s.snap(t, page, "connected")
 
 	s.say(t, "A question")
@@ -84,8 +93,8 @@ func receive(t *testing.T, from <-chan struct{}, what string) {
 	}
 }
 
-// waiting gives the id of the one device that waits, which has to be the visitor's.
-func (s *stage) waiting(t *testing.T) string {
+// wantWaiting checks that one device waits, and that it is the visitor's.
+func (s *stage) wantWaiting(t *testing.T) {
 	t.Helper()
 	var answer struct {
 		Devices []struct{ ID, State, Address string }
@@ -97,5 +106,4 @@ func (s *stage) waiting(t *testing.T) string {
 	if len(answer.Devices) != 1 || answer.Devices[0].State != "pending" || answer.Devices[0].Address != visitor {
 		t.Fatalf("devices: %s", text)
 	}
-	return answer.Devices[0].ID
 }

@@ -38,9 +38,18 @@ func quote(text string) string { return strconv.Quote(text) }
 // shown is the condition that a text is to be seen.
 func shown(text string) string { return `document.body.innerText.includes(` + quote(text) + `)` }
 
-// write writes into the field of a chat and sends it. The page may be at work on the
-// field, so it looks whether what was written is there.
+// write writes into the field of a chat and sends it.
 func (p *page) write(t *testing.T, field, text string) {
+	t.Helper()
+	p.fill(t, field, text)
+	if _, err := within(p, momentLimit, chromedp.KeyEvent(kb.Enter)); err != nil {
+		t.Fatalf("cannot send %q: %v", text, err)
+	}
+}
+
+// fill writes into a field. The page may be at work on the field, so it looks whether
+// what was written is there.
+func (p *page) fill(t *testing.T, field, text string) {
 	t.Helper()
 	focus := chromedp.Evaluate[bool](`(() => {
 		const field = [...document.querySelectorAll(` + quote(field) + `)].find((f) => f.checkVisibility() && !f.disabled);
@@ -60,7 +69,19 @@ func (p *page) write(t *testing.T, field, text string) {
 		}
 		return written && err == nil, fmt.Sprint(err)
 	})
-	if _, err := within(p, momentLimit, chromedp.KeyEvent(kb.Enter)); err != nil {
-		t.Fatalf("cannot send %q: %v", text, err)
-	}
+}
+
+// press presses the first button or link to be seen whose text begins like this.
+func (p *page) press(t *testing.T, text string) {
+	t.Helper()
+	pressed := `(() => {
+		const all = [...document.querySelectorAll("button, a")];
+		const one = all.find((e) => e.checkVisibility() && !e.disabled && e.innerText.trim().startsWith(` + quote(text) + `));
+		one?.click();
+		return !!one;
+	})()`
+	eventually(t, momentLimit, "there is a button "+text, func() (bool, string) {
+		yes, err := within(p, momentLimit, chromedp.Evaluate[bool](pressed))
+		return yes && err == nil, fmt.Sprint(err, "\n", p.eval(t, "document.body.innerText"))
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -53,20 +54,32 @@ func newEdge(t *testing.T, f *folder) *edge {
 }
 
 // environ are creel's settings for it.
-func (e *edge) environ() []string { return []string{"CREEL_PROXY_TRUSTED_PROXIES=127.0.0.1"} }
+func (e *edge) environ() []string {
+	return []string{"CREEL_PROXY_TRUSTED_PROXIES=127.0.0.1", "CREEL_AUTH_HOSTS=" + publicName}
+}
 
-// visit opens the link that creel has printed, as a person on another machine does:
-// with the public address in place of creel's own.
-func (s *stage) visit(t *testing.T, e *edge) *page {
+// visit opens a page as a person on another machine does: with the link that creel
+// has printed, and with the public address in place of creel's own. The first visit
+// signs in.
+func (s *stage) visit(t *testing.T, e *edge, path string) *page {
 	t.Helper()
-	u, err := url.Parse(s.link)
-	if err != nil {
-		t.Fatal(err)
+	return s.enter(t, e.origin, path)
+}
+
+// openGateway is where who has signed in is shown the gateway, with its token.
+const openGateway = "/_creel/open"
+
+// enter opens a page of creel's at one of its addresses, such as http://127.0.0.1:8080.
+// The first time it does so by the link that was printed, which signs in, once.
+func (s *stage) enter(t *testing.T, origin, path string) *page {
+	t.Helper()
+	if s.entered == origin {
+		return s.browser.open(t, origin+path)
 	}
-	public, err := url.Parse(e.origin)
-	if err != nil {
-		t.Fatal(err)
+	if s.entered != "" {
+		t.Fatalf("the link was used at %s", s.entered)
 	}
-	u.Scheme, u.Host = public.Scheme, public.Host
-	return s.browser.open(t, u.String())
+	s.entered = origin
+	_, code, _ := strings.Cut(s.link, "/_creel/login?")
+	return s.browser.open(t, origin+"/_creel/login?"+code+"&next="+path)
 }

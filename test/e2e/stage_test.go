@@ -47,6 +47,7 @@ type stage struct {
 	*folder
 	creel   *creel
 	link    string
+	entered string // the address at which the link was used
 	browser *browser
 	film    *record.Film
 	llm     *fake.LLM

@@ -10,7 +10,7 @@
 // left after a stop in good order is itself part of each test.
 //
 // A failed test leaves the output of its creels, the journal, the gateway's logs
-// and screenshots in $E2E_ARTIFACTS, or else in the folder artifacts here. A test
+// and screenshots in $CREEL_E2E_ARTIFACTS, or else in the folder artifacts here. A test
 // of a variant leaves its video in any case.
 //
 // Nothing is skipped: what is missing fails the run, with the next step. The
@@ -79,7 +79,7 @@ func prepare(temp string) error {
 	if _, err := goTool("build", "-o", binary, "creel/cmd/creel"); err != nil {
 		return err
 	}
-	artifacts = os.Getenv("E2E_ARTIFACTS")
+	artifacts = os.Getenv("CREEL_E2E_ARTIFACTS")
 	if artifacts == "" {
 		artifacts = "artifacts"
 	}
