@@ -40,14 +40,14 @@ func playBase(t *testing.T, s *stage) {
 	s.snap(t, page, "connected")
 
 	s.say(t, "A question")
-	page.write(t, "textarea", "What is 847293 + 651824? Reply with just the number.")
+	page.ask(t, "What is 847293 + 651824? Reply with just the number.")
 	page.until(t, "it is answered", shown("1499117"))
 	s.snap(t, page, "answered")
 
 	s.say(t, "Another one; the gateway is killed in the midst of the answer")
 	llm.Hold()
 	drain(llm.Asked())
-	page.write(t, "textarea", "What is 111111 + 222222?")
+	page.ask(t, "What is 111111 + 222222?")
 	receive(t, llm.Asked(), "the model is asked")
 	s.snap(t, page, "half-an-answer")
 	before := s.status(t)
@@ -64,7 +64,7 @@ func playBase(t *testing.T, s *stage) {
 	}
 
 	s.say(t, "The conversation goes on")
-	page.write(t, "textarea", "What is 1000 + 234?")
+	page.ask(t, "What is 1000 + 234?")
 	page.until(t, "it is answered", shown("1234"))
 	s.snap(t, page, "goes-on")
 	s.end(t)

@@ -47,6 +47,31 @@ func (p *page) write(t *testing.T, field, text string) {
 	}
 }
 
+// ask asks the agent something in the Control UI. A page that was opened a moment ago
+// may lose what is written while it loads the conversation: then it is written again.
+func (p *page) ask(t *testing.T, text string) {
+	t.Helper()
+	const lost = `[...document.querySelectorAll("textarea")].every((f) => f.value === "") && !`
+	for range 5 {
+		p.write(t, "textarea", text)
+		sent, tries := false, 0
+		eventually(t, momentLimit, "the question is sent", func() (bool, string) {
+			tries++
+			var err, lostErr error
+			var gone bool
+			sent, err = within(p, momentLimit, chromedp.Evaluate[bool](shown(text)))
+			gone, lostErr = within(p, momentLimit, chromedp.Evaluate[bool](lost+shown(text)))
+			// What was sent is shown at once, before anybody has got it.
+			return sent || gone && tries > 10, fmt.Sprint(err, lostErr)
+		})
+		if sent {
+			return
+		}
+		t.Logf("what was written is lost: %q", text)
+	}
+	t.Fatalf("the page does not take %q", text)
+}
+
 // fill writes into a field. The page may be at work on the field, so it looks whether
 // what was written is there.
 func (p *page) fill(t *testing.T, field, text string) {

@@ -24,7 +24,7 @@ func playPersistence(t *testing.T, s *stage) {
 
 	s.say(t, "The agent writes a file")
 	written := s.llm.Use("exec", toJSON(t, object{"command": "printf %s " + text + " >" + marker + " && cat " + marker}))
-	page.write(t, "textarea", "What is 847293 + 651824? And keep a marker.")
+	page.ask(t, "What is 847293 + 651824? And keep a marker.")
 	page.until(t, "the agent has answered", shown("1499117"))
 	s.snap(t, page, "written")
 	select {
@@ -48,7 +48,7 @@ func playPersistence(t *testing.T, s *stage) {
 	s.say(t, "The agent's file is gone")
 	gone := s.llm.Use("exec", toJSON(t, object{"command": "rm " + marker + " && ! test -e " + marker + " && echo gone"}))
 	s.shows(t, page)
-	page.write(t, "textarea", "What is 1000 + 234? And remove the marker.")
+	page.ask(t, "What is 1000 + 234? And remove the marker.")
 	page.until(t, "the agent has answered", shown("1234"))
 	<-gone
 	if _, err := os.Stat(path); !os.IsNotExist(err) {

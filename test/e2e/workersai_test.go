@@ -29,7 +29,7 @@ func playWorkersAI(t *testing.T, s *stage) {
 	page := s.enter(t, s.url(""), openGateway)
 	s.shows(t, page)
 	page.until(t, "the Control UI is connected", chatReady)
-	page.write(t, "textarea", "What is 847293 + 651824? Reply with just the number.")
+	page.ask(t, "What is 847293 + 651824? Reply with just the number.")
 	page.until(t, "it is answered", shown("1499117"))
 	s.snap(t, page, "answered")
 	asked := gateway.Requests()
@@ -49,7 +49,7 @@ func playWorkersAI(t *testing.T, s *stage) {
 	printed := s.llm.Use("exec", toJSON(t, object{"command": fmt.Sprintf(
 		`printenv | grep -c API_KEY; printf 'found %%s\n' $(grep -rlasF '%s''%s' %s /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | wc -l)`,
 		gateway.Key[:half], gateway.Key[half:], s.root)}))
-	page.write(t, "textarea", "Look for the key.")
+	page.ask(t, "Look for the key.")
 	page.until(t, "the agent has looked", shown(fake.AllIsWell))
 	s.snap(t, page, "looked")
 	select {
