@@ -99,6 +99,7 @@ type llmRequest struct {
 
 type llmMessage struct {
 	Role       string
+	ToolCalls  []struct{}      `json:"tool_calls"` // of an assistant
 	ToolCallID string          `json:"tool_call_id"`
 	Content    json.RawMessage // a text, or parts of one
 }

@@ -60,6 +60,7 @@ func TestLLMAnswers(t *testing.T) {
 		{"with something behind it", `[{"role":"user","content":"What is 1 + 2?"},{"role":"user","content":"Context: none."}]`, "3"},
 		{"the last of two", `[{"role":"user","content":"What is 1 + 2?"},{"role":"user","content":"What is 3 + 4?"}]`, "7"},
 		{"one that was answered", `[{"role":"user","content":"What is 1 + 2?"},{"role":"assistant","content":"3"},{"role":"user","content":"Fine?"}]`, AllIsWell},
+		{"one that needed a tool", `[{"role":"user","content":"What is 1 + 2?"},{"role":"assistant","tool_calls":[{"id":"call1"}]},{"role":"tool","tool_call_id":"call1","content":"4 + 5"}]`, "3"},
 		{"one that is quoted", `[{"role":"user","content":"What is 1 + 2?"},{"role":"user","content":"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nUser: What is 3 + 4?\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>"}]`, "3"},
 		{"no sum", `[{"role":"user","content":"How is it?"}]`, AllIsWell},
 		{"too great a sum", `[{"role":"user","content":"What is 99999999999999999999 + 1?"}]`, AllIsWell},

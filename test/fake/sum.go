@@ -29,7 +29,9 @@ func answerTo(messages []llmMessage) string {
 	for _, m := range messages {
 		switch m.Role {
 		case "assistant":
-			answer = AllIsWell
+			if len(m.ToolCalls) == 0 { // else it has not answered yet
+				answer = AllIsWell
+			}
 		case "user":
 			if found := sum.FindAllStringSubmatch(internal.ReplaceAllString(text(m.Content), ""), -1); found != nil {
 				answer = add(found[len(found)-1])
