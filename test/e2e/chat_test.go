@@ -107,6 +107,10 @@ func (p *page) press(t *testing.T, text string) {
 	})()`
 	eventually(t, momentLimit, "there is a button "+text, func() (bool, string) {
 		yes, err := within(p, momentLimit, chromedp.Evaluate[bool](pressed))
-		return yes && err == nil, fmt.Sprint(err, "\n", p.eval(t, "document.body.innerText"))
+		if yes && err == nil {
+			return true, ""
+		}
+		text, textErr := within(p, momentLimit, chromedp.Evaluate[string](`document.body?.innerText ?? ""`))
+		return false, fmt.Sprint(err, textErr, "\n", text)
 	})
 }
