@@ -29,8 +29,10 @@ func agentOn(llm *fake.LLM) object {
 	}
 }
 
-// chatReady: the chat of the Control UI takes messages.
-const chatReady = `!!document.querySelector("textarea:not([disabled])") && !/reconnecting|pairing required/i.test(document.body.innerText)`
+// chatReady: the chat of the Control UI takes messages, and its page is connected. A
+// page that is not shows what it has shown before.
+const chatReady = `!!document.querySelector("textarea:not([disabled])") && /^Connected$/m.test(document.body.innerText) &&
+	!/reconnecting|restoring|waiting for approval/i.test(document.body.innerText)`
 
 // quote is a text in JavaScript, as long as it has no strange characters.
 func quote(text string) string { return strconv.Quote(text) }
@@ -94,6 +96,14 @@ func (p *page) fill(t *testing.T, field, text string) {
 		}
 		return written && err == nil, fmt.Sprint(err)
 	})
+}
+
+// reload loads the page anew.
+func (p *page) reload(t *testing.T) {
+	t.Helper()
+	if _, err := within(p, bootLimit, chromedp.Reload()); err != nil {
+		t.Fatalf("cannot load the page anew: %v", err)
+	}
 }
 
 // press presses the first button or link to be seen whose text begins like this.

@@ -66,7 +66,10 @@ func playPersistence(t *testing.T, s *stage) {
 	s.snap(t, snapshots, "restored")
 	wantFile(t, path, text)
 	s.shows(t, page)
-	page.until(t, "the page is back, with the conversation of then", chatReady+" && "+shown("1499117"))
+	page.until(t, "the page is back by itself", chatReady)
+	page.reload(t) // and shows nothing that it has kept
+	ofThen := chatReady + " && " + shown("1499117") + " && !" + shown("1234")
+	page.until(t, "the conversation is that of then", ofThen)
 	s.snap(t, page, "conversation")
 
 	s.say(t, "The machine loses its state; creel is started anew")
@@ -76,7 +79,9 @@ func playPersistence(t *testing.T, s *stage) {
 	s.creel = s.folder.up(t)
 	s.creel.link(t)
 	wantFile(t, path, text)
-	page.until(t, "the page is back by itself, with the conversation", chatReady+" && "+shown("1499117"))
+	page.until(t, "the page is back by itself", chatReady)
+	page.reload(t)
+	page.until(t, "so is the conversation", ofThen)
 	s.say(t, "All of it is there again")
 	s.snap(t, page, "there-again")
 	s.end(t)
