@@ -47,7 +47,7 @@ func playWorkersAI(t *testing.T, s *stage) {
 	// command, which OpenClaw keeps.
 	half := len(gateway.Key) / 2
 	printed := s.llm.Use("exec", toJSON(t, object{"command": fmt.Sprintf(
-		`printenv | grep -c API_KEY; printf 'found %%s\n' $(grep -rlasF '%s''%s' %s /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | wc -l)`,
+		`printenv | grep -c API_KEY; printf 'found %%s\n' $(grep -rlasF '%s''%s' %s /proc/[0-9]*/environ 2>/dev/null | wc -l)`,
 		gateway.Key[:half], gateway.Key[half:], s.root)}))
 	page.ask(t, "Look for the key.")
 	page.until(t, "the agent has looked", shown(fake.AllIsWell))
