@@ -42,7 +42,7 @@ func (f *frames) encode(ctx context.Context, path string) (time.Duration, error)
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-y", "-loglevel", "error", "-nostdin",
 		"-f", "concat", "-safe", "0", "-i", "frames.txt", "-vf", filter,
 		// A frame lasts as long as it was shown: nothing is encoded twice.
-		"-vsync", "vfr", "-c:v", "libx264", "-preset", "superfast", "-crf", "28", "-pix_fmt", "yuv420p",
+		"-fps_mode", "vfr", "-c:v", "libx264", "-preset", "superfast", "-crf", "28", "-pix_fmt", "yuv420p",
 		"-movflags", "+faststart", path)
 	cmd.Dir = f.dir // names in filters would have to be quoted twice
 	var stderr bytes.Buffer
