@@ -21,7 +21,7 @@ type browser struct {
 }
 
 // browse starts one. It ends with the test at the latest.
-func (f *folder) browse(t *testing.T) *browser {
+func (f *folder) browse(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	b := &browser{folder: f, profile: t.TempDir()}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -32,7 +32,7 @@ func (f *folder) browse(t *testing.T) *browser {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Env("HOME="+b.profile), // where it keeps what belongs to no profile
 	)
-	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	ctx, stop := chromedp.NewContext(allocator)
 	b.ctx, b.stop = ctx, func() {
 		stop()

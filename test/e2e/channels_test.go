@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,16 +17,21 @@ import (
 	"creel/test/fake"
 )
 
-// TestChannelsAfterKills kills the gateway ten times in a row. From the fourth
+// How often TestChannelsAfterKills kills. From the third kill on OpenClaw leaves its
+// channels off, so four show what creel does; that it does so each time is shown by
+//
+//	go test -tags e2e ./test/e2e -run TestChannelsAfterKills -v -kills 10
+var kills = flag.Int("kills", 4, "how often the gateway of TestChannelsAfterKills is killed")
+
+// TestChannelsAfterKills kills the gateway several times in a row. From the fourth
 // boot on OpenClaw comes up with its channels off; each time they are on again,
 // the bot answers, and the journal says what was done.
 func TestChannelsAfterKills(t *testing.T) {
 	f, c, telegram, _ := upInWorld(t)
 	first := time.Now()
-	const kills = 10
 	var longest time.Duration
 	suppressed := 0
-	for n := 1; n <= kills; n++ {
+	for n := 1; n <= *kills; n++ {
 		before, known := f.status(t), lastSeq(f.events(t))
 		f.wantReady(t) // an instance that has answered is no fruitless one
 		killed := time.Now()

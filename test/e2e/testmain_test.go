@@ -10,14 +10,14 @@
 // left after a stop in good order is itself part of each test.
 //
 // A failed test leaves the output of its creels, the journal, the gateway's logs
-// and screenshots in $CREEL_E2E_ARTIFACTS, or else in the folder artifacts here.
+// and screenshots in $CREEL_E2E_ARTIFACTS, or else in the folder artifacts here. A test
+// of a variant leaves its video in any case.
 //
 // Nothing is skipped: what is missing fails the run, with the next step. The
 // script setup installs what can be installed.
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,8 +65,10 @@ func complain(err error) int {
 }
 
 func prepare(temp string) error {
-	if _, err := exec.LookPath("chromium"); err != nil {
-		return errors.New("there is no chromium in PATH; run test/e2e/setup, which installs it")
+	for _, program := range []string{"chromium", "ffmpeg"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("there is no %s in PATH; run test/e2e/setup, which installs it", program)
+		}
 	}
 	out, err := goTool("run", "-tags", "e2e", "./install")
 	if err != nil {

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,8 +13,9 @@ import (
 	"time"
 )
 
-// LLM is an OpenAI-compatible model that streams a fixed answer, word by word, as
-// fast as it is let. It can be made to use a tool before it answers.
+// LLM is an OpenAI-compatible model that streams its answer in two parts, as fast as
+// it is let. It can add (see answerTo), and finds that all is well otherwise. It can
+// be made to use a tool before it answers.
 type LLM struct {
 	server *httptest.Server
 	asked  chan struct{}
@@ -22,6 +24,7 @@ type LLM struct {
 	hold  chan struct{} // closed: answers go on; nil: they are not held
 	uses  []*toolUse    // in the order in which they were asked for
 	calls int           // of tools so far
+	heard [][]byte      // requests for answers, as they came
 }
 
 // toolUse is a tool that the model is to use.
@@ -34,7 +37,7 @@ type toolUse struct {
 // NewLLM starts one that ends with the test.
 func NewLLM(t testing.TB) *LLM {
 	f := &LLM{asked: make(chan struct{}, 100)}
-	f.server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.server = httptest.NewServer(f)
 	t.Cleanup(func() {
 		f.Release()
 		f.server.CloseClientConnections()
@@ -49,7 +52,15 @@ func (f *LLM) URL() string { return f.server.URL + "/v1" }
 // Asked gets a value with each request for an answer.
 func (f *LLM) Asked() <-chan struct{} { return f.asked }
 
-// Hold stops answers after their first words, until Release.
+// Heard gives the requests for answers so far, one a line, to find out why it has
+// said what it has.
+func (f *LLM) Heard() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append(bytes.Join(f.heard, []byte("\n")), '\n')
+}
+
+// Hold stops answers after their first part, until Release.
 func (f *LLM) Hold() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,23 +90,23 @@ func (f *LLM) Use(tool, arguments string) <-chan string {
 	return u.result
 }
 
-// llmRequest is a request for an answer, as far as tools need it.
+// llmRequest is a request for an answer, as far as one needs it.
 type llmRequest struct {
-	Messages []struct {
-		Role       string
-		ToolCallID string          `json:"tool_call_id"`
-		Content    json.RawMessage // a text, or parts of one
-	}
-	Tools []struct{ Function struct{ Name string } }
+	Model    string
+	Messages []llmMessage
+	Tools    []struct{ Function struct{ Name string } }
+}
+
+type llmMessage struct {
+	Role       string
+	ToolCalls  []struct{}      `json:"tool_calls"` // of an assistant
+	ToolCallID string          `json:"tool_call_id"`
+	Content    json.RawMessage // a text, or parts of one
 }
 
 // toolCall hands on what a tool has returned, and gives the delta of the tool's
 // call that is to be made now; "": none.
-func (f *LLM) toolCall(body []byte) string {
-	var r llmRequest
-	if json.Unmarshal(body, &r) != nil {
-		return "" // it gets an answer all the same
-	}
+func (f *LLM) toolCall(r llmRequest) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range r.Messages {
@@ -128,7 +139,8 @@ func quoted(text string) []byte {
 	return b
 }
 
-func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers what comes to any path that ends with /chat/completions.
+func (f *LLM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/chat/completions") {
 		writeJSON(w, map[string]any{"object": "list", "data": []any{}})
 		return
@@ -137,8 +149,15 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the gateway is gone
 	}
-	call := f.toolCall(body)
+	var request llmRequest
+	if err := json.Unmarshal(body, &request); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	call := f.toolCall(request)
+	first, rest := inTwo(answerTo(request.Messages))
 	f.mu.Lock()
+	f.heard = append(f.heard, body)
 	hold := f.hold
 	f.mu.Unlock()
 	select {
@@ -148,7 +167,7 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	flush := http.NewResponseController(w).Flush
 	chunk := func(delta, finish string) error {
-		_, err := fmt.Fprintf(w, `data: {"id":"c1","object":"chat.completion.chunk","created":%d,"model":"fake-1","choices":[{"index":0,"delta":{%s},"finish_reason":%s}]}`+"\n\n", time.Now().Unix(), delta, finish)
+		_, err := fmt.Fprintf(w, `data: {"id":"c1","object":"chat.completion.chunk","created":%d,"model":%s,"choices":[{"index":0,"delta":{%s},"finish_reason":%s}]}`+"\n\n", time.Now().Unix(), quoted(request.Model), delta, finish)
 		if err == nil {
 			err = flush()
 		}
@@ -160,7 +179,7 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if chunk(`"role":"assistant","content":"All is "`, "null") != nil {
+	if chunk(`"role":"assistant","content":`+string(quoted(first)), "null") != nil {
 		return // the gateway is gone
 	}
 	if hold != nil {
@@ -170,7 +189,7 @@ func (f *LLM) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if chunk(`"content":"well."`, "null") != nil || chunk("", `"stop"`) != nil {
+	if chunk(`"content":`+string(quoted(rest)), "null") != nil || chunk("", `"stop"`) != nil {
 		return
 	}
 	_, _ = fmt.Fprint(w, "data: [DONE]\n\n") // likewise

@@ -3,10 +3,12 @@ package fake
 import (
 	"context"
 	"encoding/json"
+	"html"
 	"io"
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,16 +19,21 @@ import (
 // TelegramToken is the bot's token that Telegram knows; it is nobody's.
 const TelegramToken = "123456:FAKE-creel-test-token"
 
-// Telegram is a Telegram Bot API with one bot.
+// Telegram is a Telegram Bot API with one bot, and the app of the people who talk to
+// it as a page. As the real one it gives each update again until it was confirmed
+// by an offset beyond it, and lets one client at a time ask for updates.
 type Telegram struct {
 	server *httptest.Server
+	talk   *talk
 
-	mu      sync.Mutex
-	polls   []time.Time // of getUpdates that came in
-	updates []telegramUpdate
-	next    int // id of the next update
-	sent    []TelegramMessage
-	changed chan struct{} // closed with each change
+	mu        sync.Mutex
+	polls     []time.Time // of getUpdates that came in
+	updates   []telegramUpdate
+	next      int                // id of the next update
+	delivered map[int]int        // by update: how often it was given
+	poll      context.CancelFunc // ends the getUpdates that waits
+	conflicts int
+	changed   chan struct{} // closed with each change of the above
 }
 
 type telegramUpdate struct {
@@ -34,10 +41,10 @@ type telegramUpdate struct {
 	Message map[string]any `json:"message"`
 }
 
-// TelegramMessage is one that the bot has sent.
+// TelegramMessage is one that the bot has sent, as it stands after edits.
 type TelegramMessage struct {
 	Chat int64
-	Text string
+	Text string // without mark-up
 	At   time.Time
 }
 
@@ -46,8 +53,11 @@ const longPoll = 20 * time.Second
 
 // NewTelegram starts one that ends with the test.
 func NewTelegram(t testing.TB) *Telegram {
-	f := &Telegram{next: 1, changed: make(chan struct{})}
-	f.server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f := &Telegram{next: 1, talk: newTalk(), delivered: map[int]int{}, changed: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", f.serve)
+	mux.Handle(appPath, (&app{"Telegram", f.talk, func(user int64, text string) { f.Say(user, text) }}).handler())
+	f.server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		f.server.CloseClientConnections()
 		f.server.Close()
@@ -58,24 +68,53 @@ func NewTelegram(t testing.TB) *Telegram {
 // URL is its address, for apiRoot.
 func (f *Telegram) URL() string { return f.server.URL }
 
-// Say has a user send the bot a direct message.
-func (f *Telegram) Say(user int64, text string) {
+// App is the address of a user's app.
+func (f *Telegram) App(user int64) string {
+	return f.server.URL + appPath + strconv.FormatInt(user, 10)
+}
+
+// Say has a user send the bot a direct message. It gives the number of the update.
+func (f *Telegram) Say(user int64, text string) (update int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	update = f.next
+	f.next++
 	person := map[string]any{"id": user, "is_bot": false, "first_name": "Anna", "username": "anna"}
-	f.updates = append(f.updates, telegramUpdate{f.next, map[string]any{
-		"message_id": f.next, "date": time.Now().Unix(), "text": text, "from": person,
+	f.updates = append(f.updates, telegramUpdate{update, map[string]any{
+		"message_id": update, "date": time.Now().Unix(), "text": text, "from": person,
 		"chat": map[string]any{"id": user, "type": "private", "first_name": "Anna", "username": "anna"},
 	}})
-	f.next++
+	f.talk.add(line{id: int64(update), chat: user, text: text})
 	f.tell()
+	return update
 }
 
 // Sent gives what the bot has sent so far.
 func (f *Telegram) Sent() []TelegramMessage {
+	var list []TelegramMessage
+	for _, l := range f.talk.byBot() {
+		list = append(list, TelegramMessage{l.chat, l.text, l.at})
+	}
+	return list
+}
+
+// Updates tells how often each update was given to the bot, and how many of them
+// it has not confirmed yet.
+func (f *Telegram) Updates() (given map[int]int, unconfirmed int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]TelegramMessage(nil), f.sent...)
+	given = map[int]int{}
+	for id, n := range f.delivered {
+		given[id] = n
+	}
+	return given, len(f.updates)
+}
+
+// Conflicts tells how often two clients have asked for updates at once.
+func (f *Telegram) Conflicts() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.conflicts
 }
 
 // PolledAfter waits until the bot asks for updates that was not asking at that
@@ -108,8 +147,7 @@ func (f *Telegram) tell() {
 func (f *Telegram) serve(w http.ResponseWriter, r *http.Request) {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/bot"+TelegramToken+"/")
 	if !ok {
-		w.WriteHeader(http.StatusUnauthorized)
-		writeJSON(w, map[string]any{"ok": false, "error_code": 401, "description": "Unauthorized"})
+		f.fail(w, http.StatusUnauthorized, "Unauthorized")
 		return
 	}
 	params := telegramParams(r)
@@ -118,8 +156,16 @@ func (f *Telegram) serve(w http.ResponseWriter, r *http.Request) {
 		f.ok(w, map[string]any{"id": 123456, "is_bot": true, "first_name": "Creel", "username": "creel_bot", "can_join_groups": true})
 	case "getupdates":
 		f.getUpdates(r.Context(), w, params)
-	case "sendmessage", "editmessagetext":
+	case "sendmessage":
 		f.send(w, params)
+	case "editmessagetext":
+		f.edit(w, params)
+	case "deletemessage":
+		if !f.talk.remove(params.integer("message_id")) {
+			f.fail(w, http.StatusBadRequest, "Bad Request: message to delete not found")
+			return
+		}
+		f.ok(w, true)
 	default:
 		f.ok(w, true)
 	}
@@ -129,25 +175,56 @@ func (f *Telegram) ok(w http.ResponseWriter, result any) {
 	writeJSON(w, map[string]any{"ok": true, "result": result})
 }
 
+func (f *Telegram) fail(w http.ResponseWriter, status int, description string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	writeJSON(w, map[string]any{"ok": false, "error_code": status, "description": description})
+}
+
 // getUpdates gives the updates from an offset on; what is before it has been
 // taken and is forgotten.
-func (f *Telegram) getUpdates(ctx context.Context, w http.ResponseWriter, params map[string]any) {
-	offset, _ := params["offset"].(float64)
-	ctx, cancel := context.WithTimeout(ctx, longPoll)
+func (f *Telegram) getUpdates(ctx context.Context, w http.ResponseWriter, params telegramParameters) {
+	offset := int(params.integer("offset"))
+	asked := ctx
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	limit := time.AfterFunc(longPoll, cancel)
+	defer limit.Stop()
+	over := false // another client has asked meanwhile
 	f.mu.Lock()
+	if f.poll != nil {
+		f.poll()
+	}
+	f.poll = func() { over = true; cancel() }
 	f.polls = append(f.polls, time.Now())
 	f.tell()
 	for {
-		for len(f.updates) > 0 && f.updates[0].ID < int(offset) {
+		for len(f.updates) > 0 && f.updates[0].ID < offset {
 			f.updates = f.updates[1:]
 		}
 		list, changed := append([]telegramUpdate{}, f.updates...), f.changed
-		f.mu.Unlock()
-		if len(list) > 0 || ctx.Err() != nil {
+		switch {
+		case asked.Err() != nil: // the client is gone, and has got nothing
+			if !over {
+				f.poll = nil
+			}
+			f.mu.Unlock()
+			return
+		case over:
+			f.conflicts++
+			f.mu.Unlock()
+			f.fail(w, http.StatusConflict, "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running")
+			return
+		case len(list) > 0 || ctx.Err() != nil:
+			f.poll = nil
+			for _, u := range list {
+				f.delivered[u.ID]++
+			}
+			f.mu.Unlock()
 			f.ok(w, list)
 			return
 		}
+		f.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -156,27 +233,35 @@ func (f *Telegram) getUpdates(ctx context.Context, w http.ResponseWriter, params
 	}
 }
 
-func (f *Telegram) send(w http.ResponseWriter, params map[string]any) {
-	var chat int64
-	switch id := params["chat_id"].(type) { // the API takes both
-	case float64:
-		chat = int64(id)
-	case string:
-		chat, _ = strconv.ParseInt(id, 10, 64) // else it is the name of a channel
-	}
-	text, _ := params["text"].(string)
+func (f *Telegram) send(w http.ResponseWriter, params telegramParameters) {
 	f.mu.Lock()
-	f.sent = append(f.sent, TelegramMessage{chat, text, time.Now()})
-	id := 1000 + len(f.sent)
-	f.tell()
+	id := int64(1000 + f.next)
+	f.next++
 	f.mu.Unlock()
-	f.ok(w, map[string]any{"message_id": id, "date": time.Now().Unix(), "text": text, "chat": map[string]any{"id": chat, "type": "private"}})
+	chat, text := params.integer("chat_id"), params.text()
+	f.talk.add(line{id: id, chat: chat, bot: true, text: text})
+	f.ok(w, telegramSent(id, chat, text))
 }
 
-// telegramParams reads parameters from JSON, or from the query; of forms nothing
-// is needed.
-func telegramParams(r *http.Request) map[string]any {
-	params := map[string]any{}
+func (f *Telegram) edit(w http.ResponseWriter, params telegramParameters) {
+	id, text := params.integer("message_id"), params.text()
+	if !f.talk.edit(id, text) {
+		f.fail(w, http.StatusBadRequest, "Bad Request: message to edit not found")
+		return
+	}
+	f.ok(w, telegramSent(id, params.integer("chat_id"), text))
+}
+
+func telegramSent(id, chat int64, text string) map[string]any {
+	return map[string]any{"message_id": id, "date": time.Now().Unix(), "text": text, "chat": map[string]any{"id": chat, "type": "private"}}
+}
+
+// telegramParameters are those of a call, from JSON or from the query; of forms
+// nothing is needed.
+type telegramParameters map[string]any
+
+func telegramParams(r *http.Request) telegramParameters {
+	params := telegramParameters{}
 	for name, values := range r.URL.Query() {
 		params[name] = values[0]
 	}
@@ -186,4 +271,28 @@ func telegramParams(r *http.Request) map[string]any {
 		_ = json.Unmarshal(b, &params) // what is no JSON has no parameters
 	}
 	return params
+}
+
+// integer gives a number, which the API takes as a text too; 0: there is none, or
+// it is the name of a channel.
+func (p telegramParameters) integer(name string) int64 {
+	switch v := p[name].(type) {
+	case float64:
+		return int64(v)
+	case string:
+		n, _ := strconv.ParseInt(v, 10, 64) // likewise
+		return n
+	}
+	return 0
+}
+
+var telegramTag = regexp.MustCompile(`<[^>]*>`)
+
+// text gives the text of a message as its reader sees it.
+func (p telegramParameters) text() string {
+	text, _ := p["text"].(string)
+	if p["parse_mode"] == "HTML" {
+		text = html.UnescapeString(telegramTag.ReplaceAllString(text, ""))
+	}
+	return text
 }
