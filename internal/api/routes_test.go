@@ -49,7 +49,7 @@ func examples(t *testing.T) map[string][]example {
 			{target: v1("logs?follow=1"), stream: true}},
 		"listProviders": one(v1("providers")), "listOpenClawVersions": one(v1("openclaw/versions")),
 		"upgradeOpenClaw": {{target: v1("openclaw/upgrade?version=2026.9.7"), stream: true}, {target: v1("openclaw/upgrade"), accept: mediaSSE, stream: true}},
-		"listDevices":   one(v1("devices")), "approveDevice": one(v1("devices/approve?id=abcd")), "rejectDevice": one(v1("devices/reject?id=abcd")), "revokeDevice": one(v1("devices/revoke?id=abcd")),
+		"listDevices":     one(v1("devices")), "approveDevice": one(v1("devices/approve?id=abcd")), "rejectDevice": one(v1("devices/reject?id=abcd")), "revokeDevice": one(v1("devices/revoke?id=abcd")),
 		"approveAllDevices": one(v1("devices/approve-all")), "renameDevice": one(v1("devices/rename?id=abcd&label=Anna")),
 		"listSnapshots": one(v1("snapshots")), "createSnapshot": long(v1("snapshots?note=x")), "getSnapshot": one(s), "deleteSnapshot": one(s), "pinSnapshot": one(s + "/pin"), "unpinSnapshot": one(s + "/unpin"),
 		"acceptSnapshot": one(s + "/accept"), "verifySnapshot": long(s + "/verify"), "listSnapshotFiles": {{target: s + "/files?all=1", stream: true}}, "getSnapshotFile": one(s + "/content?path=note.txt"),
