@@ -185,7 +185,7 @@ func TestBudgetIsExact(t *testing.T) {
 	}
 }
 
-func openTestLedger(t *testing.T, w *world, path string) *Ledger {
+func openTestLedger(t testing.TB, w *world, path string) *Ledger {
 	t.Helper()
 	l, err := OpenLedger(LedgerOptions{Path: path, Now: w.clock.Now, Logger: w.proxy.opts.Logger})
 	if err != nil {

@@ -39,7 +39,7 @@ const (
 
 // world is a provider, a creel and a gateway.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	provider *httptest.Server
 	proxy    *Proxy
 	ledger   *Ledger
@@ -73,7 +73,7 @@ func (s *seen) count() int {
 	return len(s.list)
 }
 
-func (s *seen) last(t *testing.T) (*http.Request, string) {
+func (s *seen) last(t testing.TB) (*http.Request, string) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func withFirstByte(d time.Duration) setting { return func(_ *world, o *Options) 
 
 // newWorld starts one. The provider is openai at /v1, anthropic at /, ollama at
 // /o and a Cloudflare AI Gateway at /v1/ACC/GW/anthropic, all with the same handler.
-func newWorld(t *testing.T, handler http.HandlerFunc, settings ...setting) *world {
+func newWorld(t testing.TB, handler http.HandlerFunc, settings ...setting) *world {
 	t.Helper()
 	w := &world{t: t, journal: &journal{}, clock: &clock{now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.Local)}, log: &bytes.Buffer{}, seen: &seen{}, dir: t.TempDir()}
 	w.provider = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
