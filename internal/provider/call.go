@@ -26,7 +26,6 @@ type call struct {
 	answer     *answerBody
 	class      string        // of the error; empty: there was none
 	firstByte  time.Duration // from the beginning; 0: there was no answer
-	encoded    bool          // the answer could not be looked at
 }
 
 // callKey is a call in a context.
@@ -192,15 +191,24 @@ func (p *patience) end() {
 	p.timer.Stop()
 }
 
-// sentBody is the body of a request while it is sent.
+// sentBody is the body of a request while it is sent. Its end is known from its
+// length, where it has one: the Transport looks for more, and would look when the
+// answer has begun.
 type sentBody struct {
 	io.Reader
 	io.Closer
 	patience *patience
+	left     int64 // negative: not known
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
 	n, err := b.Reader.Read(p)
+	if b.left > 0 {
+		b.left = max(0, b.left-int64(n))
+	}
 	b.patience.renew()
 	return n, err
 }

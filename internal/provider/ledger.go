@@ -35,6 +35,7 @@ type Ledger struct {
 	before  map[usageKey]bool // what an earlier creel has refused, and told of
 	closed  bool
 
+	saving  sync.Mutex    // held by save: the file is for one at a time
 	wake    chan struct{} // has a value: there is something to write
 	writing sync.WaitGroup
 }
@@ -204,6 +205,8 @@ func (l *Ledger) write() {
 
 // save writes what is not written yet.
 func (l *Ledger) save() error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
 	l.mu.Lock()
 	batch := l.unsaved
 	l.unsaved = sums{}

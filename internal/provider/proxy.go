@@ -139,6 +139,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.end()
 	p.metrics.inflight.Add(1)
 	defer p.metrics.inflight.Add(-1)
+	// Without it net/http's server closes the body of the request when the answer
+	// begins, be it whole or not; whoever still reads it, if only to find its end, gets
+	// an error, and the Transport would take that for a reason to cut the answer.
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+		p.opts.Logger.Debug("an answer may end with the request's body", "error", err)
+	}
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 }
 
@@ -204,7 +210,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	patient := newPatience(t.p.opts.FirstByte, cancel)
 	out := r.WithContext(ctx)
 	if out.Body != nil && out.Body != http.NoBody {
-		out.Body = &sentBody{out.Body, out.Body, patient}
+		out.Body = &sentBody{Reader: out.Body, Closer: out.Body, patience: patient, left: out.ContentLength}
 	}
 	resp, err := t.p.transport.RoundTrip(out)
 	patient.end()

@@ -114,6 +114,46 @@ func TestBodiesAreIdentical(t *testing.T) {
 	}
 }
 
+// TestEarlyAnswer: a provider that answers before it has read the request is heard to
+// the end of its answer.
+func TestEarlyAnswer(t *testing.T) {
+	text := strings.Repeat("no more of that. ", 20000)
+	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // it always can
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		_, _ = io.WriteString(w, text[:1000])
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, text[1000:])
+	}))
+	defer early.Close()
+	w := newWorld(t, answerOK)
+	base, err := parseBase(early.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.proxy.byName[openAIName].Base = base
+	for range 20 {
+		body, in := io.Pipe()
+		r := w.request(http.MethodPost, "openai/files", "")
+		r.Header.Set("Content-Type", "application/octet-stream") // JSON is read for the model first
+		r.Body, r.ContentLength = body, -1
+		resp, err := w.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = io.WriteString(in, strings.Repeat("x", 1<<20)) // while the answer goes on
+			_ = in.Close()
+		}()
+		got, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(got) != text || resp.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Fatalf("%s, %d bytes, %v", resp.Status, len(got), err)
+		}
+	}
+}
+
 // TestBackpressure: a gateway that does not read stops the provider.
 func TestBackpressure(t *testing.T) {
 	stopped := make(chan int, 1)

@@ -250,7 +250,7 @@ func (w *world) do(r *http.Request) (*http.Response, string) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Fatalf("%v after %d bytes", err, len(body))
 	}
 	return resp, string(body)
 }
