@@ -18,7 +18,9 @@ the npm of this machine; nothing is installed globally), configures it if it is
 not, starts it behind creel, and prints one link to click.
 
 A second run uses what is installed. No provider key is needed to come up; the
-Control UI takes one later, or pass it in the environment (ANTHROPIC_API_KEY, …).`,
+Control UI takes one later, or pass it in the environment (ANTHROPIC_API_KEY,
+OPENAI_API_KEY, …): creel keeps it from OpenClaw, and adds it to what OpenClaw asks
+(see ` + "`creel providers`" + `).`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && args[0] != config.PresetOpenClaw {
 				return fmt.Errorf("creel up knows %q only; for any other server use: creel run -- COMMAND", config.PresetOpenClaw)
