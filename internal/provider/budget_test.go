@@ -201,7 +201,7 @@ func TestLedgerOfTwo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.jsonl")
 	a, b := openTestLedger(t, w, path), openTestLedger(t, w, path)
 	var counting sync.WaitGroup
-	const each = 3000
+	const each = 1000
 	for _, l := range []*Ledger{a, b} {
 		counting.Go(func() {
 			for i := range each {

@@ -160,8 +160,8 @@ func TestRedirects(t *testing.T) {
 // it stands and however it comes; all else is as it was.
 func TestEcho(t *testing.T) {
 	text := strings.Repeat("x", 40000) + realKey + " and " + aigKey + " " + strings.ReplaceAll(realKey, "/", `\/`) + " sk-real-0123 " + realKey
-	for _, status := range []int{200, 401, 500} {
-		for _, piece := range []int{1, 7, 33, 1 << 20} {
+	for _, status := range []int{200, 401} {
+		for _, piece := range []int{1, 33, 1 << 20} {
 			for _, media := range []string{"application/json", "text/event-stream"} {
 				if piece == 1 && status != 401 {
 					continue

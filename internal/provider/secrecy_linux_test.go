@@ -26,6 +26,26 @@ func secrecyHelper(args []string) int {
 		}
 		fmt.Println("holding", len(os.Getenv(secretVariable)))
 		_, _ = io.ReadAll(os.Stdin) // until the test has looked
+	case "secrecy-parent":
+		err := Seclude(nil)
+		if err == nil {
+			_, err = os.ReadDir("/proc/self/fd") // creel looks at itself
+		}
+		if err == nil {
+			_, err = os.ReadFile("/proc/self/maps")
+		}
+		if err == nil { // and starts itself, as a launcher
+			var out []byte
+			out, err = exec.Command("/proc/self/exe", "secrecy-child").Output()
+			fmt.Printf("%s", out)
+		}
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	case "secrecy-child":
+		_, err := os.ReadFile("/proc/self/environ")
+		fmt.Println("started, and dumpable:", err == nil)
 	case "secrecy-looker":
 		for _, name := range []string{"environ", "mem", "maps", "fd", "root"} {
 			f, err := os.Open("/proc/" + args[1] + "/" + name)
@@ -104,5 +124,18 @@ func TestSeclude(t *testing.T) {
 	}
 	if os.Geteuid() == 0 && (strings.Contains(environ, realKey) || !strings.Contains(environ, "OTHER=kept") || !strings.Contains(environ, secretVariable+"=")) {
 		t.Errorf("the environment is %q", environ)
+	}
+}
+
+// TestSecludedProcessWorks: it still sees itself, and starts itself; what it starts is
+// a process like any other.
+func TestSecludedProcessWorks(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "secrecy-parent")
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "started, and dumpable: true\n" {
+		t.Errorf("%v: %s", err, out)
 	}
 }

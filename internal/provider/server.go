@@ -56,6 +56,10 @@ var errCut = errors.New("creel has no more time for this call")
 // be called again.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
+	// One that has not served yet does not know its listener.
+	if closeErr := s.listener.Close(); !errors.Is(closeErr, net.ErrClosed) && closeErr != nil {
+		return fmt.Errorf("cannot close the listener for model providers: %w", closeErr)
+	}
 	if err == nil {
 		return nil
 	}
