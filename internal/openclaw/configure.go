@@ -24,6 +24,9 @@ type Settings struct {
 	// to the origins that are allowed already. One that is not in the list is
 	// still accepted if it is on loopback and the client is local.
 	Origins []string
+	// Token is the shared token that the gateway is to have unless a person has
+	// changed it in openclaw.json; empty: creel makes one.
+	Token telemetry.Secret
 	// Extra are settings that others have a use for: providers, channels.
 	Extra []Setting
 }
@@ -101,7 +104,11 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err != nil {
 		return Configured{}, err
 	}
-	token, err := chooseToken(l, file)
+	merged, err := file.recall()
+	if err != nil {
+		return Configured{}, err
+	}
+	token, err := chooseToken(l, file, merged, s.Token)
 	if err != nil {
 		return Configured{}, err
 	}
@@ -109,8 +116,7 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err != nil {
 		return Configured{}, err
 	}
-	merged, err := file.merge(s.Extra)
-	if err != nil {
+	if err := file.merge(merged, s.Extra); err != nil {
 		return Configured{}, err
 	}
 	changed = changed || merged.changed
