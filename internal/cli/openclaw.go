@@ -85,7 +85,11 @@ func (e *env) openclawCall(configFile string, args []string) (openclaw.Invocatio
 	if err != nil {
 		return openclaw.Invocation{}, err
 	}
-	return openclaw.CLI(layout, installation, e.environ, cfg.Gateway.Env, args)
+	environ, err := openclaw.WithDevVars(e.environ, cfg.Gateway.OpenClaw.DevVars)
+	if err != nil {
+		return openclaw.Invocation{}, err
+	}
+	return openclaw.CLI(layout, installation, environ, cfg.Gateway.Env, args)
 }
 
 func (e *env) openclawDoctor(configFile string, fix bool) error {

@@ -9,6 +9,7 @@ import (
 
 	"creel/internal/config"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/openclaw"
 	"creel/internal/openclaw/rpc"
 	"creel/internal/runtime"
@@ -18,25 +19,29 @@ import (
 
 // openClaw is the OpenClaw gateway, installed and configured by creel.
 type openClaw struct {
-	listen    string
-	secure    func(string) string
+	listen    string              // where clients connect
+	secure    func(string) string // makes an address that of a listener with TLS if need be
 	environ   []string
 	layout    openclaw.Layout
 	providers *providers
 	progress  func(openclaw.Progress)
+	health    *health.Registry
+	journal   gateway.Journal
 	port      port
 	token     atomic.Value               // telemetry.Secret, once configured
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
 }
 
-// newOpenClaw makes the preset's app; listen is where clients connect, secure
-// makes an address that of a listener with TLS if need be.
-func newOpenClaw(dataDir, listen string, secure func(string) string, environ []string, providers *providers, progress func(openclaw.Progress)) (*openClaw, error) {
-	layout, err := openclaw.LayoutIn(dataDir)
+// newOpenClaw makes the preset's app.
+func (d *daemon) newOpenClaw() (*openClaw, error) {
+	layout, err := openclaw.LayoutIn(d.cfg().DataDir)
 	if err != nil {
 		return nil, err
 	}
-	return &openClaw{listen: listen, secure: secure, environ: environ, layout: layout, providers: providers, progress: progress}, nil
+	return &openClaw{
+		listen: d.addr, secure: d.secure, environ: d.gatewayEnviron(), layout: layout, progress: d.opts.OnInstall,
+		health: d.health, journal: &d.journal, providers: d.providers,
+	}, nil
 }
 
 // plan installs what is not installed, puts the keys that creel owns into the
@@ -58,7 +63,11 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	for i := range origins {
 		origins[i] = o.secure(origins[i])
 	}
-	configured, err := openclaw.Configure(o.layout, openclaw.Settings{Port: port, Origins: origins, Extra: o.providers.settings()})
+	settings := openclaw.Settings{Port: port, Origins: origins}
+	if err := o.fromVariables(g, &settings); err != nil {
+		return runtime.Spec{}, err
+	}
+	configured, err := openclaw.Configure(o.layout, settings)
 	if err != nil {
 		var refused *openclaw.ConfigError
 		if errors.As(err, &refused) {
