@@ -36,6 +36,7 @@ type Configured struct {
 	Token   telemetry.Secret // the gateway's shared token
 	Created bool             // there was no configuration before
 	Changed bool             // the file was written
+	Bare    bool             // Created, with creel's own keys alone, which are known to be valid
 	// Notes are for a person: what was left alone, and why.
 	Notes []string
 }
@@ -49,6 +50,7 @@ const (
 	ConfigSyntax     ConfigReason = "syntax"     // not JSON with comments and trailing commas
 	ConfigConflict   ConfigReason = "conflict"   // it holds something that creel cannot work with
 	ConfigReadOnly   ConfigReason = "read_only"  // it may not be written
+	ConfigInvalid    ConfigReason = "invalid"    // OpenClaw does not start with it
 )
 
 // ConfigError says that the configuration could not be brought into the state
@@ -138,7 +140,7 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err := merged.remember(); err != nil {
 		return Configured{}, err
 	}
-	return Configured{Token: token, Created: file.before == nil, Changed: changed, Notes: merged.notes}, nil
+	return Configured{Token: token, Created: file.before == nil, Changed: changed, Bare: file.before == nil && len(s.Extra) == 0, Notes: merged.notes}, nil
 }
 
 // setting is one owned key.
