@@ -18,7 +18,7 @@ import (
 func newOpenClaw(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "openclaw",
-		Short: "OpenClaw's own command line, and its health",
+		Short: "OpenClaw's versions, configuration, command line and health",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -35,6 +35,7 @@ runs, since it would change the state under it.`,
 		RunE: func(*cobra.Command, []string) error { return e.openclawDoctor(configFile, fix) },
 	}
 	doctor.Flags().BoolVar(&fix, "fix", false, "let OpenClaw repair what it can; the gateway has to be stopped")
+	cmd.AddCommand(newOpenClawVersions(e), newOpenClawUpgrade(e), newOpenClawConfig(e))
 	cmd.AddCommand(doctor, &cobra.Command{
 		Use:   "exec -- ARG...",
 		Short: "Run OpenClaw's own command line",
@@ -80,7 +81,11 @@ func (e *env) openclawCall(configFile string, args []string) (openclaw.Invocatio
 	if err != nil {
 		return openclaw.Invocation{}, err
 	}
-	installer := openclaw.Installer{Layout: layout, Version: cfg.Gateway.Version}
+	version, err := openclaw.EffectiveVersion(layout, cfg.Gateway.Version)
+	if err != nil {
+		return openclaw.Invocation{}, err
+	}
+	installer := openclaw.Installer{Layout: layout, Version: version}
 	installation, err := installer.Find()
 	if err != nil {
 		return openclaw.Invocation{}, err

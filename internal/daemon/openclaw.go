@@ -2,9 +2,9 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"creel/internal/config"
@@ -27,9 +27,13 @@ type openClaw struct {
 	progress  func(openclaw.Progress)
 	health    *health.Registry
 	journal   gateway.Journal
+	cfg       func() config.Gateway
 	port      port
 	token     atomic.Value               // telemetry.Secret, once configured
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
+
+	upgrading sync.Mutex   // protects desk
+	desk      *versionDesk // the present engine's; nil: none yet
 }
 
 // newOpenClaw makes the preset's app.
@@ -40,15 +44,18 @@ func (d *daemon) newOpenClaw() (*openClaw, error) {
 	}
 	return &openClaw{
 		listen: d.addr, secure: d.secure, environ: d.gatewayEnviron(), layout: layout, progress: d.opts.OnInstall,
-		health: d.health, journal: &d.journal, providers: d.providers,
+		providers: d.providers, health: d.health, journal: &d.journal, cfg: func() config.Gateway { return d.cfg().Gateway },
 	}, nil
 }
 
 // plan installs what is not installed, puts the keys that creel owns into the
 // configuration, and says what to run.
 func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64) (runtime.Spec, error) {
-	installer := openclaw.Installer{Layout: o.layout, Version: g.Version, Environ: o.environ, Progress: o.progress}
-	installation, err := installer.Install(ctx)
+	version, err := openclaw.EffectiveVersion(o.layout, g.Version)
+	if err != nil {
+		return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseLaunch, Hint: "See the message; then `creel restart`.", Permanent: true, Err: err}
+	}
+	installation, err := o.installer(version).Install(ctx)
 	if err != nil {
 		return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseLaunch, Hint: "See the message; then `creel restart`.", Err: err}
 	}
@@ -67,13 +74,12 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	if err := o.fromVariables(g, &settings); err != nil {
 		return runtime.Spec{}, err
 	}
-	configured, err := openclaw.Configure(o.layout, settings)
+	configured, err := o.configure(ctx, g, generation, installation, settings)
 	if err != nil {
-		var refused *openclaw.ConfigError
-		if errors.As(err, &refused) {
-			return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseConfigRefused, Hint: "Mend the file, then `creel restart`.", Permanent: true, Err: err}
-		}
 		return runtime.Spec{}, err
+	}
+	for _, note := range configured.Notes {
+		o.noteConfig(openclaw.ConfigNote{What: openclaw.ConfigWarning, By: openclaw.ByCreel, Message: note}, generation)
 	}
 	if err := o.keepToken(configured.Token); err != nil {
 		return runtime.Spec{}, err
@@ -111,6 +117,11 @@ func (o *openClaw) explain(exit runtime.Exit, log []string) gateway.End {
 	cause := openclaw.ExplainExit(exit, log, o.farewell())
 	end := gateway.End{At: exit.At, Cause: gateway.Cause(cause.Cause), Message: cause.Message, Hint: cause.Hint, Log: log, Permanent: cause.Permanent}
 	switch cause.Cause {
+	case openclaw.CauseConfigRefused:
+		if exit.Known && o.refused(cause.Message) {
+			end.Permanent = false
+			end.Hint = "creel has OpenClaw's doctor look at it once, then goes back to the configuration that ran last: see `creel events`."
+		}
 	case openclaw.CauseOOM:
 		end.Message = "OpenClaw was " + exit.String() // with the limit and the peak
 	case openclaw.CauseSelfRestart:
