@@ -56,7 +56,8 @@ func (o *openClaw) versions(b beside) api.Versions {
 			_, err := o.installer(version).Install(ctx)
 			return err
 		},
-		Tell: func(s upgrade.Step) { b.tellStep(s) },
+		Healthy: o.cfg().OpenClaw.Trial,
+		Tell:    func(s upgrade.Step) { b.tellStep(s) },
 	}
 	if b.engine.keeper != nil {
 		options.Keeper = b.engine.keeper.Keeper
