@@ -47,7 +47,7 @@ type ConfigReason string
 // The reasons.
 const (
 	ConfigUnreadable ConfigReason = "unreadable" // a folder, no permission, a dangling link
-	ConfigSyntax     ConfigReason = "syntax"     // not JSON with comments and trailing commas
+	ConfigSyntax     ConfigReason = "syntax"     // not JSON5
 	ConfigConflict   ConfigReason = "conflict"   // it holds something that creel cannot work with
 	ConfigReadOnly   ConfigReason = "read_only"  // it may not be written
 	ConfigInvalid    ConfigReason = "invalid"    // OpenClaw does not start with it
@@ -205,7 +205,7 @@ func readConfig(path string) (*configFile, error) {
 		return nil, f.fail(ConfigUnreadable, "", "make it readable for the user that runs creel", err)
 	}
 	if f.doc, err = parseDocument(f.before); err != nil {
-		return nil, f.fail(ConfigSyntax, "it is not JSON (comments and trailing commas are fine; single quotes, keys without quotes and other forms of JSON5 are not)",
+		return nil, f.fail(ConfigSyntax, "it is not JSON5",
 			"correct it, or move it away and creel writes a new one", err)
 	}
 	return f, nil
