@@ -83,7 +83,11 @@ func (i *Inspector) Prepare(ctx context.Context) (Configured, error) {
 	c, err := i.Configure()
 	if refused, ok := errors.AsType[*ConfigError](err); ok && refused.Reason == ConfigSyntax {
 		// What creel cannot read OpenClaw cannot either, nor can its doctor.
-		return i.rescue(ctx, &record, before, refused.Detail+": "+fmt.Sprint(refused.Err), false)
+		c, err := i.rescue(ctx, &record, before, refused.Detail+": "+fmt.Sprint(refused.Err), false)
+		if invalid, ok := errors.AsType[*ConfigError](err); ok && invalid.Reason == ConfigInvalid && invalid.Err == nil {
+			return c, refused // it says where
+		}
+		return c, err
 	}
 	if err != nil {
 		return Configured{}, err
