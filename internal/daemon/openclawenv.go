@@ -40,7 +40,10 @@ func (o *openClaw) fromVariables(g config.Gateway, s *openclaw.Settings) error {
 	if err != nil {
 		return variablesRefused(err)
 	}
-	s.Token = moltenv.Token(environ)
+	s.Token, s.TokenMode = moltenv.Token(environ), openclaw.Default
+	if openclaw.Locks(g.OpenClaw.Lock, openclaw.TokenPath) {
+		s.TokenMode = openclaw.Own
+	}
 	s.Extra = append(openclaw.ChannelSettings(channels), o.providers.settings()...)
 	s.Extra = openclaw.Lock(s.Extra, g.OpenClaw.Lock)
 	secrets := []telemetry.Secret{s.Token}

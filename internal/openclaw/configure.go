@@ -27,6 +27,8 @@ type Settings struct {
 	// Token is the shared token that the gateway is to have unless a person has
 	// changed it in openclaw.json; empty: creel makes one.
 	Token telemetry.Secret
+	// TokenMode is Default, or Own: Token wins, always.
+	TokenMode Mode
 	// Extra are settings that others have a use for: providers, channels.
 	Extra []Setting
 }
@@ -110,7 +112,7 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err != nil {
 		return Configured{}, err
 	}
-	token, err := chooseToken(l, file, merged, s.Token)
+	token, err := chooseToken(l, file, merged, s)
 	if err != nil {
 		return Configured{}, err
 	}

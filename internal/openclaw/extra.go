@@ -57,13 +57,16 @@ func (s Setting) String() string { return strings.Join(s.Path, ".") }
 func Lock(settings []Setting, keys []string) []Setting {
 	locked := slices.Clone(settings)
 	for i, s := range locked {
-		if s.Mode == Default && slices.ContainsFunc(keys, func(key string) bool {
-			return s.String() == key || strings.HasPrefix(s.String(), key+".")
-		}) {
+		if s.Mode == Default && Locks(keys, s.String()) {
 			locked[i].Mode = Own
 		}
 	}
 	return locked
+}
+
+// Locks reports whether a key, or one above it, is among keys.
+func Locks(keys []string, key string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool { return key == k || strings.HasPrefix(key, k+".") })
 }
 
 // MemorySuffix is added to the name of openclaw.json for the record of what creel

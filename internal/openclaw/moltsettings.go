@@ -2,6 +2,9 @@ package openclaw
 
 import "creel/internal/openclaw/moltenv"
 
+// TokenPath is the key of the gateway's shared token, for Lock.
+const TokenPath = "gateway.auth.token"
+
 // ChannelSettings are what channels that the environment speaks of put into the
 // configuration. A channel's object is a person's: keys are added to it, nothing in
 // it is replaced that is not creel's, and who may write is a union.

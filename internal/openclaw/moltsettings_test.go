@@ -86,10 +86,11 @@ func TestLock(t *testing.T) {
 // before, and of no other.
 func TestGivenToken(t *testing.T) {
 	l := newLayout(t)
+	mode := Default
 	step := func(given, want string) {
 		t.Helper()
 		s := testSettings
-		s.Token = telemetry.Secret(given)
+		s.Token, s.TokenMode = telemetry.Secret(given), mode
 		c, err := Configure(l, s)
 		if err != nil || want != "" && c.Token.Reveal() != want {
 			t.Errorf("given %q the token is %q, %v; want %q", given, c.Token.Reveal(), err, want)
@@ -106,4 +107,8 @@ func TestGivenToken(t *testing.T) {
 	putConfig(t, l, strings.Replace(getConfig(t, l), "given-3", "a-person's", 1))
 	step("given-4", "a-person's")
 	step("", "a-person's")
+	mode = Own // locked
+	step("given-5", "given-5")
+	mode = Default
+	step("given-6", "given-6")
 }

@@ -23,7 +23,7 @@ const tokenBytes = 32
 // changed on purpose (a leaked token), or come with a restored state, and then
 // browsers know it. The one that creel has made or was given before gives way to
 // the one that it is given now. Else it is the one that creel keeps, else a new one.
-func chooseToken(l Layout, f *configFile, m *merge, given telemetry.Secret) (telemetry.Secret, error) {
+func chooseToken(l Layout, f *configFile, m *merge, s Settings) (telemetry.Secret, error) {
 	token, present, err := f.doc.text("gateway", "auth", "token")
 	if errors.Is(err, errNotString) {
 		return "", f.fail(ConfigConflict, "gateway.auth.token is not a string (perhaps a reference to a secret kept elsewhere), and creel has to know the token",
@@ -39,10 +39,13 @@ func chooseToken(l Layout, f *configFile, m *merge, given telemetry.Secret) (tel
 	present = present && strings.TrimSpace(token) != ""
 	ours := present && tokenDigest(telemetry.Secret(token)) == m.old.Token
 	switch {
-	case given != "" && (!present || ours):
-		m.now.Token = tokenDigest(given)
-		return given, nil
+	case s.Token != "" && (!present || ours || s.TokenMode == Own):
+		m.now.Token = tokenDigest(s.Token)
+		return s.Token, nil
 	case present:
+		if s.Token != "" && s.Token.Reveal() != token {
+			m.notes = append(m.notes, "gateway.auth.token in openclaw.json is another than the one that creel was given, and stays; remove it there, or lock it")
+		}
 		if ours {
 			m.now.Token = m.old.Token
 		}

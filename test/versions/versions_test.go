@@ -215,4 +215,3 @@ func TestKilledInTheMiddle(t *testing.T) {
 		c.wantOld("1.0.0 1.0.0")
 	})
 }
-
