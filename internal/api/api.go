@@ -130,6 +130,8 @@ type Options struct {
 	Devices Devices
 	// Providers tells of the gateway's model providers.
 	Providers func() provider.Report
+	// Versions are those of OpenClaw; nil: the gateway is another program.
+	Versions Versions
 	// Snapshots are those of the gateway's state; nil: none are taken.
 	Snapshots Snapshots
 	// Identity is who may come in; nil: nobody is asked.
@@ -154,7 +156,7 @@ func New(o Options) *API { return &API{opts: o} }
 func (a *API) table() []route {
 	var all []route
 	for _, part := range [][]route{
-		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.providerRoutes(), a.snapshotRoutes(),
+		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.providerRoutes(), a.snapshotRoutes(), a.versionRoutes(),
 		a.settingRoutes(), a.identityRoutes(), a.metricRoutes(), a.documentRoutes(), a.ownRoutes(), a.compatRoutes(),
 	} {
 		all = append(all, part...)

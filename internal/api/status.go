@@ -26,6 +26,8 @@ type Status struct {
 	// words.
 	Degraded []health.Report `json:"degraded,omitempty"`
 	Trouble  []string        `json:"trouble,omitempty"`
+	// Hints are what could be done, though nothing is wrong.
+	Hints []string `json:"hints,omitempty"`
 	// PendingChanges were read by a reload and do not count yet.
 	PendingChanges []config.Change `json:"pending_changes,omitempty"`
 	// Snapshots is how safe the gateway's state is; nil: nobody looks after it.
@@ -128,6 +130,10 @@ func (a *API) fullStatus() Status {
 		full.Degraded = a.opts.Health()
 	}
 	for _, r := range full.Degraded {
+		if r.Severity == health.Info {
+			full.Hints = append(full.Hints, r.String())
+			continue
+		}
 		full.Trouble = append(full.Trouble, r.String())
 	}
 	if a.opts.Snapshots != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,12 +14,13 @@ import (
 
 	"creel/internal/config"
 	"creel/internal/openclaw"
+	"creel/internal/provider"
 )
 
 func newOpenClaw(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "openclaw",
-		Short: "OpenClaw's own command line, and its health",
+		Short: "OpenClaw's versions, configuration, command line and health",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -35,6 +37,7 @@ runs, since it would change the state under it.`,
 		RunE: func(*cobra.Command, []string) error { return e.openclawDoctor(configFile, fix) },
 	}
 	doctor.Flags().BoolVar(&fix, "fix", false, "let OpenClaw repair what it can; the gateway has to be stopped")
+	cmd.AddCommand(newOpenClawVersions(e), newOpenClawUpgrade(e), newOpenClawConfig(e))
 	cmd.AddCommand(doctor, &cobra.Command{
 		Use:   "exec -- ARG...",
 		Short: "Run OpenClaw's own command line",
@@ -80,12 +83,31 @@ func (e *env) openclawCall(configFile string, args []string) (openclaw.Invocatio
 	if err != nil {
 		return openclaw.Invocation{}, err
 	}
-	installer := openclaw.Installer{Layout: layout, Version: cfg.Gateway.Version}
+	version, err := openclaw.EffectiveVersion(layout, cfg.Gateway.Version)
+	if err != nil {
+		return openclaw.Invocation{}, err
+	}
+	installer := openclaw.Installer{Layout: layout, Version: version}
 	installation, err := installer.Find()
 	if err != nil {
 		return openclaw.Invocation{}, err
 	}
-	return openclaw.CLI(layout, installation, e.environ, cfg.Gateway.Env, args)
+	environ, err := openclaw.WithDevVars(e.environ, cfg.Gateway.OpenClaw.DevVars)
+	if err != nil {
+		return openclaw.Invocation{}, err
+	}
+	env := cfg.Gateway.Env
+	if cfg.Providers.Proxy != config.ProvidersProxyOff {
+		// OpenClaw's configuration has what it takes to use the models; the keys
+		// themselves would be within reach of what runs in the gateway.
+		given := environ
+		for name, value := range env {
+			given = append(slices.Clone(given), name+"="+value)
+		}
+		found := provider.Find(cfg.Providers, given)
+		environ, env = found.Without(environ), found.WithoutIn(env)
+	}
+	return openclaw.CLI(layout, installation, environ, env, args)
 }
 
 func (e *env) openclawDoctor(configFile string, fix bool) error {

@@ -60,6 +60,9 @@ func (e *env) printStatus(st *api.Status) error {
 	for _, t := range st.Trouble {
 		row("trouble", "%s", t)
 	}
+	for _, h := range st.Hints {
+		row("hint", "%s", h)
+	}
 	for _, c := range st.PendingChanges {
 		row("pending", "%s: %s, %s", c.Key, fromTo(c), remedy(c.Needs))
 	}

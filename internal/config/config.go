@@ -155,6 +155,8 @@ type Gateway struct {
 	Preset string `yaml:"preset" json:"preset" enum:",openclaw" needs:"creel restart"`
 	// Version is the version of the app that the preset installs.
 	Version string `yaml:"version" json:"version" needs:"gateway restart"`
+	// OpenClaw is what only the preset "openclaw" makes use of.
+	OpenClaw OpenClaw `yaml:"openclaw" json:"openclaw"`
 	// Command is the program and its arguments. $PORT and ${PORT} in arguments stand for the port.
 	Command []string `yaml:"command" json:"command" kind:"command" needs:"gateway restart"`
 	// Dir is the working directory of the command; empty: creel's own.

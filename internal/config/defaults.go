@@ -200,11 +200,12 @@ func Defaults() Config {
 	return Config{
 		Listen: DefaultListen,
 		Gateway: Gateway{
-			Name:    DefaultName,
-			Start:   DefaultStart,
-			Sandbox: DefaultSandbox,
-			Ready:   Ready{Timeout: DefaultReadyTimeout},
-			Alive:   Alive{Timeout: DefaultAliveTimeout},
+			Name:     DefaultName,
+			Start:    DefaultStart,
+			Sandbox:  DefaultSandbox,
+			OpenClaw: OpenClaw{Trial: DefaultOpenClawTrial},
+			Ready:    Ready{Timeout: DefaultReadyTimeout},
+			Alive:    Alive{Timeout: DefaultAliveTimeout},
 			Hang: Hang{
 				Action: DefaultHangAction, Interval: DefaultHangInterval, SuspectAfter: DefaultSuspectAfter,
 				RestartAfter: DefaultHangRestartAfter, BusyRestartAfter: DefaultBusyRestartAfter,

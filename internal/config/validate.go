@@ -193,6 +193,11 @@ func (v *validator) gateway() {
 	if len(g.Command) == 0 && g.Preset == PresetNone {
 		v.refuse("gateway.command", `is missing; give the program to run, such as ["node", "server.js"], or a preset`)
 	}
+	for i, key := range g.OpenClaw.Lock {
+		if key == "" || strings.HasPrefix(key, ".") || strings.HasSuffix(key, ".") || strings.Contains(key, "..") {
+			v.refuse(fmt.Sprintf("gateway.openclaw.lock[%d]", i), "%q is not a key of openclaw.json, such as channels.telegram.botToken", clip(key))
+		}
+	}
 	v.program("gateway.command", g.Command)
 	v.environment()
 	v.port()

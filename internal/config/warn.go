@@ -23,6 +23,9 @@ func (c *Config) Warnings() []Warning {
 	if c.Gateway.Version != "" && c.Gateway.Preset == PresetNone {
 		warn("gateway.version", "has no effect without gateway.preset")
 	}
+	if g := c.Gateway; g.Preset != PresetOpenClaw && (g.OpenClaw.DevVars != "" || len(g.OpenClaw.Lock) > 0) {
+		warn("gateway.openclaw", `has no effect without gateway.preset "openclaw"`)
+	}
 	if c.Proxy.ForwardedHeaders == ForwardedStrip && len(c.Proxy.TrustedProxies) > 0 {
 		warn("proxy.trusted_proxies", `the gateway learns nothing of it, since proxy.forwarded_headers is "strip"`)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"creel/internal/api"
@@ -34,6 +35,7 @@ type beside struct {
 	gateway gatewayStatus
 	journal gateway.Journal
 	log     *slog.Logger
+	engine  *engine
 }
 
 // gatewayStatus is what an attendant asks the supervisor.
@@ -43,7 +45,7 @@ type gatewayStatus interface {
 }
 
 func (e *engine) beside() beside {
-	return beside{name: e.d.cfg().Gateway.Name, version: e.d.opts.Version, gateway: e.gateway, journal: e.journal, log: e.d.log}
+	return beside{name: e.d.cfg().Gateway.Name, version: e.d.opts.Version, gateway: e.gateway, journal: e.journal, log: e.d.log, engine: e}
 }
 
 // attend starts the app's attendant, if it is one.
@@ -74,13 +76,14 @@ func (o *openClaw) attend(ctx context.Context, b beside) {
 	client := rpc.New(rpc.Options{Token: o.knownToken, Version: b.version, Logger: b.log})
 	defer client.Close()
 	o.client.Store(client)
-	reviving := make(chan struct{})
-	go func() { // ends with the client
-		defer close(reviving)
-		(&revival{client: client, beside: b}).run(ctx)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { (&revival{client: client, beside: b}).run(ctx) }) // ends with the client
+	beside.Go(func() { o.settle(ctx, b) })                               // ends with ctx
+	if desk := o.presentDesk(); desk != nil {
+		beside.Go(func() { desk.run(ctx, b) }) // ends with ctx
+	}
 	follow(ctx, client, b.gateway)
-	<-reviving
+	beside.Wait()
 }
 
 // knownToken is the gateway's token as it was configured last, by this creel or an

@@ -200,7 +200,7 @@ func TestChannelsWaitForCreelsBreaker(t *testing.T) {
 	a := newAttended(t)
 	suppressed(t, a)
 	a.ready(t, 4, ended(3, openclaw.CauseSignal, 3))
-	poll(t, "the revival waits, beside the one who follows", func() bool { return a.status.waiting() == 2 })
+	poll(t, "the revival waits, beside the two who follow", func() bool { return a.status.waiting() == 3 })
 	if n := len(a.gw.Calls("channels.start")); n != 0 {
 		t.Errorf("started %d times in a crash loop", n)
 	}

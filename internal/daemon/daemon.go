@@ -229,7 +229,7 @@ func (d *daemon) assemble() (err error) {
 
 func (d *daemon) newApp() (app, error) {
 	if d.cfg().Gateway.Preset == config.PresetOpenClaw {
-		return newOpenClaw(d.cfg().DataDir, d.addr, d.secure, d.gatewayEnviron(), d.providers, d.opts.OnInstall)
+		return d.newOpenClaw()
 	}
 	return &command{environ: d.opts.Environ}, nil
 }

@@ -2,13 +2,14 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"creel/internal/config"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/openclaw"
 	"creel/internal/openclaw/rpc"
 	"creel/internal/runtime"
@@ -18,32 +19,44 @@ import (
 
 // openClaw is the OpenClaw gateway, installed and configured by creel.
 type openClaw struct {
-	listen    string
-	secure    func(string) string
+	listen    string              // where clients connect
+	secure    func(string) string // makes an address that of a listener with TLS if need be
+	all       []string            // creel's environment
 	environ   []string
 	layout    openclaw.Layout
 	providers *providers
 	progress  func(openclaw.Progress)
+	health    *health.Registry
+	journal   gateway.Journal
+	cfg       func() config.Gateway
 	port      port
 	token     atomic.Value               // telemetry.Secret, once configured
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
+
+	upgrading sync.Mutex   // protects desk
+	desk      *versionDesk // the present engine's; nil: none yet
 }
 
-// newOpenClaw makes the preset's app; listen is where clients connect, secure
-// makes an address that of a listener with TLS if need be.
-func newOpenClaw(dataDir, listen string, secure func(string) string, environ []string, providers *providers, progress func(openclaw.Progress)) (*openClaw, error) {
-	layout, err := openclaw.LayoutIn(dataDir)
+// newOpenClaw makes the preset's app.
+func (d *daemon) newOpenClaw() (*openClaw, error) {
+	layout, err := openclaw.LayoutIn(d.cfg().DataDir)
 	if err != nil {
 		return nil, err
 	}
-	return &openClaw{listen: listen, secure: secure, environ: environ, layout: layout, providers: providers, progress: progress}, nil
+	return &openClaw{
+		listen: d.addr, secure: d.secure, all: d.opts.Environ, environ: d.gatewayEnviron(), layout: layout, providers: d.providers, progress: d.opts.OnInstall,
+		health: d.health, journal: &d.journal, cfg: func() config.Gateway { return d.cfg().Gateway },
+	}, nil
 }
 
 // plan installs what is not installed, puts the keys that creel owns into the
 // configuration, and says what to run.
 func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64) (runtime.Spec, error) {
-	installer := openclaw.Installer{Layout: o.layout, Version: g.Version, Environ: o.environ, Progress: o.progress}
-	installation, err := installer.Install(ctx)
+	version, err := openclaw.EffectiveVersion(o.layout, g.Version)
+	if err != nil {
+		return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseLaunch, Hint: "See the message; then `creel restart`.", Permanent: true, Err: err}
+	}
+	installation, err := o.installer(version).Install(ctx)
 	if err != nil {
 		return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseLaunch, Hint: "See the message; then `creel restart`.", Err: err}
 	}
@@ -58,18 +71,25 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	for i := range origins {
 		origins[i] = o.secure(origins[i])
 	}
-	configured, err := openclaw.Configure(o.layout, openclaw.Settings{Port: port, Origins: origins, Extra: o.providers.settings()})
-	if err != nil {
-		var refused *openclaw.ConfigError
-		if errors.As(err, &refused) {
-			return runtime.Spec{}, &gateway.PlanError{Cause: gateway.CauseConfigRefused, Hint: "Mend the file, then `creel restart`.", Permanent: true, Err: err}
-		}
+	settings := openclaw.Settings{Port: port, Origins: origins}
+	if err := o.fromVariables(g, &settings); err != nil {
 		return runtime.Spec{}, err
+	}
+	configured, err := o.configure(ctx, g, generation, installation, settings)
+	if err != nil {
+		return runtime.Spec{}, err
+	}
+	for _, note := range configured.Notes {
+		o.noteConfig(openclaw.ConfigNote{What: openclaw.ConfigWarning, By: openclaw.ByCreel, Message: note}, generation)
 	}
 	if err := o.keepToken(configured.Token); err != nil {
 		return runtime.Spec{}, err
 	}
-	call, err := openclaw.Command(o.layout, installation, port, o.environ, o.providers.withoutKeys(g))
+	inherited, err := o.inherited(g)
+	if err != nil {
+		return runtime.Spec{}, variablesRefused(err)
+	}
+	call, err := openclaw.Command(o.layout, installation, port, inherited, o.providers.withoutKeys(g))
 	if err != nil {
 		return runtime.Spec{}, err
 	}
@@ -102,6 +122,11 @@ func (o *openClaw) explain(exit runtime.Exit, log []string) gateway.End {
 	cause := openclaw.ExplainExit(exit, log, o.farewell())
 	end := gateway.End{At: exit.At, Cause: gateway.Cause(cause.Cause), Message: cause.Message, Hint: cause.Hint, Log: log, Permanent: cause.Permanent}
 	switch cause.Cause {
+	case openclaw.CauseConfigRefused:
+		if exit.Known && o.refused(cause.Message) {
+			end.Permanent = false
+			end.Hint = "creel has OpenClaw's doctor look at it once, then goes back to the configuration that ran last: see `creel events`."
+		}
 	case openclaw.CauseOOM:
 		end.Message = "OpenClaw was " + exit.String() // with the limit and the peak
 	case openclaw.CauseSelfRestart:

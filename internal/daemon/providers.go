@@ -7,7 +7,6 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -46,7 +45,11 @@ func (d *daemon) newProviders() (_ *providers, err error) {
 	p := &providers{found: &provider.Found{}}
 	cfg := d.cfg()
 	if cfg.Gateway.Preset == config.PresetOpenClaw { // any other gateway is told nothing
-		p.found = provider.Find(cfg.Providers, d.providerVariable)
+		environ, err := d.providerEnviron()
+		if err != nil {
+			return nil, err
+		}
+		p.found = provider.Find(cfg.Providers, environ)
 	}
 	for _, problem := range p.found.Problems {
 		d.log.Error("a model provider cannot be used", "error", problem)
@@ -106,18 +109,12 @@ func (d *daemon) inheritedProviders() (net.Listener, error) {
 	return l, nil
 }
 
-// providerVariable looks up what the configuration gives the gateway, or else what
-// creel's environment has.
-func (d *daemon) providerVariable(name string) (string, bool) {
-	if v, ok := d.cfg().Gateway.Env[name]; ok {
-		return v, true
-	}
-	for _, kv := range d.opts.Environ {
-		if k, v, ok := strings.Cut(kv, "="); ok && k == name {
-			return v, true
-		}
-	}
-	return "", false
+// providerEnviron are the variables that speak of providers: what the configuration
+// gives the gateway, else creel's environment, else the file of
+// gateway.openclaw.dev_vars as it is when creel starts.
+func (d *daemon) providerEnviron() ([]string, error) {
+	g := &d.cfg().Gateway
+	return openclaw.WithDevVars(append(listOf(g.Env), d.opts.Environ...), g.OpenClaw.DevVars)
 }
 
 func budgetsOf(cfg *config.Config) []provider.Budget {
@@ -182,10 +179,15 @@ func (d *daemon) gatewayEnviron() []string {
 	if p.proxy == nil {
 		return append(slices.Clone(d.opts.Environ), p.keyVariables()...)
 	}
-	return slices.DeleteFunc(slices.Clone(d.opts.Environ), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains(p.found.Variables, name)
-	})
+	return p.without(d.opts.Environ)
+}
+
+// without is an environment without what is creel's.
+func (p *providers) without(environ []string) []string {
+	if p.proxy == nil {
+		return environ
+	}
+	return p.found.Without(environ)
 }
 
 // withoutKeys takes from what the configuration gives the gateway what is creel's.
@@ -193,13 +195,7 @@ func (p *providers) withoutKeys(g config.Gateway) map[string]string {
 	if p.proxy == nil {
 		return g.Env
 	}
-	env := map[string]string{}
-	for name, value := range g.Env {
-		if !slices.Contains(p.found.Variables, name) {
-			env[name] = value
-		}
-	}
-	return env
+	return p.found.WithoutIn(g.Env)
 }
 
 // keyVariables give a gateway the keys of its providers, where it is to hold them.

@@ -59,7 +59,7 @@ func (e *engine) newKeeper() (*keeper, error) {
 	k, err := snapshot.New(snapshot.Options{
 		Gateway: cfg.Gateway.Name, Dir: dir, Roots: roots, Exclude: ownFolders(cfg, roots), Ignore: append(e.d.app.notState(), cfg.Snapshots.Exclude...),
 		OpenStore: open, Where: where, Supervisor: late{e}, Lease: e.owner.asLease(),
-		App: func() (string, string) { g := e.d.cfg().Gateway; return g.Version, config.Hash(g) }, Trouble: e.d.snapshotTrouble,
+		App: func() (string, string) { return e.d.appVersion(), config.Hash(e.d.cfg().Gateway) }, Trouble: e.d.snapshotTrouble,
 		Manual: cfg.Snapshots.Mode == config.SnapshotsManual, NoRestore: cfg.Snapshots.Restore == config.RestoreNever,
 		Settings: keeping(cfg), Freeze: snapshot.Freeze{Budget: cfg.Snapshots.Freeze, Max: cfg.Snapshots.FreezeMax},
 		Journal: e.journal, Recorder: e.d.metrics, Logger: e.d.log,

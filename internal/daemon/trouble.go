@@ -35,6 +35,10 @@ func (d *daemon) newHealth() *health.Registry {
 	return health.New(health.Options{
 		Gauge: func(c health.Condition, holds bool) { d.metrics.Degraded(string(c), holds) },
 		Changed: func(c health.Change) {
+			if c.Severity == health.Info {
+				d.log.Info(c.Sentence(), "condition", c.Condition, "hint", c.Hint)
+				return
+			}
 			e := event.Event{Kind: event.Degraded, Gateway: d.cfg().Gateway.Name, Cause: string(c.Condition), Message: c.Sentence()}
 			if c.Hint != "" {
 				e.Fields = map[string]any{"hint": c.Hint}

@@ -43,6 +43,17 @@ const (
 	TokenRevoked   Kind = "token_revoked"   // it is good no longer
 	PasskeyAdded   Kind = "passkey_added"   // an owner has registered one
 	PasskeyRemoved Kind = "passkey_removed" // it signs nobody in any more
+
+	OpenClawConfigChanged  Kind = "openclaw_config_changed"   // its own configuration is another; fields tell what and who
+	OpenClawConfigRefused  Kind = "openclaw_config_refused"   // it does not start with it
+	OpenClawConfigRepaired Kind = "openclaw_config_repaired"  // its doctor was at work
+	OpenClawConfigFellBack Kind = "openclaw_config_fell_back" // the last one that ran is in place
+	OpenClawConfigWarning  Kind = "openclaw_config_warning"   // it takes it, and has something to say
+	OpenClawUpgrading      Kind = "openclaw_upgrading"        // another version is on trial
+	OpenClawUpgraded       Kind = "openclaw_upgraded"
+	OpenClawRollingBack    Kind = "openclaw_rolling_back" // the other version does not work
+	OpenClawRolledBack     Kind = "openclaw_rolled_back"  // the old version, and its state, are back
+
 	OwnerTaken     Kind = "owner_taken"     // this creel is the owner of the gateway, among those that share its store
 	OwnedElsewhere Kind = "owned_elsewhere" // another one is
 	Frozen         Kind = "frozen"          // it is held still, for a snapshot

@@ -38,6 +38,11 @@ const (
 	Ownership   Condition = "ownership_unknown"        // it cannot be told, or soon not be told, which machine owns the gateway
 	Connections Condition = "connection_limit"         // as many clients are connected as creel has descriptors for
 
+	// What the preset openclaw says of its app.
+	OpenClawConfig Condition = "openclaw_config_refused" // it runs on an earlier configuration, since it refuses the present one
+	Provider       Condition = "no_model_provider"       // no model can be asked yet
+	Variables      Condition = "variables_unused"        // some are set in vain
+
 	// What package snapshot says, in the same words.
 	StateMissing   Condition = "state_missing"        // the gateway is not started: its state is missing and cannot be restored
 	StateRecord    Condition = "state_record"         // the gateway is not started: where its state comes from cannot be told
@@ -53,6 +58,7 @@ const (
 // Conditions lists all conditions.
 var Conditions = []Condition{
 	Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Ownership, Connections,
+	OpenClawConfig, Provider, Variables,
 	StateMissing, StateRecord, RestoreFailed, SnapshotStore, SnapshotFailed, Overdue, Unreadable, Shrunk, NotPruned,
 }
 
@@ -61,6 +67,7 @@ type Severity string
 
 // The severities.
 const (
+	Info    Severity = "info"    // a hint: nothing is wrong, and something can be done
 	Warning Severity = "warning" // all works still
 	Trouble Severity = "trouble" // something does not
 )
@@ -216,7 +223,7 @@ func (r *Registry) change(c Condition, do func(*known) bool) {
 	}
 	k.changes++
 	if r.opts.Gauge != nil {
-		r.opts.Gauge(c, k.holds)
+		r.opts.Gauge(c, k.holds && k.report.Severity != Info)
 	}
 	wait := r.opts.Quiet - time.Since(k.toldAt)
 	if !k.toldAt.IsZero() && wait > 0 {

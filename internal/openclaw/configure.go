@@ -24,6 +24,11 @@ type Settings struct {
 	// to the origins that are allowed already. One that is not in the list is
 	// still accepted if it is on loopback and the client is local.
 	Origins []string
+	// Token is the shared token that the gateway is to have unless a person has
+	// changed it in openclaw.json; empty: creel makes one.
+	Token telemetry.Secret
+	// TokenMode is Default, or Own: Token wins, always.
+	TokenMode Mode
 	// Extra are settings that others have a use for: providers, channels.
 	Extra []Setting
 }
@@ -33,6 +38,7 @@ type Configured struct {
 	Token   telemetry.Secret // the gateway's shared token
 	Created bool             // there was no configuration before
 	Changed bool             // the file was written
+	Bare    bool             // Created, with creel's own keys alone, which are known to be valid
 	// Notes are for a person: what was left alone, and why.
 	Notes []string
 }
@@ -43,9 +49,10 @@ type ConfigReason string
 // The reasons.
 const (
 	ConfigUnreadable ConfigReason = "unreadable" // a folder, no permission, a dangling link
-	ConfigSyntax     ConfigReason = "syntax"     // not JSON with comments and trailing commas
+	ConfigSyntax     ConfigReason = "syntax"     // not JSON5
 	ConfigConflict   ConfigReason = "conflict"   // it holds something that creel cannot work with
 	ConfigReadOnly   ConfigReason = "read_only"  // it may not be written
+	ConfigInvalid    ConfigReason = "invalid"    // OpenClaw does not start with it
 )
 
 // ConfigError says that the configuration could not be brought into the state
@@ -101,7 +108,11 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err != nil {
 		return Configured{}, err
 	}
-	token, err := chooseToken(l, file)
+	merged, err := file.recall()
+	if err != nil {
+		return Configured{}, err
+	}
+	token, err := chooseToken(l, file, merged, s)
 	if err != nil {
 		return Configured{}, err
 	}
@@ -109,8 +120,7 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err != nil {
 		return Configured{}, err
 	}
-	merged, err := file.merge(s.Extra)
-	if err != nil {
+	if err := file.merge(merged, s.Extra); err != nil {
 		return Configured{}, err
 	}
 	changed = changed || merged.changed
@@ -132,7 +142,7 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err := merged.remember(); err != nil {
 		return Configured{}, err
 	}
-	return Configured{Token: token, Created: file.before == nil, Changed: changed, Notes: merged.notes}, nil
+	return Configured{Token: token, Created: file.before == nil, Changed: changed, Bare: file.before == nil && len(s.Extra) == 0, Notes: merged.notes}, nil
 }
 
 // setting is one owned key.
@@ -197,7 +207,7 @@ func readConfig(path string) (*configFile, error) {
 		return nil, f.fail(ConfigUnreadable, "", "make it readable for the user that runs creel", err)
 	}
 	if f.doc, err = parseDocument(f.before); err != nil {
-		return nil, f.fail(ConfigSyntax, "it is not JSON (comments and trailing commas are fine; single quotes, keys without quotes and other forms of JSON5 are not)",
+		return nil, f.fail(ConfigSyntax, "it is not JSON5",
 			"correct it, or move it away and creel writes a new one", err)
 	}
 	return f, nil

@@ -21,6 +21,11 @@
 //     goes, and a last line without an end gets one). It replaces the file by
 //     rename, keeps the previous one beside it, and writes nothing at all if
 //     nothing is to be changed.
+//   - A default (Setting, Mode Default) never takes the place of what a person, the
+//     Control UI or OpenClaw itself has written, and lists of who may write to a
+//     channel only ever grow by it, or lose what it has added.
+//   - A configuration that OpenClaw refuses is never lost (a copy lies beside it) and
+//     is never tried twice in the same way: see Inspector.
 //   - No secret is in an argument (I7), and none of creel's own settings
 //     (CREEL_…) is in the environment of the gateway.
 //

@@ -12,7 +12,8 @@ import (
 )
 
 // document is JSON with comments and trailing commas, kept byte for byte: a
-// change touches the value that it changes and nothing else.
+// change touches the value that it changes and nothing else. Other forms of JSON5
+// are rewritten as that when they are read.
 type document struct {
 	root *hujson.Value
 }
@@ -39,7 +40,13 @@ func parseDocument(b []byte) (document, error) {
 	}
 	v, err := hujson.Parse(b)
 	if err != nil {
-		return document{}, err
+		// OpenClaw reads JSON5, of which this is a part.
+		if b, err = fromJSON5(b); err != nil {
+			return document{}, err
+		}
+		if v, err = hujson.Parse(b); err != nil {
+			return document{}, err
+		}
 	}
 	if _, ok := v.Value.(*hujson.Object); !ok {
 		return document{}, errNotObject
@@ -147,7 +154,8 @@ func (d document) add(path []string, items []string) (bool, error) {
 	return changed, nil
 }
 
-// drop takes one string out of the list at path.
+// drop takes one string out of the list at path. A list that has become empty by
+// that goes, too.
 func (d document) drop(path []string, item string) (bool, error) {
 	v, err := d.value(path)
 	if err != nil || v == nil {
@@ -165,6 +173,9 @@ func (d document) drop(path []string, item string) (bool, error) {
 	list.Elements = slices.Delete(list.Elements, i, i+1)
 	if n := len(list.Elements); i == n && n > 0 {
 		list.Elements[n-1].AfterExtra = lastExtra(list.Elements[n-1].AfterExtra, trailing)
+	}
+	if len(list.Elements) == 0 && list.AfterExtra.IsStandard() {
+		return d.remove(path)
 	}
 	return true, nil
 }

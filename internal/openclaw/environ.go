@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"creel/internal/openclaw/moltenv"
 )
 
 // EnvError says that a person sets a variable for the gateway that creel owns.
@@ -63,10 +65,13 @@ var inheritedNames = map[string]bool{
 	// A terminal's wishes: the gateway's output goes to a file.
 	"FORCE_COLOR": true, "CLICOLOR_FORCE": true, "COLORTERM": true, "TERM": true,
 
-	// Settings of creel under the names that moltworker gave them.
-	"MOLTBOT_GATEWAY_TOKEN": true, "CDP_SECRET": true,
-	"R2_ACCESS_KEY_ID": true, "R2_SECRET_ACCESS_KEY": true, "KOPIA_PASSWORD": true,
+	// The password of a snapshot store.
+	"KOPIA_PASSWORD": true,
 }
+
+// withheld are settings of whoever looks after the gateway, under the names that
+// moltworker gave them.
+var withheld = moltenv.Withheld()
 
 // inheritedPrefixes are the same by prefix. OPENCLAW_…: a creel that was
 // started from a terminal inside some OpenClaw has its markers, tokens and
@@ -78,7 +83,7 @@ var inheritedPrefixes = []string{
 // isInherited reports whether a variable of creel's environment is kept from
 // the gateway.
 func isInherited(name string) bool {
-	if inheritedNames[name] {
+	if inheritedNames[name] || slices.Contains(withheld, name) {
 		return true
 	}
 	return slices.ContainsFunc(inheritedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })

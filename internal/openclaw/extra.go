@@ -43,6 +43,30 @@ type Setting struct {
 	// Value is anything that encoding/json writes; for Items a []string.
 	Value any
 	Mode  Mode
+	// If, unless nil, is what the configuration must say besides, by now, for this
+	// setting to be made: that "*" is allowed where the policy is "open".
+	If *Setting
+	// Else is the value to be had where If does not hold; nil: none.
+	Else any
+}
+
+func (s Setting) String() string { return strings.Join(s.Path, ".") }
+
+// Lock makes those settings creel's own whose key, or a key above it, is among
+// keys: "channels.telegram" locks channels.telegram.botToken too.
+func Lock(settings []Setting, keys []string) []Setting {
+	locked := slices.Clone(settings)
+	for i, s := range locked {
+		if s.Mode == Default && Locks(keys, s.String()) {
+			locked[i].Mode = Own
+		}
+	}
+	return locked
+}
+
+// Locks reports whether a key, or one above it, is among keys.
+func Locks(keys []string, key string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool { return key == k || strings.HasPrefix(key, k+".") })
 }
 
 // MemorySuffix is added to the name of openclaw.json for the record of what creel
@@ -57,6 +81,8 @@ type memory struct {
 	// while a change is on its way to the disk.
 	Values map[string][]string `json:"values,omitempty"`
 	Items  map[string][]string `json:"items,omitempty"`
+	// Token is the digest of the gateway's token if creel has made or was given it.
+	Token string `json:"token,omitempty"`
 }
 
 // merge is a change of the configuration by Settings.Extra.
@@ -68,24 +94,48 @@ type merge struct {
 	notes   []string
 }
 
-// merge puts the settings into the document, and takes back what was put there and
-// is not among them any more.
-func (f *configFile) merge(settings []Setting) (*merge, error) {
+// recall begins a merge with what creel has put there the last time. A record that
+// says nothing is none: all that is there is then taken for someone else's, which
+// loses nothing.
+func (f *configFile) recall() (*merge, error) {
 	m := &merge{path: f.path + MemorySuffix, now: memory{Values: map[string][]string{}, Items: map[string][]string{}}}
-	if err := m.recall(); err != nil {
+	b, err := os.ReadFile(m.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
 		return nil, f.fail(ConfigUnreadable, "creel's record of its settings, "+m.path, "make it readable for the user that runs creel", err)
 	}
+	if err := json.Unmarshal(b, &m.old); err != nil {
+		m.old = memory{}
+		m.notes = append(m.notes, fmt.Sprintf("%s cannot be read (%v): what is in the configuration is taken for a person's own", m.path, err))
+	}
+	return m, nil
+}
+
+// merge puts the settings into the document, and takes back what was put there and
+// is not among them any more.
+func (f *configFile) merge(m *merge, settings []Setting) error {
 	asked := make(map[string]bool, len(settings))
 	for _, s := range settings {
 		if len(s.Path) == 0 {
-			return nil, errors.New("openclaw: a setting without a path")
+			return errors.New("openclaw: a setting without a path")
 		}
 		asked[pointer(s.Path)] = true
 	}
-	if err := m.takeBack(f.doc, asked); err != nil {
-		return nil, f.fail(ConfigConflict, "", "correct it", err)
+	if err := m.takeBack(f.doc, func(key string) bool { return !asked[key] }); err != nil {
+		return f.fail(ConfigConflict, "", "correct it", err)
 	}
 	for _, s := range settings {
+		if s.If != nil && !holds(f.doc, *s.If) {
+			s.Value = s.Else
+		}
+		if s.Value == nil {
+			if err := m.takeBack(f.doc, func(key string) bool { return key == pointer(s.Path) }); err != nil {
+				return f.fail(ConfigConflict, "", "correct it", err)
+			}
+			continue
+		}
 		var err error
 		if s.Mode == Items {
 			err = m.addItems(f.doc, s)
@@ -93,13 +143,13 @@ func (f *configFile) merge(settings []Setting) (*merge, error) {
 			err = m.setValue(f.doc, s)
 		}
 		if err != nil && s.Mode == Own {
-			return nil, f.fail(ConfigConflict, "", "correct it", err)
+			return f.fail(ConfigConflict, "", "correct it", err)
 		}
 		if err != nil { // what a person has written is more than a default
 			m.notes = append(m.notes, fmt.Sprintf("%s was left alone: %v", strings.Join(s.Path, "."), err))
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // setValue is for the modes Own and Default.
@@ -159,11 +209,21 @@ func (m *merge) addItems(doc document, s Setting) error {
 	return nil
 }
 
+// holds reports whether the document says what a setting says.
+func holds(doc document, s Setting) bool {
+	there, err := doc.value(s.Path)
+	if err != nil || there == nil {
+		return false
+	}
+	written, err := writtenValue(s.Value, len(s.Path))
+	return err == nil && sameValue(there.Value, written)
+}
+
 // takeBack removes what creel has put there and is not asked for any more. A key
 // that cannot be reached now was changed by someone else.
-func (m *merge) takeBack(doc document, asked map[string]bool) error {
+func (m *merge) takeBack(doc document, unasked func(key string) bool) error {
 	for _, key := range slices.Sorted(maps.Keys(m.old.Values)) {
-		if asked[key] {
+		if !unasked(key) {
 			continue
 		}
 		path := pathOf(key)
@@ -177,7 +237,7 @@ func (m *merge) takeBack(doc document, asked map[string]bool) error {
 		m.changed = true
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.old.Items)) {
-		if asked[key] {
+		if !unasked(key) {
 			continue
 		}
 		for _, item := range m.old.Items[key] {
@@ -196,30 +256,13 @@ func (m *merge) wrote(key string, v hujson.ValueTrimmed) bool {
 	return slices.Contains(m.old.Values[key], digest(v))
 }
 
-// recall reads what was put there the last time. A record that says nothing is
-// none: all that is there is then taken for someone else's, which loses nothing.
-func (m *merge) recall() error {
-	b, err := os.ReadFile(m.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, &m.old); err != nil {
-		m.old = memory{}
-		m.notes = append(m.notes, fmt.Sprintf("%s cannot be read (%v): what is in the configuration is taken for a person's own", m.path, err))
-	}
-	return nil
-}
-
 // announce writes what will be there, beside what is, before the configuration is
 // written: a creel that dies in between knows both for its own.
 func (m *merge) announce() error {
 	if !m.changed {
 		return nil
 	}
-	both := memory{Values: map[string][]string{}, Items: map[string][]string{}}
+	both := memory{Values: map[string][]string{}, Items: map[string][]string{}, Token: m.now.Token}
 	for _, mem := range []memory{m.old, m.now} {
 		for key, digests := range mem.Values {
 			both.Values[key] = append(both.Values[key], digests...)
@@ -238,7 +281,7 @@ func (m *merge) save(mem memory) error {
 	b := append(marshal(mem), '\n')
 	if kept, err := os.ReadFile(m.path); err == nil && bytes.Equal(kept, b) {
 		return nil
-	} else if errors.Is(err, fs.ErrNotExist) && len(mem.Values)+len(mem.Items) == 0 {
+	} else if errors.Is(err, fs.ErrNotExist) && len(mem.Values)+len(mem.Items) == 0 && mem.Token == "" {
 		return nil
 	}
 	if err := writeFile(m.path, b); err != nil {

@@ -158,8 +158,11 @@ func TestSettingsSurviveACrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := file.merge([]Setting{say("two")})
+	m, err := file.recall()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.merge(m, []Setting{say("two")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.announce(); err != nil {
@@ -176,7 +179,10 @@ func TestSettingsSurviveACrash(t *testing.T) {
 	if file, err = readConfig(l.Config()); err != nil {
 		t.Fatal(err)
 	}
-	if m, err = file.merge([]Setting{say("two")}); err != nil {
+	if m, err = file.recall(); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.merge(m, []Setting{say("two")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.announce(); err != nil {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/tailscale/hujson"
+
 	"creel/internal/telemetry"
 )
 
@@ -19,8 +21,9 @@ const tokenBytes = 32
 //
 // The one in the configuration counts, if there is one: it may have been
 // changed on purpose (a leaked token), or come with a restored state, and then
-// browsers know it. Else it is the one that creel keeps, else a new one.
-func chooseToken(l Layout, f *configFile) (telemetry.Secret, error) {
+// browsers know it. The one that creel has made or was given before gives way to
+// the one that it is given now. Else it is the one that creel keeps, else a new one.
+func chooseToken(l Layout, f *configFile, m *merge, s Settings) (telemetry.Secret, error) {
 	token, present, err := f.doc.text("gateway", "auth", "token")
 	if errors.Is(err, errNotString) {
 		return "", f.fail(ConfigConflict, "gateway.auth.token is not a string (perhaps a reference to a secret kept elsewhere), and creel has to know the token",
@@ -33,7 +36,19 @@ func chooseToken(l Layout, f *configFile) (telemetry.Secret, error) {
 		return "", f.fail(ConfigConflict, "gateway.auth.token refers to an environment variable, and creel has to know the token",
 			"remove gateway.auth.token and creel writes one", nil)
 	}
-	if present && strings.TrimSpace(token) != "" {
+	present = present && strings.TrimSpace(token) != ""
+	ours := present && tokenDigest(telemetry.Secret(token)) == m.old.Token
+	switch {
+	case s.Token != "" && (!present || ours || s.TokenMode == Own):
+		m.now.Token = tokenDigest(s.Token)
+		return s.Token, nil
+	case present:
+		if s.Token != "" && s.Token.Reveal() != token {
+			m.notes = append(m.notes, "gateway.auth.token in openclaw.json is another than the one that creel was given, and stays; remove it there, or lock it")
+		}
+		if ours {
+			m.now.Token = m.old.Token
+		}
 		return telemetry.Secret(token), nil
 	}
 	kept, err := readToken(l.TokenFile())
@@ -43,7 +58,13 @@ func chooseToken(l Layout, f *configFile) (telemetry.Secret, error) {
 	b := make([]byte, tokenBytes)
 	// crypto/rand.Read does not fail since Go 1.24: it ends the program instead.
 	_, _ = rand.Read(b)
-	return telemetry.Secret(hex.EncodeToString(b)), nil
+	made := telemetry.Secret(hex.EncodeToString(b))
+	m.now.Token = tokenDigest(made)
+	return made, nil
+}
+
+func tokenDigest(token telemetry.Secret) string {
+	return digest(hujson.Literal(marshal(token.Reveal())))
 }
 
 // ReadToken returns the token that Configure keeps. It is empty if there is

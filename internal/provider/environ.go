@@ -1,13 +1,12 @@
 package provider
 
 import (
-	"cmp"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
 	"creel/internal/config"
+	"creel/internal/openclaw/moltenv"
 )
 
 // Found is what a configuration and an environment say of providers.
@@ -23,11 +22,24 @@ type Found struct {
 	Problems []error
 }
 
-// cloudflareHost is where Cloudflare's AI gateways are.
-const cloudflareHost = "https://gateway.ai.cloudflare.com/v1"
+// Without is an environment, NAME=value, without what is creel's.
+func (f *Found) Without(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(f.Variables, name)
+	})
+}
 
-// cloudflareModel is what OpenClaw's documentation names for Cloudflare's gateway.
-const cloudflareModel = "claude-sonnet-4-6"
+// WithoutIn is the same for variables by name.
+func (f *Found) WithoutIn(env map[string]string) map[string]string {
+	kept := map[string]string{}
+	for name, value := range env {
+		if !slices.Contains(f.Variables, name) {
+			kept[name] = value
+		}
+	}
+	return kept
+}
 
 // customary are the variables that are looked at without being asked for. The
 // second group is moltworker's.
@@ -38,26 +50,27 @@ var customary = []string{
 	"AI_GATEWAY_API_KEY", "AI_GATEWAY_BASE_URL",
 }
 
-// Find makes the providers of a configuration and of an environment, the latter
-// with the meaning that moltworker gave its variables:
-//
-//	CLOUDFLARE_AI_GATEWAY_API_KEY,           cf-ai-gw-PROVIDER, of CF_AI_GATEWAY_MODEL = PROVIDER/MODEL,
-//	CF_AI_GATEWAY_ACCOUNT_ID, …_GATEWAY_ID   and the default model; without a model: cloudflare-ai-gateway, for Anthropic's
-//	AI_GATEWAY_API_KEY, AI_GATEWAY_BASE_URL  anthropic, in the place of the next two
-//	ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL    anthropic
-//	OPENAI_API_KEY, OPENAI_BASE_URL          openai
-//	OPENROUTER_API_KEY, OPENROUTER_BASE_URL  openrouter
-//
-// A provider of the configuration takes the place of one of the same name.
-func Find(cfg config.Providers, lookup func(name string) (string, bool)) *Found {
-	f := &finder{lookup: lookup, found: &Found{}}
+// Find makes the providers of a configuration and of an environment, NAME=value, the
+// first of a name counting. What variables mean is told by moltenv.Providers. A
+// provider of the configuration takes the place of one of the same name.
+func Find(cfg config.Providers, environ []string) *Found {
+	f := &finder{environ: map[string]string{}, found: &Found{}}
+	for _, kv := range environ {
+		name, value, ok := strings.Cut(kv, "=")
+		if _, twice := f.environ[name]; ok && !twice {
+			f.environ[name] = value
+		}
+	}
 	f.configured(cfg.List)
-	f.cloudflare()
-	f.anthropic()
-	f.customary(config.ProviderOpenAI, f.get("OPENAI_BASE_URL"))
-	f.customary(config.ProviderOpenRouter, f.get("OPENROUTER_BASE_URL"))
+	specs, err := moltenv.Providers(environ)
+	if err != nil {
+		f.found.Problems = append(f.found.Problems, err)
+	}
+	for _, spec := range specs {
+		f.variables(spec)
+	}
 	for _, name := range customary {
-		if _, ok := lookup(name); ok {
+		if _, ok := f.environ[name]; ok {
 			f.take(name)
 		}
 	}
@@ -69,15 +82,12 @@ func Find(cfg config.Providers, lookup func(name string) (string, bool)) *Found 
 }
 
 type finder struct {
-	lookup func(string) (string, bool)
-	found  *Found
-	chosen string // that CF_AI_GATEWAY_MODEL names
+	environ map[string]string
+	found   *Found
+	chosen  string // that CF_AI_GATEWAY_MODEL names
 }
 
-func (f *finder) get(name string) string {
-	v, _ := f.lookup(name)
-	return strings.TrimSpace(v)
-}
+func (f *finder) get(name string) string { return strings.TrimSpace(f.environ[name]) }
 
 // take notes that a variable is creel's.
 func (f *finder) take(name string) {
@@ -146,65 +156,24 @@ func (f *finder) variable(name string) *Key {
 	return keyFromVariable(name, f.get(name))
 }
 
-// customary makes a provider whose key is in the customary variable.
-func (f *finder) customary(kindName, base string) {
-	env := kinds[kindName].env
-	if f.get(env) == "" {
-		return
+// variables makes a provider that variables speak of.
+func (f *finder) variables(spec moltenv.ProviderSpec) {
+	kindName := spec.Name
+	if !slices.Contains([]string{config.ProviderAnthropic, config.ProviderOpenAI, config.ProviderOpenRouter}, spec.Name) {
+		kindName = config.ProviderCloudflare
 	}
-	p, err := newProvider(kindName, kindName, base)
-	f.add(p, err, "$"+env, func(p *Provider) { p.Key = f.variable(env) })
-}
-
-// anthropic makes that of AI_GATEWAY_… or of ANTHROPIC_….
-func (f *finder) anthropic() {
-	if f.get("AI_GATEWAY_API_KEY") == "" || f.get("AI_GATEWAY_BASE_URL") == "" {
-		f.customary(config.ProviderAnthropic, f.get("ANTHROPIC_BASE_URL"))
-		return
+	var models []string
+	for _, m := range spec.Models {
+		models = append(models, m.ID)
 	}
-	base := strings.TrimRight(f.get("AI_GATEWAY_BASE_URL"), "/")
-	name := config.ProviderAnthropic
-	if lastSegment(base) == config.ProviderOpenAI { // where nothing speaks Anthropic's API
-		name = config.ProviderOpenAI
+	p, err := newProvider(spec.Name, kindName, spec.BaseURL)
+	f.add(p, err, "$"+spec.From[0], func(p *Provider) { p.Key = f.variable(spec.From[0]) })
+	if f.chosen == "" && len(models) > 0 {
+		f.chosen = spec.Default // a model that was named, or one behind a gateway
 	}
-	p, err := newProvider(name, name, base)
-	f.add(p, err, "$AI_GATEWAY_API_KEY", func(p *Provider) { p.Key = f.variable("AI_GATEWAY_API_KEY") })
-}
-
-// cloudflare makes that of CLOUDFLARE_AI_GATEWAY_API_KEY, and of
-// CF_AI_GATEWAY_MODEL.
-func (f *finder) cloudflare() {
-	const keyName = "CLOUDFLARE_AI_GATEWAY_API_KEY"
-	account := cmp.Or(f.get("CF_AI_GATEWAY_ACCOUNT_ID"), f.get("CLOUDFLARE_AI_GATEWAY_ACCOUNT_ID"))
-	gateway := cmp.Or(f.get("CF_AI_GATEWAY_GATEWAY_ID"), f.get("CLOUDFLARE_AI_GATEWAY_GATEWAY_ID"))
-	model := f.get("CF_AI_GATEWAY_MODEL")
-	if f.get(keyName) == "" || account == "" || gateway == "" {
-		if f.get(keyName) != "" || model != "" {
-			f.found.Problems = append(f.found.Problems, fmt.Errorf("the Cloudflare AI Gateway is not used: it takes %s, CF_AI_GATEWAY_ACCOUNT_ID and CF_AI_GATEWAY_GATEWAY_ID", keyName))
-		}
-		return
-	}
-	id := config.ProviderCloudflare
-	upstream, name, ok := strings.Cut(model, "/")
-	switch {
-	case model == "":
-		upstream, name = string(Anthropic), cloudflareModel
-	case !ok || upstream == "" || name == "" || url.PathEscape(upstream) != upstream:
-		f.found.Problems = append(f.found.Problems, fmt.Errorf("CF_AI_GATEWAY_MODEL is not provider/model, such as workers-ai/@cf/openai/gpt-oss-120b"))
-		return
-	default:
-		id = "cf-ai-gw-" + upstream
-	}
-	base := cloudflareHost + "/" + url.PathEscape(account) + "/" + url.PathEscape(gateway) + "/" + upstream
-	if upstream == "workers-ai" {
-		base += "/v1" // where it speaks OpenAI's API
-	}
-	p, err := newProvider(id, config.ProviderCloudflare, base)
-	f.add(p, err, "$"+keyName, func(p *Provider) { p.Key = f.variable(keyName) })
-	f.chosen = id + "/" + name
 	for _, p := range f.found.Providers {
-		if p.Name == id && len(p.Models) == 0 { // that of the configuration, which says where it is, perhaps
-			p.Models, p.Default = []string{name}, name
+		if p.Name == spec.Name && len(p.Models) == 0 && len(models) > 0 { // that of the configuration, which says where it is, perhaps
+			p.Models, p.Default = models, models[0]
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestFind(t *testing.T) {
 		{cloudflare + "CF_AI_GATEWAY_MODEL=anthropic/claude-x", nil, "cf-ai-gw-anthropic anthropic https://gateway.ai.cloudflare.com/v1/acc/gw/anthropic [X-Api-Key]", "cf-ai-gw-anthropic/claude-x", "*", 0},
 		{cloudflare, nil, "cloudflare-ai-gateway anthropic https://gateway.ai.cloudflare.com/v1/acc/gw/anthropic [X-Api-Key]", "cloudflare-ai-gateway/claude-sonnet-4-6", "*", 0},
 		{cloudflare + "CF_AI_GATEWAY_MODEL=nonsense", nil, "", "", "*", 1},
-		{"CLOUDFLARE_AI_GATEWAY_API_KEY=" + key, nil, "", "", "CLOUDFLARE_AI_GATEWAY_API_KEY", 1},
+		{"CLOUDFLARE_AI_GATEWAY_API_KEY=" + key, nil, "", "", "CLOUDFLARE_AI_GATEWAY_API_KEY", 0}, // moltenv.Hints tells of it
 		{"AI_GATEWAY_API_KEY=" + key + " AI_GATEWAY_BASE_URL=https://gateway.ai.cloudflare.com/v1/a/g/anthropic/ ANTHROPIC_API_KEY=sk-another-one", nil,
 			"anthropic anthropic https://gateway.ai.cloudflare.com/v1/a/g/anthropic [X-Api-Key]", "anthropic/claude-opus-5", "AI_GATEWAY_API_KEY AI_GATEWAY_BASE_URL ANTHROPIC_API_KEY", 0},
 		{"AI_GATEWAY_API_KEY=" + key + " AI_GATEWAY_BASE_URL=https://x.example/openai", nil, "openai openai https://x.example/openai [Authorization]", "openai/gpt-6-astra", "*", 0},
@@ -46,12 +46,7 @@ func TestFind(t *testing.T) {
 			"cf-ai-gw-workers-ai openai http://127.0.0.1:1/v1/a/g/workers-ai/v1 [Authorization Cf-Aig-Authorization]", "cf-ai-gw-workers-ai/m", "*", 0},
 		{"", []config.Provider{{Kind: config.ProviderAnthropic, KeyFile: "/nowhere/key"}}, "anthropic anthropic https://api.anthropic.com [X-Api-Key]", "anthropic/claude-opus-5", "", 1},
 	} {
-		env := map[string]string{}
-		for _, kv := range strings.Fields(c.environ) {
-			k, v, _ := strings.Cut(kv, "=")
-			env[k] = v
-		}
-		f := Find(config.Providers{List: c.list}, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		f := Find(config.Providers{List: c.list}, strings.Fields(c.environ))
 		var got []string
 		for _, p := range f.Providers {
 			got = append(got, fmt.Sprint(p.Name, " ", p.API, " ", p.Base, " ", p.Fields()))

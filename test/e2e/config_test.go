@@ -28,11 +28,14 @@ func TestConfigRefused(t *testing.T) {
 	})
 	f.wantRefused(t, 1, f.config(), "JSON")
 
-	f.configure(t, `{"nonsense": 1}`)
+	f.configure(t, `{logging: {level: 'shout'}} // JSON5`) // which its doctor cannot mend
 	if r := f.command(t, "restart"); r.code != 1 {
 		t.Errorf("creel restart with a bad configuration: %+v", r)
 	}
-	f.wantRefused(t, 2, "nonsense")
+	f.wantRefused(t, 2, "logging.level", "silent")
+	if text := read(t, f.config()); !strings.Contains(text, `"level": "shout"`) || !strings.Contains(text, "// JSON5") {
+		t.Errorf("the refused configuration is another one now:\n%s", text)
+	}
 	if list := f.events(t); count(list, "starting", 0) != 2 || count(list, "backoff", 0) != 0 {
 		t.Errorf("it was tried again though that cannot help: %v", list)
 	}
