@@ -113,7 +113,7 @@ type CompatStatus struct {
 	// Error says that the gateway does not start; why is told to those who may look.
 	Error string `json:"error,omitempty"`
 	// RestoreError is told with starting and start_failed; null: none.
-	RestoreError *string `json:"restoreError,omitempty"`
+	RestoreError *string `json:"restoreError,omitempty" jsonschema:"nullable"`
 }
 
 // MarshalJSON gives restoreError where moltworker did.

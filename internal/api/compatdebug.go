@@ -72,6 +72,12 @@ type CompatFetched struct {
 	Body        any    `json:"body"` // a document, or a text
 }
 
+// CompatUnfetched is the answer to GET /debug/gateway-api if the gateway gave none.
+type CompatUnfetched struct {
+	Error string `json:"error"`
+	Path  string `json:"path"`
+}
+
 // CompatConfig is the answer to GET /debug/container-config.
 type CompatConfig struct {
 	Status   string  `json:"status"`
@@ -107,9 +113,9 @@ func (a *API) debugRoutes() []route {
 	return []route{
 		handle("GET", path("version"), auth.Admin, "moltworkerVersion", "moltworker: versions", onDebug(a, a.debugVersion), jsonOf[CompatVersions](), off),
 		handle("GET", path("processes"), auth.Admin, "moltworkerProcesses", "moltworker: the gateway's instances; wakes none", onDebug(a, a.debugProcesses), jsonOf[CompatProcesses](), off),
-		handle("GET", path("gateway-api"), auth.Admin, "moltworkerFetch", "moltworker: what the gateway answers to a GET", onDebug(a, a.debugFetch), jsonOf[CompatFetched](), off),
+		handle("GET", path("gateway-api"), auth.Admin, "moltworkerFetch", "moltworker: what the gateway answers to a GET", onDebug(a, a.debugFetch), jsonOf[CompatFetched](), jsonOf[CompatUnfetched]().with(http.StatusInternalServerError), off),
 		handle("GET", path("cli"), auth.Admin, "moltworkerCommand", "moltworker: run a command; creel runs none", onDebug(a, a.debugCommand), off),
-		handle("GET", path("logs"), auth.Admin, "moltworkerLogs", "moltworker: the gateway's output, redacted", onDebug(a, a.debugLogs), jsonOf[CompatLogs](), off),
+		handle("GET", path("logs"), auth.Admin, "moltworkerLogs", "moltworker: the gateway's output, redacted", onDebug(a, a.debugLogs), jsonOf[CompatLogs](), jsonOf[CompatLogs]().with(http.StatusNotFound), jsonOf[CompatLogs]().with(http.StatusInternalServerError), off),
 		handle("GET", path("env"), auth.Admin, "moltworkerEnviron", "moltworker: which variables are set", onDebug(a, a.debugEnviron), jsonOf[map[string]any](), off),
 		handle("GET", path("container-config"), auth.Admin, "moltworkerConfig", "moltworker: OpenClaw's configuration, redacted", onDebug(a, a.debugConfig), jsonOf[CompatConfig](), off),
 	}
@@ -218,10 +224,7 @@ const (
 // GET goes to it, so it is a client on this machine without a token.
 func (a *API) debugFetch(w http.ResponseWriter, r *http.Request, q FetchQuery) {
 	fail := func(err error) {
-		writeJSON(w, http.StatusInternalServerError, struct {
-			CompatError
-			Path string `json:"path"`
-		}{CompatError{Error: telemetry.Redact(err.Error())}, q.Path})
+		writeJSON(w, http.StatusInternalServerError, CompatUnfetched{telemetry.Redact(err.Error()), q.Path})
 	}
 	path, err := url.ParseRequestURI(q.Path)
 	addr := a.opts.Gateway.Status().Addr

@@ -88,13 +88,19 @@ func (a *API) requests(ctx context.Context) (CompatDevices, []waiting, error) {
 	if err != nil {
 		return CompatDevices{}, nil, err
 	}
-	out := CompatDevices{Pending: []map[string]any{}, Paired: []map[string]any{}}
+	var out CompatDevices
 	var pending struct{ Pending []waiting }
 	if err := json.Unmarshal(raw, &out); err != nil {
 		return CompatDevices{}, nil, fmt.Errorf("OpenClaw's list of devices cannot be understood: %w", err)
 	}
 	if err := json.Unmarshal(raw, &pending); err != nil {
 		return CompatDevices{}, nil, fmt.Errorf("OpenClaw's list of devices cannot be understood: %w", err)
+	}
+	if out.Pending == nil {
+		out.Pending = []map[string]any{}
+	}
+	if out.Paired == nil {
+		out.Paired = []map[string]any{}
 	}
 	for _, p := range pending.Pending {
 		a.known.note(p.RequestID, p.DeviceID)

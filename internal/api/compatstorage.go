@@ -16,8 +16,8 @@ type CompatStorage struct {
 	Configured   bool       `json:"configured"`
 	Missing      []string   `json:"missing,omitempty"`
 	Message      string     `json:"message"`
-	LastSync     *time.Time `json:"lastSync"`     // null: no snapshot yet
-	LastBackupID *string    `json:"lastBackupId"` // likewise; 0-9, a-f and - only
+	LastSync     *time.Time `json:"lastSync" jsonschema:"nullable"`     // null: no snapshot yet
+	LastBackupID *string    `json:"lastBackupId" jsonschema:"nullable"` // likewise; 0-9, a-f and - only
 }
 
 // CompatSynced is moltworker's answer to POST /api/admin/storage/sync.

@@ -19,6 +19,7 @@ import (
 type desk struct {
 	err  error
 	last string
+	none bool // there is no device
 }
 
 func (d *desk) one(what string) (openclaw.Device, error) {
@@ -28,6 +29,9 @@ func (d *desk) one(what string) (openclaw.Device, error) {
 
 func (d *desk) many(what string) ([]openclaw.Device, error) {
 	one, err := d.one(what)
+	if d.none {
+		return nil, err
+	}
 	return []openclaw.Device{one, one}, err
 }
 

@@ -87,6 +87,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 				}
 				doc.check(t, w, strings.ToUpper(method), op, e)
 			}
+			if method == "get" && len(all[op.ID]) > 0 && op.ID != "getPlace" { // where there is nothing yet
+				doc.check(t, newBareWorld(t), "GET", op, all[op.ID][0])
+			}
 		}
 	}
 	for id := range all {
@@ -193,7 +196,10 @@ func (d *documented) check(t *testing.T, w *world, method string, op operationDo
 		got := serve(door, request)
 		status, head, body = got.Code, got.Header(), got.Body.Bytes()
 	}
-	if want := max(e.status, 200); status != want && (e.status != 0 || status != 200) {
+	if want := max(e.status, 200); status != want {
+		if w.bare && (status == http.StatusNotFound || status == http.StatusServiceUnavailable && op.ID == "isReady" || status == http.StatusInternalServerError && op.ID == "moltworkerFetch") {
+			return
+		}
 		t.Errorf("%s: %d %s", what, status, body)
 		return
 	}

@@ -39,6 +39,20 @@ type world struct {
 	shelf   *shelf
 	people  *people
 	debug   bool
+	bare    bool // next to nothing is known
+}
+
+// newBareWorld is a world at its beginning: no snapshot, no session, no device.
+func newBareWorld(t *testing.T) *world {
+	w := newWorld(t)
+	w.bare = true
+	w.gateway.status = gateway.Status{Name: "g", State: gateway.Stopped}
+	w.shelf.list, w.people.sessions, w.people.tokens = nil, nil, nil
+	w.desk.none = true
+	w.opts.Health, w.opts.Pending = nil, nil
+	w.opts.OpenClaw.Requests = func(context.Context) (json.RawMessage, error) { return json.RawMessage(`{"pending":null,"paired":null}`), nil }
+	w.opts.OpenClaw.Config = func() ([]byte, error) { return nil, fs.ErrNotExist }
+	return w
 }
 
 func newWorld(t *testing.T) *world {
@@ -224,6 +238,9 @@ func (s *shelf) wait() error {
 func (s *shelf) Status() snapshot.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.list) == 0 {
+		return snapshot.Status{Where: "/snapshots"}
+	}
 	last := s.list[len(s.list)-1]
 	return snapshot.Status{Where: "/snapshots", Lineage: "l", Last: last.ID, LastAt: last.Time, Files: 1, Bytes: 3, Doing: s.doing}
 }
