@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -120,7 +121,7 @@ func (a *API) revokeSession(w http.ResponseWriter, r *http.Request, _ none) {
 		return
 	}
 	if err := who.RevokeSession(id); err != nil {
-		failed(w, err)
+		identityProblem(w, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, list[i])
@@ -145,10 +146,26 @@ func (a *API) revokeToken(w http.ResponseWriter, r *http.Request, _ none) {
 		return
 	}
 	if err := who.RevokeToken(id); err != nil {
-		failed(w, err)
+		identityProblem(w, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, list[i])
+}
+
+// identityProblem tells errors of a gate apart.
+func identityProblem(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, auth.ErrInvalid):
+		bad(w, err.Error())
+	case errors.Is(err, auth.ErrFull):
+		d := problem.Document{Status: http.StatusConflict, Code: "too_many", Title: "There are too many", Detail: err.Error(), Hint: "Revoke some that are not used any more."}
+		d.Write(w)
+	case errors.Is(err, auth.ErrUnknown):
+		d := problem.Document{Status: http.StatusNotFound, Code: "not_found", Title: "There is none", Detail: err.Error(), Hint: "It has ended a moment ago."}
+		d.Write(w)
+	default:
+		failed(w, err)
+	}
 }
 
 func gone(w http.ResponseWriter, what, id string) {
@@ -182,7 +199,7 @@ func (a *API) createToken(w http.ResponseWriter, r *http.Request, _ none) {
 	}
 	secret, token, err := who.CreateToken(strings.TrimSpace(q.Name), q.Scopes, q.Expires)
 	if err != nil {
-		failed(w, err)
+		identityProblem(w, err)
 		return
 	}
 	writeJSON(w, http.StatusCreated, NewToken{token, secret.Reveal()})

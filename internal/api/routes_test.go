@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -386,6 +387,18 @@ func TestScopes(t *testing.T) {
 	got := serve(w.as(auth.Read, auth.Admin), asks(t, "POST", v1("tokens"), "", `{"name":"x","scopes":["read","use"]}`))
 	if got.Code != 403 || !strings.Contains(got.Body.String(), `"scope_too_wide"`) || len(w.people.tokens) != 1 {
 		t.Errorf("%d %s", got.Code, got.Body)
+	}
+	for status, err := range map[int]error{400: auth.ErrInvalid, 409: auth.ErrFull, 404: auth.ErrUnknown, 503: io.ErrUnexpectedEOF} {
+		w.people.err = fmt.Errorf("no: %w", err)
+		for method, path := range map[string]string{"POST": v1("tokens"), "DELETE": v1("tokens/t1"), "delete": v1("sessions/s1")} {
+			body := ""
+			if method == "POST" {
+				body = `{"name":"x","scopes":["read"]}`
+			}
+			if got := serve(w.Control(), asks(t, strings.ToUpper(method), path, "", body)); got.Code != status {
+				t.Errorf("%s %s with %v: %d %s", method, path, err, got.Code, got.Body)
+			}
+		}
 	}
 	for _, path := range []string{v1("status"), "/_creel/status"} {
 		if got := serve(w.as(auth.OwnerScopes...), asks(t, "GET", path, "", "")); strings.Contains(got.Body.String(), "token") || !strings.Contains(got.Body.String(), `"pid":42`) {

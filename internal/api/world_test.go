@@ -50,7 +50,9 @@ func newBareWorld(t *testing.T) *world {
 	w.shelf.list, w.people.sessions, w.people.tokens = nil, nil, nil
 	w.desk.none = true
 	w.opts.Health, w.opts.Pending = nil, nil
-	w.opts.OpenClaw.Requests = func(context.Context) (json.RawMessage, error) { return json.RawMessage(`{"pending":null,"paired":null}`), nil }
+	w.opts.OpenClaw.Requests = func(context.Context) (json.RawMessage, error) {
+		return json.RawMessage(`{"pending":null,"paired":null}`), nil
+	}
 	w.opts.OpenClaw.Config = func() ([]byte, error) { return nil, fs.ErrNotExist }
 	return w
 }
@@ -165,6 +167,7 @@ type people struct {
 	mu       sync.Mutex
 	sessions []auth.Session
 	tokens   []auth.Token
+	err      error // of what changes them
 }
 
 func newPeople() *people {
@@ -179,16 +182,25 @@ func (p *people) Sessions() []auth.Session { return p.sessions }
 func (p *people) Tokens() []auth.Token     { return p.tokens }
 
 func (p *people) RevokeSession(id string) error {
+	if p.err != nil {
+		return p.err
+	}
 	p.sessions = slices.DeleteFunc(slices.Clone(p.sessions), func(s auth.Session) bool { return s.ID == id })
 	return nil
 }
 
 func (p *people) RevokeToken(id string) error {
+	if p.err != nil {
+		return p.err
+	}
 	p.tokens = slices.DeleteFunc(slices.Clone(p.tokens), func(t auth.Token) bool { return t.ID == id })
 	return nil
 }
 
 func (p *people) CreateToken(name string, scopes []auth.Scope, expires time.Time) (telemetry.Secret, auth.Token, error) {
+	if p.err != nil {
+		return "", auth.Token{}, p.err
+	}
 	token := auth.Token{ID: "t2", Name: name, Scopes: scopes, Created: time.Now().UTC(), Expires: expires}
 	p.tokens = append(p.tokens, token)
 	return "creel_the-secret", token, nil

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
+	"time"
 
 	"creel/internal/api"
 	"creel/internal/config"
+	"creel/internal/gateway"
 	"creel/internal/openclaw"
 	"creel/internal/openclaw/rpc"
 )
@@ -44,9 +46,9 @@ func (e *engine) moltworker() *api.OpenClaw {
 	}
 	return &api.OpenClaw{
 		Requests: func(ctx context.Context) (list json.RawMessage, err error) {
-			client := o.client.Load()
-			if client == nil {
-				return nil, &rpc.NotConnectedError{}
+			client, err := o.connected(ctx, e.gateway.Status())
+			if err != nil {
+				return nil, err
 			}
 			err = client.Call(ctx, "device.pair.list", nil, &list)
 			return list, err
@@ -73,4 +75,24 @@ func (e *engine) moltworker() *api.OpenClaw {
 			return set
 		},
 	}
+}
+
+// connectTime is how long after the gateway got ready whoever asks it for something
+// waits for creel's connection, which is made in that moment. One that is missing
+// for longer is in trouble, and that is said at once.
+const connectTime = 5 * time.Second
+
+// connected gives creel's connection to the gateway; without one calls fail by
+// themselves.
+func (o *openClaw) connected(ctx context.Context, st gateway.Status) (*rpc.Client, error) {
+	client := o.client.Load()
+	if client == nil {
+		return nil, &rpc.NotConnectedError{}
+	}
+	if left := connectTime - time.Since(st.Since); st.Ready() && left > 0 && !client.View().Connected {
+		ctx, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		_, _ = client.WaitFor(ctx, func(v rpc.View) bool { return v.Connected }) // the call says why there is none
+	}
+	return client, nil
 }

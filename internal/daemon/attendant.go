@@ -174,16 +174,13 @@ type deviceDesk struct {
 	beside
 }
 
-func (d *deviceDesk) now() (openclaw.Devices, error) {
-	client := d.app.client.Load()
-	if client == nil {
-		return openclaw.Devices{}, &rpc.NotConnectedError{}
-	}
-	return openclaw.Devices{Client: client}, nil
+func (d *deviceDesk) now(ctx context.Context) (openclaw.Devices, error) {
+	client, err := d.app.connected(ctx, d.gateway.Status())
+	return openclaw.Devices{Client: client}, err
 }
 
 func (d *deviceDesk) List(ctx context.Context) ([]openclaw.Device, error) {
-	devices, err := d.now()
+	devices, err := d.now(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -191,23 +188,23 @@ func (d *deviceDesk) List(ctx context.Context) ([]openclaw.Device, error) {
 }
 
 func (d *deviceDesk) Approve(ctx context.Context, id string) (openclaw.Device, error) {
-	return d.one(event.DeviceApproved, func(l openclaw.Devices) (openclaw.Device, error) { return l.Approve(ctx, id) })
+	return d.one(ctx, event.DeviceApproved, func(l openclaw.Devices) (openclaw.Device, error) { return l.Approve(ctx, id) })
 }
 
 func (d *deviceDesk) Reject(ctx context.Context, id string) (openclaw.Device, error) {
-	return d.one(event.DeviceRejected, func(l openclaw.Devices) (openclaw.Device, error) { return l.Reject(ctx, id) })
+	return d.one(ctx, event.DeviceRejected, func(l openclaw.Devices) (openclaw.Device, error) { return l.Reject(ctx, id) })
 }
 
 func (d *deviceDesk) Revoke(ctx context.Context, id string) (openclaw.Device, error) {
-	return d.one(event.DeviceRevoked, func(l openclaw.Devices) (openclaw.Device, error) { return l.Revoke(ctx, id) })
+	return d.one(ctx, event.DeviceRevoked, func(l openclaw.Devices) (openclaw.Device, error) { return l.Revoke(ctx, id) })
 }
 
 func (d *deviceDesk) Rename(ctx context.Context, id, label string) (openclaw.Device, error) {
-	return d.one("", func(l openclaw.Devices) (openclaw.Device, error) { return l.Rename(ctx, id, label) })
+	return d.one(ctx, "", func(l openclaw.Devices) (openclaw.Device, error) { return l.Rename(ctx, id, label) })
 }
 
 func (d *deviceDesk) ApproveAll(ctx context.Context) ([]openclaw.Device, error) {
-	devices, err := d.now()
+	devices, err := d.now(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -218,8 +215,8 @@ func (d *deviceDesk) ApproveAll(ctx context.Context) ([]openclaw.Device, error) 
 	return list, err
 }
 
-func (d *deviceDesk) one(kind event.Kind, do func(openclaw.Devices) (openclaw.Device, error)) (openclaw.Device, error) {
-	devices, err := d.now()
+func (d *deviceDesk) one(ctx context.Context, kind event.Kind, do func(openclaw.Devices) (openclaw.Device, error)) (openclaw.Device, error) {
+	devices, err := d.now(ctx)
 	if err != nil {
 		return openclaw.Device{}, err
 	}

@@ -23,22 +23,41 @@ import (
 	"creel/test/fake"
 )
 
-// desk talks to a creel by its control socket.
+// desk is a program that has an API token and comes by the public door.
 type desk struct {
-	t      *testing.T
-	client *http.Client
+	t     *testing.T
+	base  string
+	token string
+}
+
+// newDesk makes a token by the control socket, as `curl --unix-socket` does.
+func (f *folder) newDesk(t *testing.T, scopes string) *desk {
+	t.Helper()
+	resp, err := api.Client(f.data).Post(api.ControlURL("tokens"), "application/json", strings.NewReader(`{"name":"a script","scopes":`+scopes+`}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var made api.NewToken
+	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("making a token: %s, %v", resp.Status, err)
+	}
+	return &desk{t, "http://" + f.listen, made.Secret}
 }
 
 func (d *desk) do(method, path, accept string) (*http.Response, []byte) {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(d.t.Context(), requestLimit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://creel"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, d.base+path, nil)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	req.Header.Set("Accept", accept)
-	resp, err := d.client.Do(req)
+	if d.token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.token)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -78,12 +97,36 @@ func (d *desk) running() {
 func TestMoltworker(t *testing.T) {
 	f, c, _, llm := upInWorld(t)
 	token := tokenOf(t, f, c.link(t))
-	d := &desk{t, api.Client(f.data)}
+	defer http.DefaultClient.CloseIdleConnections()
+	d := f.newDesk(t, `["read","operate","admin"]`)
+	f.wantRights(t)
 	f.wantPairing(t, d, llm, token)
 	d.wantQuickList(t)
 	d.wantAsDocumented(t)
 	f.wantPersistence(t, d)
 	f.end(t, c)
+}
+
+// wantRights: a stranger sees no more than how the gateway is, and whoever may look
+// touches nothing.
+func (f *folder) wantRights(t *testing.T) {
+	t.Helper()
+	reader, stranger := f.newDesk(t, `["read"]`), &desk{t: t, base: "http://" + f.listen}
+	for _, test := range []struct {
+		d            *desk
+		method, path string
+		status       int
+	}{
+		{stranger, "GET", "/api/status", 200}, {stranger, "GET", "/sandbox-health", 200}, {stranger, "GET", "/api/admin/devices", 401},
+		{stranger, "POST", "/api/admin/gateway/restart", 401}, {stranger, "GET", "/_creel/api/v1/status", 401}, {stranger, "GET", "/_creel/api/v1/openapi.json", 200},
+		{reader, "GET", "/api/admin/devices", 200}, {reader, "POST", "/api/admin/devices/approve-all", 403}, {reader, "GET", "/debug/version", 403},
+		{reader, "POST", "/_creel/api/v1/stop", 403}, {reader, "GET", "/_creel/api/v1/tokens", 403}, {reader, "PUT", "/_creel/api/v1/status", 405},
+		{reader, "GET", "/_creel/api/v1/place", 404},
+	} {
+		if resp, b := test.d.do(test.method, test.path, "application/json"); resp.StatusCode != test.status || strings.Contains(string(b), "#token=") {
+			t.Errorf("%s %s: %s, want %d: %s", test.method, test.path, resp.Status, test.status, b)
+		}
+	}
 }
 
 // wantPairing: a device that nobody knows is let in by moltworker's names, and its
@@ -183,7 +226,8 @@ func (d *desk) wantAsDocumented(t *testing.T) {
 	defer v.Release()
 	var paths struct {
 		Paths map[string]map[string]struct {
-			Responses map[string]struct{ Content map[string]any }
+			SocketOnly bool `json:"x-creel-socket-only"`
+			Responses  map[string]struct{ Content map[string]any }
 		}
 	}
 	if err := json.Unmarshal(text, &paths); err != nil {
@@ -192,15 +236,10 @@ func (d *desk) wantAsDocumented(t *testing.T) {
 	asked := 0
 	for path, item := range paths.Paths {
 		get, ok := item["get"]
-		if !ok || strings.Contains(path, "{") || strings.HasPrefix(path, "/debug/") || get.Responses["200"].Content["application/json"] == nil {
+		if !ok || get.SocketOnly || strings.Contains(path, "{") || strings.HasPrefix(path, "/debug/") || get.Responses["200"].Content["application/json"] == nil {
 			continue
 		}
 		resp, b := d.do("GET", path, "application/json")
-		if path == "/_creel/api/v1/sessions" || path == "/_creel/api/v1/tokens" { // there are some only where somebody is asked who they are
-			if resp.StatusCode == http.StatusNotFound {
-				continue
-			}
-		}
 		asked++
 		answer := &http.Response{StatusCode: resp.StatusCode, Header: resp.Header, Body: io.NopCloser(bytes.NewReader(b)), Request: resp.Request}
 		if ok, problems := v.ValidateHttpResponse(resp.Request, answer); !ok || resp.StatusCode != http.StatusOK {
