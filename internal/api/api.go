@@ -8,8 +8,7 @@
 // and its answers, and its handler. Two doors are made from it:
 //
 //   - the public one, on the gateway's listener: the lines of the table behind
-//     auth's gate, which lets through who may. Until a gate is set in front of
-//     them, [API.Public] serves none of the lines that need a scope;
+//     auth's gate, which lets through who may;
 //   - the control socket, a unix socket in the data folder ([API.Control]): who may
 //     open it is decided by the kernel (peer credentials: the same user, or root),
 //     and is the owner. It has a few lines more, which only make sense there (the
@@ -57,7 +56,6 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"creel/internal/auth"
@@ -172,26 +170,6 @@ func (a *API) Routes() []auth.Route {
 		}
 	}
 	return append(asRoutes(public), auth.Route{Pattern: apiPrefix, Needs: auth.Read, Handler: own(http.HandlerFunc(notFound))})
-}
-
-// Owns tells whether a path is creel's: under its prefix, or one of moltworker's.
-// The gateway has all others.
-func (a *API) Owns(path string) bool {
-	return path == strings.TrimSuffix(Prefix, "/") || strings.HasPrefix(path, Prefix) || a.opts.OpenClaw != nil && isCompat(path)
-}
-
-// Public is the handler for the gateway's listener without a gate: it has the lines
-// that need no scope, and the metrics.
-func (a *API) Public() http.Handler {
-	mux := http.NewServeMux()
-	for _, r := range a.Routes() {
-		if r.Needs == auth.Public {
-			mux.Handle(r.Pattern, r.Handler)
-		}
-	}
-	mux.Handle("GET "+Prefix+"metrics", own(a.opts.Metrics))
-	mux.Handle("/", own(http.HandlerFunc(notFound)))
-	return mux
 }
 
 // KindSocket is the kind of those who come by the control socket.

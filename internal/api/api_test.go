@@ -23,7 +23,6 @@ import (
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/health"
-	"creel/internal/problem"
 	"creel/internal/telemetry"
 )
 
@@ -95,7 +94,7 @@ func do(h http.Handler, method, path string) *httptest.ResponseRecorder {
 func TestPublic(t *testing.T) {
 	for _, state := range gateway.States {
 		f := &fake{status: gateway.Status{Name: "g", State: state, Reason: "SECRET", PID: 42, Addr: "SECRET", LastEnd: &gateway.End{Message: "SECRET"}}}
-		h := newAPI(t, f, &journal{}).Public()
+		h := behindGate(newAPI(t, f, &journal{}), stranger)
 		st := do(h, "GET", "/_creel/status")
 		var got map[string]any
 		if err := json.Unmarshal(st.Body.Bytes(), &got); err != nil || st.Code != 200 {
@@ -125,16 +124,15 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// TestControlStaysBehindItsDoor: the public handler knows none of the control
-// door's paths.
-func TestControlStaysBehindItsDoor(t *testing.T) {
-	h := newAPI(t, &fake{}, &journal{}).Public()
-	for _, path := range []string{"status", "events", "logs", "start", "stop", "restart", ""} {
-		for _, method := range []string{"GET", "POST"} {
-			w := do(h, method, v1Prefix+path)
-			if w.Code != 404 || w.Header().Get("Content-Type") != problem.ContentType {
-				t.Errorf("%s %s answers %d", method, path, w.Code)
-			}
+// TestStrangersGetNothing: of the public door's table there is next to nothing for
+// them.
+func TestStrangersGetNothing(t *testing.T) {
+	w := newWorld(t)
+	h := behindGate(w.API, stranger)
+	open := map[string]bool{"/_creel/status": true, "/_creel/healthz": true, "/_creel/readyz": true, v1("openapi.json"): true, "/sandbox-health": true, "/api/status": true}
+	for _, r := range w.table() {
+		if got := do(h, r.method, r.path); (got.Code == http.StatusForbidden) == open[r.path] {
+			t.Errorf("%s answers %d", r.pattern(), got.Code)
 		}
 	}
 }

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 
 	"creel/internal/auth"
 	"creel/internal/gateway"
@@ -44,23 +42,6 @@ const (
 	restartPath    = "/api/admin/gateway/restart"
 	debugPrefix    = "/debug/"
 )
-
-// debugNames are what follows debugPrefix.
-var debugNames = []string{"version", "processes", "gateway-api", "cli", "logs", "env", "container-config"}
-
-// isCompat tells whether a path is one of moltworker's.
-func isCompat(path string) bool {
-	switch path {
-	case healthPath, statusPath, devicesPath, approveAllPath, storagePath, syncPath, restartPath:
-		return true
-	}
-	if name, ok := strings.CutPrefix(path, debugPrefix); ok {
-		return slices.Contains(debugNames, name)
-	}
-	id, ok := strings.CutPrefix(path, devicesPath+"/")
-	id, approves := strings.CutSuffix(id, "/approve")
-	return ok && approves && id != "" && !strings.Contains(id, "/")
-}
 
 // compatRoutes are moltworker's names, with its shapes. What it did on the way,
 // such as starting the container because somebody has asked for the status, creel

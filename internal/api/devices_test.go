@@ -70,7 +70,7 @@ func TestDevices(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK || d.last != want.did || len(got.Devices) != want.devices {
 			t.Errorf("%s: %d, did %q: %s", path, w.Code, d.last, w.Body)
 		}
-		if w := do(a.Public(), want.method, v1Prefix+path); w.Code != http.StatusNotFound {
+		if w := do(behindGate(a, stranger), want.method, v1Prefix+path); w.Code != http.StatusForbidden {
 			t.Errorf("%s is public: %d", path, w.Code)
 		}
 		other := map[string]string{"GET": "POST", "POST": "GET"}[want.method]

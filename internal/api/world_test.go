@@ -129,18 +129,29 @@ func loadConfig(t *testing.T) (*config.Config, *config.Sources) {
 	return cfg, sources
 }
 
-// as serves the public door's table to somebody with these scopes, as the gate does
-// once it knows who they are.
+// as serves the public door's table to somebody with these scopes.
 func (w *world) as(scopes ...auth.Scope) http.Handler {
-	mux := http.NewServeMux()
-	for _, r := range w.Routes() {
-		mux.Handle(r.Pattern, r.Handler)
-	}
-	p := auth.Principal{Name: "somebody", Kind: auth.KindSession, Scopes: scopes, Session: "s1"}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
-	})
+	return behindGate(w.API, auth.Principal{Name: "somebody", Kind: auth.KindSession, Scopes: scopes, Session: "s1"})
 }
+
+// behindGate lets somebody through to what they may, as the gate does once it knows
+// who they are.
+func behindGate(a *API, p auth.Principal) http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.Routes() {
+		mux.HandleFunc(r.Pattern, func(w http.ResponseWriter, req *http.Request) {
+			if !p.May(r.Needs) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			r.Handler.ServeHTTP(w, req.WithContext(auth.With(req.Context(), p)))
+		})
+	}
+	return mux
+}
+
+// stranger is who has shown nothing.
+var stranger = auth.From(context.Background())
 
 // asks makes a request, with an Accept field and a JSON body if there are such.
 func asks(t *testing.T, method, path, accept, body string) *http.Request {
@@ -164,7 +175,6 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 
 // people is an Identity.
 type people struct {
-	mu       sync.Mutex
 	sessions []auth.Session
 	tokens   []auth.Token
 	err      error // of what changes them
