@@ -14,9 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
-	validating "github.com/pb33f/libopenapi-validator/config"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"creel/internal/auth"
@@ -108,9 +105,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 
 // documented is the part of the document that the tests look at.
 type documented struct {
-	Paths     map[string]map[string]operationDoc
-	validator validator.Validator
-	schemas   *jsonschema.Compiler
+	Paths   map[string]map[string]operationDoc
+	schemas *jsonschema.Compiler
 }
 
 type operationDoc struct {
@@ -145,26 +141,9 @@ func closeObjects(v any) {
 func parseDocument(t *testing.T) *documented {
 	t.Helper()
 	d := &documented{schemas: jsonschema.NewCompiler()}
-	if err := json.Unmarshal(document, &d.Paths); err != nil && d.Paths == nil {
+	if err := json.Unmarshal(document, d); err != nil {
 		t.Fatal(err)
 	}
-	var whole struct {
-		Paths map[string]map[string]operationDoc
-	}
-	if err := json.Unmarshal(document, &whole); err != nil {
-		t.Fatal(err)
-	}
-	d.Paths = whole.Paths
-	api, err := libopenapi.NewDocument(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, errs := validator.NewValidator(api, validating.WithoutSecurityValidation(), validating.WithFormatAssertions())
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	t.Cleanup(v.Release)
-	d.validator = v
 	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
 	if err != nil {
 		t.Fatal(err)
@@ -222,17 +201,8 @@ func (d *documented) check(t *testing.T, w *world, method string, op operationDo
 		}
 		return
 	}
-	again := asks(t, method, e.target, e.accept, e.body)
-	answer := &http.Response{StatusCode: status, Header: head, Body: io.NopCloser(bytes.NewReader(body)), Request: again, ContentLength: int64(len(body))}
-	if media != mediaText {
-		if ok, problems := d.validator.ValidateHttpRequestResponse(again, answer); !ok {
-			for _, p := range problems {
-				t.Errorf("%s: %s: %s\n%s", what, p.Message, p.Reason, body)
-			}
-		}
-		if media == mediaJSON {
-			d.checkItems(t, what, content.Schema, items(t, mediaNDJSON, bytes.ReplaceAll(body, []byte("\n"), nil)))
-		}
+	if media == mediaJSON {
+		d.checkItems(t, what, content.Schema, items(t, mediaNDJSON, bytes.ReplaceAll(body, []byte("\n"), nil)))
 	}
 	if head.Get("Cache-Control") != "no-store" || head.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("%s may be stored or guessed at: %v", what, head)
