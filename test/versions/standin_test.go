@@ -34,10 +34,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// exit ends a stand-in. os.Exit of a program with the race detector sleeps for a
+// second first.
+func exit(code int) { syscall.Exit(code) }
+
 func must(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stand-in:", err)
-		os.Exit(99)
+		exit(99)
 	}
 }
 
@@ -51,7 +55,7 @@ var nodeSums = map[string]string{
 func npm() {
 	if slices.Contains(os.Args, "--version") {
 		fmt.Println("11.0.0")
-		os.Exit(0)
+		exit(0)
 	}
 	prefix := os.Args[slices.Index(os.Args, "--prefix")+1]
 	var project struct{ Dependencies map[string]string }
@@ -77,7 +81,7 @@ func npm() {
 		must(os.WriteFile(filepath.Join(modules, ".package-lock.json"),
 			fmt.Appendf(nil, `{"packages":{"node_modules/%s":{"version":%q,"integrity":%q}}}`, pkg, version, sum), 0o600))
 	}
-	os.Exit(0)
+	exit(0)
 }
 
 // node is Node.js, and OpenClaw by what its version is called:
@@ -93,7 +97,7 @@ func npm() {
 func node() {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		fmt.Println("v" + openclaw.NodeVersion)
-		os.Exit(0)
+		exit(0)
 	}
 	b, err := os.ReadFile(os.Args[1])
 	must(err)
@@ -108,7 +112,7 @@ func node() {
 	default:
 		serve(version, os.Args[slices.Index(os.Args, "--port")+1])
 	}
-	os.Exit(0)
+	exit(0)
 }
 
 // note adds a line to a file of the state.
@@ -127,17 +131,17 @@ func serve(version, port string) {
 	for _, before := range strings.Fields(string(state)) {
 		if before > version {
 			fmt.Printf("Gateway failed to start: the state schema of %s is newer than %s\n", before, version)
-			os.Exit(78)
+			exit(78)
 		}
 	}
 	note("versions", version)
 	switch {
 	case strings.HasSuffix(version, "-exit1"):
 		fmt.Println("TypeError: undefined is not a function")
-		os.Exit(1)
+		exit(1)
 	case strings.HasSuffix(version, "-exit78"):
 		fmt.Println("Gateway failed to start: Invalid config at openclaw.json:")
-		os.Exit(78)
+		exit(78)
 	}
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
@@ -154,11 +158,11 @@ func serve(version, port string) {
 	if strings.HasSuffix(version, "-falls") {
 		select {
 		case <-time.After(500 * time.Millisecond):
-			os.Exit(1)
+			exit(1)
 		case <-term:
 		}
-		os.Exit(0)
+		exit(0)
 	}
 	<-term
-	os.Exit(0)
+	exit(0)
 }

@@ -27,6 +27,7 @@ gateway:
   stop: {drain: 1s, grace: 2s}
   restart: {delay: 50ms, max_delay: 200ms}
   openclaw: {trial: 1s}
+auth: {mode: none}
 log: {level: debug}
 `
 
@@ -53,7 +54,8 @@ func up(t *testing.T) *creel {
 	if err := os.Symlink(self, filepath.Join(bin, "npm")); err != nil {
 		t.Fatal(err)
 	}
-	c.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+c.Dir)
+	c.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+c.Dir,
+		"GORACE=atexit_sleep_ms=0") // else each creel and each launcher of the race detector ends a second late
 	c.Args = []string{harness.AsCreel, "up", "openclaw", "--config", c.ConfigPath(), "--data-dir", c.DataDir(), "--listen", c.Addr}
 	c.launch()
 	c.WaitFor("version 1.0.0", harness.Ready)
@@ -120,6 +122,7 @@ func (c *creel) wantOld(versions string) {
 // A version that works is the one that runs from then on, whatever the configuration
 // said before.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	c := up(t)
 	out, errs, code := c.call("openclaw", "upgrade", "2.0.0", "--json")
 	var report openclaw.UpgradeReport
@@ -157,6 +160,7 @@ func TestUpgrade(t *testing.T) {
 // A version that does not work leaves nothing behind but its installation, and the
 // report says why.
 func TestRolledBack(t *testing.T) {
+	t.Parallel()
 	for version, why := range map[string]string{
 		"2.0.0-exit1":  "exit code 1",
 		"2.0.0-exit78": "configuration",
@@ -180,6 +184,7 @@ func TestRolledBack(t *testing.T) {
 
 // A creel that is killed in the middle brings it to its end when it is back.
 func TestKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
 	upgrade := func(c *creel, version string) {
 		t.Helper()
 		before, err := c.Status()
