@@ -28,7 +28,7 @@ func realConfig(t *testing.T, name string) string {
 // TestMerge merges what creel owns, and channels and providers of the environment,
 // into configurations as they are found. Nothing else may change.
 func TestMerge(t *testing.T) {
-	environ := []string{"TELEGRAM_BOT_TOKEN=1:of-the-environment", "TELEGRAM_DM_POLICY=pairing", "TELEGRAM_DM_ALLOW_FROM=333", "ANTHROPIC_API_KEY=k"}
+	environ := []string{"TELEGRAM_BOT_TOKEN=1:of-the-environment", "TELEGRAM_DM_POLICY=pairing", "TELEGRAM_DM_ALLOW_FROM=333"}
 	owned := []string{
 		"gateway.mode", "gateway.port", "gateway.bind", "gateway.auth.mode", "gateway.auth.token", "gateway.trustedProxies",
 		"gateway.controlUi.allowedOrigins", "logging.file",
@@ -63,7 +63,7 @@ func TestMerge(t *testing.T) {
 				putConfig(t, l, test.text)
 			}
 			s := testSettings
-			s.Extra = moltworker(t, environ...)
+			s.Extra = append(moltworker(t, environ...), ModelSettings(nil, "anthropic/claude-opus-5")...)
 			got, err := Configure(l, s)
 			if err != nil || test.token != "" && got.Token.Reveal() != test.token {
 				t.Fatalf("Configure = %+v, %v", got, err)

@@ -15,11 +15,7 @@ func moltworker(t *testing.T, environ ...string) []Setting {
 	if err != nil {
 		t.Fatal(err)
 	}
-	providers, err := moltenv.Providers(environ)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return append(ChannelSettings(channels), PlainProviderSettings(providers)...)
+	return ChannelSettings(channels)
 }
 
 // The users that were paired, and all else that a person has put into a channel's
@@ -54,22 +50,6 @@ func TestChannelOfAPersonStays(t *testing.T) {
 	m := configured(t, l, moltworker(t, "TELEGRAM_BOT_TOKEN=1:env", "TELEGRAM_DM_POLICY=open", "DISCORD_BOT_TOKEN=d", "SLACK_BOT_TOKEN=b", "SLACK_APP_TOKEN=a")...)
 	if got := at(m, "channels"); got != `{"discord":{"dm":{"policy":"open"},"enabled":true,"token":"t"},"slack":{"appToken":"a","botToken":"b","enabled":true},"telegram":{"allowFrom":[5],"apiRoot":"http://x","botToken":"mine","dmPolicy":"pairing","enabled":false}}` {
 		t.Errorf("channels are %s", got)
-	}
-}
-
-// A key in the environment is referred to, not written down.
-func TestPlainProviders(t *testing.T) {
-	l := newLayout(t)
-	m := configured(t, l, moltworker(t, "CLOUDFLARE_AI_GATEWAY_API_KEY=real-key", "CF_AI_GATEWAY_ACCOUNT_ID=a", "CF_AI_GATEWAY_GATEWAY_ID=g", "CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY=real-key")...)
-	const want = `{"cf-ai-gw-workers-ai":{"api":"openai-completions","apiKey":"${CLOUDFLARE_AI_GATEWAY_API_KEY}","baseUrl":"https://gateway.ai.cloudflare.com/v1/a/g/workers-ai/v1","models":[{"contextWindow":131072,"id":"@cf/openai/gpt-oss-120b","maxTokens":8192,"name":"@cf/openai/gpt-oss-120b"}]}}`
-	if got := at(m, "models", "providers"); got != want {
-		t.Errorf("providers are %s\nwant          %s", got, want)
-	}
-	if got := at(m, "agents", "defaults", "model", "primary"); got != `"cf-ai-gw-workers-ai/@cf/openai/gpt-oss-120b"` {
-		t.Errorf("the model is %s", got)
-	}
-	if strings.Contains(getConfig(t, l), "real-key") {
-		t.Error("the key is in the configuration")
 	}
 }
 
