@@ -13,7 +13,8 @@ type frames struct {
 	left   uint64 // bytes of the payload still to come
 	held   int    // bytes in hold; 0: this frame goes on as it comes
 	hold   [maxHeld]byte
-	closed bool // a close frame has passed
+	closed bool     // a close frame has passed
+	words  *wording // of the gateway's first messages and its close frames; nil: its own
 }
 
 // maxHeld is the size of the largest frame that is held back: two bytes, a mask,
@@ -30,7 +31,20 @@ func (f *frames) pass(b []byte, emit func([]byte) error) error {
 	from := 0 // b[from:at] goes on as it is, and is not emitted yet
 	for at := 0; at < len(b); {
 		begins := f.between()
+		if begins && f.words.begins(b[at]) {
+			if err := emitSome(b[from:at], emit); err != nil {
+				return err
+			}
+		}
 		n := f.step(b[at:])
+		if f.words.holds() {
+			if err := emitSome(f.words.take(b[at:at+n], f), emit); err != nil {
+				return err
+			}
+			at += n
+			from = at
+			continue
+		}
 		if begins && f.watched() || f.held > 0 {
 			if err := emitSome(b[from:at], emit); err != nil {
 				return err
@@ -98,7 +112,7 @@ func (f *frames) sound(frame []byte) []byte {
 		}
 	} else {
 		f.closed = true
-		payload = soundClose(payload)
+		payload = f.words.closing(soundClose(payload))
 	}
 	return appendFrame(nil, frame[0], key, payload)
 }

@@ -87,6 +87,9 @@ type Options struct {
 	// Watch, if not nil, has end called when the client of an upgraded connection may
 	// no longer have it; forget is called when that has ended. ctx is the request's.
 	Watch func(ctx context.Context, end func()) (forget func())
+	// Wording, if not nil, gives the words in which the client of a WebSocket, whose
+	// handshake r is, hears why the gateway refuses it; it may return nil.
+	Wording func(r *http.Request) Wording
 	// BodyDir is where bodies go that are too large for memory; "": the
 	// system's folder for temporary files.
 	BodyDir string

@@ -71,6 +71,9 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 		webSocket: strings.EqualFold(agreed, "websocket"), over: make(chan struct{}),
 		client: side{conn: client, writeIdle: idle}, gateway: side{conn: server, masks: true, writeIdle: idle},
 	}
+	if worded := x.proxy.opts.Wording; worded != nil {
+		t.client.frames.words = newWording(worded(x.req))
+	}
 	if watch := x.proxy.opts.Watch; watch != nil {
 		t.forget = watch(x.req.Context(), func() { go t.goAway(closePolicy, "signed out") }) // ends with the tunnel
 	}
