@@ -203,7 +203,7 @@ func Defaults() Config {
 			Name:     DefaultName,
 			Start:    DefaultStart,
 			Sandbox:  DefaultSandbox,
-			OpenClaw: OpenClaw{Trial: DefaultOpenClawTrial},
+			OpenClaw: OpenClaw{Approve: ApproveAsk, Trial: DefaultOpenClawTrial},
 			Ready:    Ready{Timeout: DefaultReadyTimeout},
 			Alive:    Alive{Timeout: DefaultAliveTimeout},
 			Hang: Hang{

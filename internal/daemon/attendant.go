@@ -194,6 +194,22 @@ func (d *deviceDesk) Approve(ctx context.Context, id string) (openclaw.Device, e
 	return d.one(ctx, event.DeviceApproved, func(l openclaw.Devices) (openclaw.Device, error) { return l.Approve(ctx, id) })
 }
 
+// letIn lets the device of a person in who is signed in to creel.
+func (d *deviceDesk) letIn(ctx context.Context, request, person string) error {
+	devices, err := d.now(ctx)
+	if err != nil {
+		return err
+	}
+	device, err := devices.ApproveRequest(ctx, request)
+	if err != nil {
+		return err
+	}
+	d.record(event.DeviceApproved, d.gateway.Status().Generation,
+		fmt.Sprintf("the device %q (%s, %s) was let in: %s is signed in", device.Title(), device.Platform, device.Address, person),
+		map[string]any{"device": device.ID, "scopes": device.Scopes, "person": person})
+	return nil
+}
+
 func (d *deviceDesk) Reject(ctx context.Context, id string) (openclaw.Device, error) {
 	return d.one(ctx, event.DeviceRejected, func(l openclaw.Devices) (openclaw.Device, error) { return l.Reject(ctx, id) })
 }

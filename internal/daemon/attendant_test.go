@@ -277,6 +277,12 @@ func TestDeviceDesk(t *testing.T) {
 	if e.Fields["device"] != list[0].ID || !strings.Contains(e.Message, "Bens Phone") || !strings.Contains(e.Message, "198.51.100.7") {
 		t.Errorf("%+v", e)
 	}
+	if err := desk.(*deviceDesk).letIn(t.Context(), list[1].Request(), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	if e := a.pages.next(t, event.DeviceApproved); e.Fields["person"] != "anna" || e.Fields["device"] != list[1].ID {
+		t.Errorf("%+v", e)
+	}
 	if _, err := desk.Reject(t.Context(), "16b58eca"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package openclaw
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Advise adds to a message with which OpenClaw refuses a client where its reader is
 // to go: pages is the address of creel's pages, such as "https://bot.example/_creel".
@@ -23,4 +26,15 @@ func Advise(message, pages string, room int) string {
 		}
 	}
 	return message
+}
+
+var pairingRequest = regexp.MustCompile(`^pairing required\b.*\(requestId: ([0-9A-Za-z-]{1,64})\)`)
+
+// PairingRequest is the id of the request with which a device waits to be let in, as
+// the reason of the close frame names it that refuses it; "": the reason is another.
+func PairingRequest(reason string) string {
+	if m := pairingRequest.FindStringSubmatch(reason); m != nil {
+		return m[1]
+	}
+	return ""
 }

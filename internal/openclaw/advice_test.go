@@ -29,3 +29,16 @@ func TestAdvise(t *testing.T) {
 		}
 	}
 }
+
+func TestPairingRequest(t *testing.T) {
+	for reason, want := range map[string]string{
+		"pairing required: device is not approved yet (requestId: a44f4127-06f9-4443-b89d-5e283bb9a3f5)": "a44f4127-06f9-4443-b89d-5e283bb9a3f5",
+		"pairing required: device is not approved yet":                                                   "",
+		"device removed (requestId: a44f4127)":                                                           "",
+		"pairing required (requestId: ../x)":                                                             "",
+	} {
+		if got := PairingRequest(reason); got != want {
+			t.Errorf("%q: %q", reason, got)
+		}
+	}
+}

@@ -42,6 +42,10 @@ type Device struct {
 	request string // pending: the gateway's id of its request
 }
 
+// Request is the gateway's id of a pending device's request; it changes with each
+// attempt.
+func (d Device) Request() string { return d.request }
+
 // Title is what to call it in front of a person.
 func (d Device) Title() string {
 	for _, name := range []string{d.Label, d.Name, d.Client} {
@@ -124,6 +128,20 @@ func byUrgency(a, b Device) int {
 // as no other one that waits shares.
 func (d Devices) Approve(ctx context.Context, id string) (Device, error) {
 	return d.decide(ctx, id, d.Client.ApproveRequest)
+}
+
+// ApproveRequest lets the device in that waits with this request of the gateway's.
+func (d Devices) ApproveRequest(ctx context.Context, request string) (Device, error) {
+	list, err := d.List(ctx)
+	if err != nil {
+		return Device{}, err
+	}
+	for _, device := range list {
+		if device.State == DevicePending && device.request == request {
+			return device, d.Client.ApproveRequest(ctx, request)
+		}
+	}
+	return Device{}, &DeviceError{DeviceUnknown, "no device waits with the request " + request + " any more", seeList}
 }
 
 // Reject turns a device away that waits.

@@ -121,6 +121,14 @@ func TestDeviceDecisions(t *testing.T) {
 	if got, err := d.Approve(ctx, "ABCD1"); err != nil || got.Title() != "one" {
 		t.Errorf("approve: %+v, %v", got, err)
 	}
+	var gone *DeviceError
+	if _, err := d.ApproveRequest(ctx, "req-abcd"); !errors.As(err, &gone) || gone.Code != DeviceUnknown {
+		t.Errorf("approve a request that is not there: %v", err)
+	}
+	r.pending = append(r.pending, waits("77770000", "seven", 4))
+	if got, err := d.ApproveRequest(ctx, "req-77770000"); err != nil || got.Title() != "seven" {
+		t.Errorf("approve a request: %+v, %v", got, err)
+	}
 	if got, err := d.Reject(ctx, "abcd2"); err != nil || got.Title() != "two" {
 		t.Errorf("reject: %+v, %v", got, err)
 	}
@@ -136,7 +144,7 @@ func TestDeviceDecisions(t *testing.T) {
 	if got, err := d.Revoke(ctx, "9999"); err != nil || got.Title() != "four" {
 		t.Errorf("revoke: %+v, %v", got, err)
 	}
-	if list, err := d.List(ctx); err != nil || titles(list) != "paired one, paired three" {
+	if list, err := d.List(ctx); err != nil || titles(list) != "paired one, paired seven, paired three" {
 		t.Errorf("in the end: %s, %v", titles(list), err)
 	}
 }
