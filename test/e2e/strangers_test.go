@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,10 +57,11 @@ func testStrangers(t *testing.T, l *life) {
 	}
 	far := fake.NewDevice(t, "far away", "203.0.113.9")
 	far.Cookie = l.door.cookie
-	if _, err := far.Connect(ctx, l.listen, l.token); err == nil || !strings.Contains(err.Error(), "pairing required") {
+	if _, err := far.Connect(ctx, l.listen, l.token); err == nil || !strings.Contains(err.Error(), "pairing required") || !strings.Contains(err.Error(), "http://"+l.listen+"/_creel/devices") {
 		t.Errorf("signed in, on another machine: %v", err)
 	}
 	l.mustCommand(t, "devices", "reject", far.ID[:8])
+	testVouched(ctx, t, l)
 	near := fake.NewDevice(t, "right here", "127.0.0.1")
 	near.Cookie = l.door.cookie
 	conn, err := near.Connect(ctx, l.listen, l.token)
@@ -69,5 +71,28 @@ func testStrangers(t *testing.T, l *life) {
 		t.Error(err)
 	}
 	l.settings(t, "")
+	l.mustCommand(t, "reload")
+}
+
+// testVouched: where that is wanted, creel lets the device of a person in who is
+// signed in, and nobody else's.
+func testVouched(ctx context.Context, t *testing.T, l *life) {
+	const trusted = "proxy: {trusted_proxies: [127.0.0.1]}\n"
+	l.settings(t, trusted+"gateway: {openclaw: {approve: signed-in}}\n")
+	l.mustCommand(t, "reload")
+	device := fake.NewDevice(t, "of an owner", "203.0.113.10")
+	device.Cookie = l.door.cookie
+	eventually(t, requestLimit, "the device to be let in", func() (bool, string) {
+		conn, err := device.Connect(ctx, l.listen, l.token)
+		if err == nil {
+			err = conn.CloseNow()
+		}
+		return err == nil, fmt.Sprint(err)
+	})
+	if text := l.mustCommand(t, "events", "--json"); !strings.Contains(text, `"person":"owner"`) {
+		t.Errorf("the journal does not say who vouched for the device:\n%s", text)
+	}
+	l.mustCommand(t, "devices", "revoke", device.ID[:8])
+	l.settings(t, trusted)
 	l.mustCommand(t, "reload")
 }
