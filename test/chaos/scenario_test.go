@@ -68,7 +68,7 @@ var scenarios = []scenario{
 		w.await("creel's end", func() error { return stillThere(w, r.before.Creel.PID) })
 		return nil
 	}},
-	{name: "upgrade", act: func(w *world, _ *round) error { return w.ask("upgrade") }},
+	{name: "upgrade", unwatched: true, act: func(w *world, _ *round) error { return w.ask("upgrade") }},
 	{name: "upgrade fails", deaths: []death{{crashpoint.UpgradeSigned, roleNew, 1, victimCreel}}, act: func(w *world, r *round) error {
 		if err := w.ask("upgrade"); err == nil {
 			return fmt.Errorf("the upgrade has not failed")
