@@ -110,7 +110,7 @@ func (a *API) snapshotRoutes() []route {
 		handle("POST", one+"/unpin", auth.Operate, "unpinSnapshot", "Let a snapshot be removed again", a.oneSnapshot(func(s Snapshots, ctx context.Context, id store.ID) (store.Snapshot, error) {
 			return s.Pin(ctx, id, false)
 		}), jsonOf[store.Snapshot]()),
-		handle("POST", one+"/accept", auth.Operate, "acceptSnapshot", "Say that a snapshot is rightly smaller than the one before", a.oneSnapshot(Snapshots.Accept), jsonOf[store.Snapshot]()),
+		handle("POST", one+"/accept", auth.Admin, "acceptSnapshot", "Say that a snapshot is rightly smaller than the one before", a.oneSnapshot(Snapshots.Accept), jsonOf[store.Snapshot]()),
 		handle("POST", one+"/verify", auth.Operate, "verifySnapshot", "Read a snapshot back and check every byte of it", longly(a, func(ctx context.Context, s Snapshots, r *http.Request, _ none) (store.Snapshot, error) {
 			return s.Verify(ctx, store.ID(r.PathValue("id")))
 		}), longAnswers[store.Snapshot]()...),

@@ -100,8 +100,12 @@ func gatewayBearer(h http.Header) string {
 }
 
 // strip takes what is creel's out of a request that goes on to the gateway: the
-// cookies of sessions and its API tokens. All else stays as it was sent.
+// cookies of sessions, its API tokens, and what Cloudflare Access has vouched with,
+// which the gateway could show to creel as its own. All else stays as it was sent.
 func (g *Gate) strip(h http.Header) {
+	if g.access {
+		delete(h, accessHeader)
+	}
 	if values := h["Authorization"]; slices.ContainsFunc(values, isOurs) {
 		if values = slices.DeleteFunc(slices.Clone(values), isOurs); len(values) > 0 {
 			h["Authorization"] = values
@@ -117,7 +121,8 @@ func (g *Gate) strip(h http.Header) {
 func (g *Gate) stripCookies(h http.Header, lines []string) {
 	ours := false
 	for _, line := range lines {
-		ours = ours || strings.Contains(line, g.cookies.plain) // the other name ends with it
+		ours = ours || strings.Contains(line, g.cookies.plain) || // the other name ends with it
+			g.access && strings.Contains(line, accessCookie)
 	}
 	if !ours {
 		return
@@ -141,7 +146,7 @@ func (g *Gate) withoutOurs(line string) string {
 	kept := pairs[:0]
 	for _, pair := range pairs {
 		name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if name = strings.TrimSpace(name); name != g.cookies.plain && name != g.cookies.secure {
+		if name = strings.TrimSpace(name); name != g.cookies.plain && name != g.cookies.secure && !(g.access && name == accessCookie) {
 			kept = append(kept, pair)
 		}
 	}

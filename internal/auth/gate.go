@@ -90,6 +90,7 @@ type Gate struct {
 	traffic   *traffic
 	methods   []method   // beside links
 	identify  []identity // those that are asked with every request
+	access    bool       // Cloudflare Access is among them
 	header    *header    // the one of identify that believes a field; nil: there is none
 	standing  standing
 	streams   streams

@@ -583,3 +583,107 @@ func BenchmarkGate(b *testing.B) {
 		})
 	}
 }
+
+// TestPersonsOnly: what outlives an API token is not made with one, whatever its
+// scopes.
+func TestPersonsOnly(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Config.Passkeys = config.AuthPasskeys{Host: "localhost"}
+	})
+	secret, _, err := w.gate.CreateToken("script", OwnerScopes, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"register", "registered", "remove"} {
+		got := w.do(request{method: "POST", path: passkeyPath + "/" + path, header: http.Header{"Authorization": {"Bearer " + secret.Reveal()}}})
+		if got.status != http.StatusForbidden {
+			t.Errorf("%s with a token: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+// TestGuessingTheGatewaysToken is slowed down like any other guessing.
+func TestGuessingTheGatewaysToken(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Config.GatewayToken = "on" })
+	slowed := false
+	for n := range 100 {
+		got := w.do(request{path: "/x", header: http.Header{"Authorization": {fmt.Sprintf("Bearer guess-%d", n)}}})
+		if got.status == http.StatusTooManyRequests {
+			slowed = true
+			break
+		}
+		if got.status != http.StatusUnauthorized {
+			t.Fatalf("a wrong token: %d", got.status)
+		}
+	}
+	if !slowed {
+		t.Error("100 wrong tokens were tried without a pause")
+	}
+	if got := w.do(request{path: "/x", header: http.Header{"Authorization": {"Bearer gateway-token"}}}); got.status != http.StatusTooManyRequests {
+		t.Errorf("in the pause the right one is told apart: %d", got.status)
+	}
+}
+
+// TestFieldsInDisguise: the field of a trusted proxy reaches the gateway from nobody
+// else, in no spelling, and not by way of another creel.
+func TestFieldsInDisguise(t *testing.T) {
+	g := &Gate{header: &header{name: fieldName("Remote-User"), from: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
+	for peer, kept := range map[string]int{"203.0.113.9:1": 0, "10.1.2.3:1": 1} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = peer
+		r.Header = http.Header{"Remote-User": {"anna"}, "Remote_user": {"anna"}, "Accept": {"*/*"}}
+		out := r.Header.Clone()
+		g.Forward(r, out)
+		g.header.strip(r)
+		for what, h := range map[string]http.Header{"the gateway": r.Header, "another creel": out} {
+			if len(h["Remote-User"]) != kept || len(h["Remote_user"]) != 0 || len(h["Accept"]) != 1 {
+				t.Errorf("from %s %s gets %v", peer, what, h)
+			}
+		}
+	}
+}
+
+// deadlined is an answer on a connection that takes deadlines.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	set time.Time
+}
+
+func (d *deadlined) SetReadDeadline(t time.Time) error { d.set = t; return nil }
+
+// TestBodiesThatNeverCome: a body that nobody needs, or of creel's own pages, has a
+// deadline before anything waits for it; what has none, such as a stream, has not.
+func TestBodiesThatNeverCome(t *testing.T) {
+	w := newWorld(t, nil)
+	h := w.gate.Handler(ownRoutes(), http.NotFoundHandler())
+	for _, tt := range []struct {
+		method, path string
+		length       int64
+		bounded      bool
+	}{
+		{"POST", "/_creel/login", 100, true},
+		{"GET", "/_creel/healthz", -1, true},
+		{"POST", "/x", 100, true},
+		{"GET", "/_creel/healthz", 0, false},
+		{"GET", "/x", 0, false},
+	} {
+		r := httptest.NewRequest(tt.method, tt.path, strings.NewReader(""))
+		r.ContentLength = tt.length
+		got := &deadlined{ResponseRecorder: httptest.NewRecorder()}
+		h.ServeHTTP(got, r)
+		if got.set.IsZero() == tt.bounded {
+			t.Errorf("%s %s with %d bytes to come: deadline %v", tt.method, tt.path, tt.length, got.set)
+		}
+	}
+}
+
+// TestUpgradeIsNoWayAround: that a request asks for another protocol does not make
+// one of another site's page harmless.
+func TestUpgradeIsNoWayAround(t *testing.T) {
+	g := newWorld(t, nil).gate
+	r := httptest.NewRequest("POST", "/x", nil)
+	r.Header = http.Header{"Upgrade": {"x"}, "Connection": {"Upgrade"}, "Sec-Fetch-Site": {"cross-site"}}
+	if g.notLured(httptest.NewRecorder(), r, Principal{Kind: KindSession}) {
+		t.Error("it is let through")
+	}
+}

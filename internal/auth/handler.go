@@ -100,9 +100,11 @@ func (g *Gate) serveGateway(w http.ResponseWriter, r *http.Request, rest http.Ha
 	who, err := g.who(r, true)
 	switch {
 	case err != nil || !who.May(Use) && who.Kind == KindAnonymous:
+		boundBody(w, r)
 		g.stranger(w, r, err, true)
 		return
 	case !who.May(Use):
+		boundBody(w, r)
 		forbidden(w, who.Principal, Use)
 		return
 	case !g.notLured(w, r, who.Principal):
@@ -115,6 +117,19 @@ func (g *Gate) serveGateway(w http.ResponseWriter, r *http.Request, rest http.Ha
 	rest.ServeHTTP(w, r.WithContext(ctx))
 }
 
+// bodyTime is how long the body of a request for creel's own pages may take, or of
+// one that is refused: a few kilobytes, or what nobody reads.
+const bodyTime = 30 * time.Second
+
+// boundBody bounds the time that a body takes, for a server that waits for it before
+// it writes an answer: nobody is to hold a connection with a body that never comes.
+// The server sets the deadline anew for the next request.
+func boundBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // fails only where the connection is gone
+	}
+}
+
 // door is the gate in front of one route.
 type door struct {
 	g *Gate
@@ -123,6 +138,7 @@ type door struct {
 
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g := d.g
+	boundBody(w, r)
 	Guard(w.Header())
 	from := g.opts.Sender(r)
 	if g.opts.Open && !g.ownHost(r.Host) {
@@ -143,6 +159,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case !who.May(d.Needs):
 		forbidden(w, who.Principal, d.Needs)
+		return
+	case d.Person && who.Kind == KindToken:
+		notAPerson(w)
 		return
 	case !g.notLured(w, r, who.Principal):
 		return
@@ -209,24 +228,31 @@ func (g *Gate) who(r *http.Request, strict bool) (principalBox, error) {
 			return box(p), nil
 		}
 	}
-	if p, ok := g.withGatewayToken(r); ok {
-		return p, nil
+	if g.gatewayTokenCounts(r) {
+		if wait := g.attempts.wait(sender().Addr, now); wait > 0 {
+			return anonymous, &slowedError{wait}
+		}
+		if g.withGatewayToken(r) {
+			return gatewayUser, nil
+		}
+		if strict {
+			return anonymous, g.failedToken(sender(), now)
+		}
 	}
 	return anonymous, wrong
 }
 
 var gatewayUser = box(Principal{Name: "gateway token", Kind: KindToken, Scopes: []Scope{Use}})
 
-// withGatewayToken lets the gateway's own token in, where that is wanted.
-func (g *Gate) withGatewayToken(r *http.Request) (principalBox, bool) {
-	if g.opts.Config.GatewayToken != "on" || g.opts.GatewayToken == nil {
-		return anonymous, false
-	}
-	shown, token := gatewayBearer(r.Header), g.opts.GatewayToken()
-	if shown == "" || token == "" || subtle.ConstantTimeCompare([]byte(shown), []byte(token)) != 1 {
-		return anonymous, false
-	}
-	return gatewayUser, true
+// gatewayTokenCounts tells whether a request shows what may be the gateway's own
+// token, where that is let in.
+func (g *Gate) gatewayTokenCounts(r *http.Request) bool {
+	return g.opts.Config.GatewayToken == "on" && g.opts.GatewayToken != nil && gatewayBearer(r.Header) != ""
+}
+
+func (g *Gate) withGatewayToken(r *http.Request) bool {
+	token := g.opts.GatewayToken()
+	return token != "" && subtle.ConstantTimeCompare([]byte(gatewayBearer(r.Header)), []byte(token)) == 1
 }
 
 // ambient tells whether a browser shows by itself who is in front of it, whichever
@@ -238,7 +264,7 @@ func (g *Gate) notLured(w http.ResponseWriter, r *http.Request, p Principal) boo
 	if !ambient(p) {
 		return true
 	}
-	if upgrades(r) {
+	if upgrades(r) && safe(r.Method) {
 		if g.sameOrigin(r) {
 			return true
 		}
@@ -247,6 +273,7 @@ func (g *Gate) notLured(w http.ResponseWriter, r *http.Request, p Principal) boo
 	} else if r.Header.Get("Sec-Fetch-Site") == "" && g.ownOrigin(r, r.Header.Get("Origin")) {
 		return true // behind a proxy that asks for another host than its clients
 	}
+	boundBody(w, r)
 	d := problem.Document{
 		Status: http.StatusForbidden, Code: CodeCrossOrigin, Title: "A page of another site may not do that",
 		Detail: "the request came from a page of " + printable(cut(origin(r), 200)), Hint: "If that page is yours, add its origin to auth.origins.",
@@ -313,6 +340,15 @@ type challenging struct{ http.ResponseWriter }
 func (c *challenging) WriteHeader(status int) {
 	c.Header().Set("WWW-Authenticate", `Bearer realm="creel"`)
 	c.ResponseWriter.WriteHeader(status)
+}
+
+func notAPerson(w http.ResponseWriter) {
+	d := problem.Document{
+		Status: http.StatusForbidden, Code: CodeForbidden, Title: "Not allowed",
+		Detail: "this takes a person who is signed in; an API token does not do, since what is made here outlives it",
+		Hint:   "Sign in at " + LoginPath + ".",
+	}
+	d.Write(w)
 }
 
 func forbidden(w http.ResponseWriter, p Principal, needs Scope) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"creel/internal/config"
 )
@@ -17,7 +18,7 @@ type header struct {
 }
 
 func newHeader(cfg config.AuthHeader) (*header, error) {
-	h := &header{name: http.CanonicalHeaderKey(cfg.Name), owners: newPeople(cfg.Owners), readers: newPeople(cfg.Readers)}
+	h := &header{name: fieldName(cfg.Name), owners: newPeople(cfg.Owners), readers: newPeople(cfg.Readers)}
 	for _, s := range cfg.From {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
@@ -64,9 +65,32 @@ func (h *header) believes(r *http.Request) bool {
 }
 
 // strip takes the field away from everybody else, so that the gateway cannot be
-// taken in by it either.
+// taken in by it either; in each of its spellings, for apps that cannot tell an
+// underscore from a hyphen (RFC 3875 §4.1.18).
 func (h *header) strip(r *http.Request) {
-	if h != nil && len(r.Header[h.name]) > 0 && !h.believes(r) {
-		delete(r.Header, h.name)
+	if h != nil {
+		h.stripFrom(r.Header, h.believes(r))
+	}
+}
+
+func (h *header) stripFrom(fields http.Header, believed bool) {
+	for key := range fields {
+		if (key != h.name || !believed) && fieldName(key) == h.name {
+			delete(fields, key)
+		}
+	}
+}
+
+// fieldName is the canonical name of a field, with hyphens.
+func fieldName(name string) string {
+	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+}
+
+// Forward prepares a request that goes on to another creel's gate, whose peer is then
+// this creel: out loses what that gate would believe of this machine and not of the
+// sender of in.
+func (g *Gate) Forward(in *http.Request, out http.Header) {
+	if g.header != nil {
+		g.header.stripFrom(out, g.header.believes(in))
 	}
 }

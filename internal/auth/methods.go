@@ -40,6 +40,7 @@ func (g *Gate) addMethods() error {
 		g.methods = append(g.methods, o)
 	}
 	if c.Access.TeamDomain != "" {
+		g.access = true
 		g.identify = append(g.identify, newAccess(c.Access, client, time.Now))
 	}
 	if c.Header.Name != "" {

@@ -82,9 +82,9 @@ func (p *passkeys) routes(g *Gate) []Route {
 		{Pattern: "POST " + passkeyPath + "/begin", Handler: on(p.begin), MaxBody: ceremonySize},
 		{Pattern: "POST " + passkeyPath + "/finish", Handler: on(p.finish), MaxBody: ceremonySize},
 		{Pattern: "GET " + passkeyPath, Needs: Admin, Handler: on(p.show), Page: true},
-		{Pattern: "POST " + passkeyPath + "/register", Needs: Admin, Handler: on(p.register), MaxBody: ceremonySize},
-		{Pattern: "POST " + passkeyPath + "/registered", Needs: Admin, Handler: on(p.registered), MaxBody: ceremonySize},
-		{Pattern: "POST " + passkeyPath + "/remove", Needs: Admin, Handler: on(p.remove), MaxBody: ceremonySize},
+		{Pattern: "POST " + passkeyPath + "/register", Needs: Admin, Person: true, Handler: on(p.register), MaxBody: ceremonySize},
+		{Pattern: "POST " + passkeyPath + "/registered", Needs: Admin, Person: true, Handler: on(p.registered), MaxBody: ceremonySize},
+		{Pattern: "POST " + passkeyPath + "/remove", Needs: Admin, Person: true, Handler: on(p.remove), MaxBody: ceremonySize},
 	}
 }
 

@@ -123,6 +123,9 @@ type Route struct {
 	Pattern string // as http.ServeMux takes it: "GET /_creel/api/v1/status"
 	Needs   Scope
 	Handler http.Handler
+	// Person: an API token does not do, whatever its scopes: what is made here
+	// outlives it.
+	Person bool
 	// Page: a stranger's browser is sent to the page to sign in at instead of
 	// getting a problem document.
 	Page bool

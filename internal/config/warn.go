@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Warning is something that is allowed and may not be meant.
 type Warning struct {
@@ -26,6 +29,11 @@ func (c *Config) Warnings() []Warning {
 	if g := c.Gateway; g.Preset != PresetOpenClaw && (g.OpenClaw.DevVars != "" || len(g.OpenClaw.Lock) > 0) {
 		warn("gateway.openclaw", `has no effect without gateway.preset "openclaw"`)
 	}
+	for _, from := range c.Auth.Header.From {
+		if isLoopbackNetwork(from) {
+			warn("auth.header.from", "%s is this machine: whatever runs on it, the gateway and its agents too, may say that it is anybody", from)
+		}
+	}
 	if c.Proxy.ForwardedHeaders == ForwardedStrip && len(c.Proxy.TrustedProxies) > 0 {
 		warn("proxy.trusted_proxies", `the gateway learns nothing of it, since proxy.forwarded_headers is "strip"`)
 	}
@@ -33,4 +41,14 @@ func (c *Config) Warnings() []Warning {
 		warn("proxy.timeouts.response", "0 lets a client wait for ever for a gateway that does not answer")
 	}
 	return list
+}
+
+// isLoopbackNetwork tells whether an address or network has loopback addresses in it.
+func isLoopbackNetwork(s string) bool {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, err := netip.ParseAddr(s)
+		return err == nil && a.Unmap().IsLoopback()
+	}
+	return p.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || p.Contains(netip.IPv6Loopback())
 }

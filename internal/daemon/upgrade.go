@@ -197,10 +197,16 @@ func (d *daemon) successorPages() http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: scheme, Host: host})
 			r.Out.Host = r.In.Host
-			// What was said of the client stays as it was said, and nothing is added:
-			// creel is no proxy that has to be told of.
+			// To the successor's gate the sender is this creel. So what was said of the
+			// client stays as it was said only if its sender is one to be believed, or
+			// if nobody is asked to sign in: then it tells who comes from elsewhere.
+			d.gate.Forward(r.In, r.Out.Header)
+			believed := d.gate.Open() || d.proxy.Trusts(r.In)
+			if !believed {
+				r.Out.Header.Del("X-Real-Ip")
+			}
 			for name, values := range r.In.Header {
-				if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
+				if believed && (name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-")) {
 					r.Out.Header[name] = values
 				}
 			}

@@ -134,6 +134,9 @@ func requestTarget(r *http.Request) string {
 // soundTarget tells whether a target can stand in a request line. A request
 // line of HTTP/1 cannot bring any other; the :path of HTTP/2 can.
 func soundTarget(target string) bool {
+	if target != "*" && !strings.HasPrefix(target, "/") {
+		return false // "http:foo" in absolute form: nothing of it is a path
+	}
 	for i := range len(target) {
 		if c := target[i]; c <= ' ' || c == 0x7f {
 			return false

@@ -5,6 +5,9 @@ import (
 	"net/netip"
 )
 
+// Trusts tells whether a request comes from one of the proxies that are believed.
+func (p *Proxy) Trusts(r *http.Request) bool { return p.present.Load().forwarding.trusts(peerAddr(r)) }
+
 // Sender tells where a request came from: the client's address, and the host that it
 // asks for, as trusted proxies say; whether the client speaks TLS, with creel or with a trusted proxy; and
 // whether somebody in between says that they speak for others, trusted or not.

@@ -208,6 +208,12 @@ func loginLink(u *UI, r *http.Request) (string, flash, error) {
 	if u.opts.Identity == nil {
 		return "", flash{}, errNoIdentity
 	}
+	who := auth.From(r.Context())
+	lacks := func(s auth.Scope) bool { return !who.May(s) }
+	if who.Kind == auth.KindToken || slices.ContainsFunc(auth.OwnerScopes, lacks) {
+		// The link gives every scope, and its session outlives a token.
+		return "", flash{}, &pageError{http.StatusForbidden, "", "Only an owner who is signed in can make a link for another browser.", ""}
+	}
 	path, expires, err := u.opts.Identity.LoginLink(r.Context())
 	if err != nil {
 		return "", flash{}, err
