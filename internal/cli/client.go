@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 
 	"creel/internal/api"
 )
@@ -71,7 +72,10 @@ func problemIn(b []byte) error {
 	if err := json.Unmarshal(b, &d); err != nil || d.Title == "" {
 		return nil
 	}
-	msg := d.Title + ": " + d.Detail
+	msg := d.Detail
+	if !strings.HasPrefix(strings.ToLower(d.Detail), strings.ToLower(d.Title)) {
+		msg = d.Title + ": " + d.Detail
+	}
 	if d.Hint != "" {
 		msg += " (" + d.Hint + ")"
 	}

@@ -67,7 +67,7 @@ func newSnapshotCreate(e *env) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&note, "note", "", "words to remember it by")
+	cmd.Flags().StringVar(&note, "note", "", "`WORDS` to remember it by")
 	return cmd
 }
 
