@@ -13,7 +13,7 @@ func newConfig(e *env) *cobra.Command {
 		Use: "config", Short: "Check, show and describe the configuration",
 		Example: `  creel config check creel.yaml
   creel config show creel.yaml
-  CREEL_LISTEN=127.0.0.1:9000 creel config show`,
+  CREEL_GATEWAY_PRESET=openclaw creel config show     what creel up goes by`,
 	}
 	cmd.AddCommand(newConfigCheck(e), newConfigShow(e), newConfigSchema(e))
 	return cmd
