@@ -41,7 +41,7 @@ func newAct(e *env, a act) *cobra.Command {
 					return err
 				}
 			} else {
-				fmt.Fprintf(e.stdout, "%s: %s\n", st.State, st.Reason)
+				fmt.Fprintln(e.stdout, stateWords(st, ""))
 			}
 			if st.State == gateway.Failed && a.verb != stopAct.verb {
 				return fmt.Errorf("the gateway did not come up; see `creel logs` and `creel events`")

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -55,13 +56,16 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	began := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitFine
 	}
 	fmt.Fprintln(stderr, "creel:", err)
 	if !began { // cobra refused the arguments
-		fmt.Fprintln(stderr, "See `creel --help`.")
+		if cmd.HasParent() {
+			fmt.Fprintln(stderr, "Usage:", cmd.UseLine())
+		}
+		fmt.Fprintf(stderr, "See `%s --help`.\n", cmd.CommandPath())
 		return exitUsage
 	}
 	return exitCode(err)
@@ -110,6 +114,9 @@ type unreachableError struct {
 }
 
 func (e *unreachableError) Error() string {
+	if errors.Is(e.err, fs.ErrPermission) {
+		return fmt.Sprintf("cannot reach the creel on the data folder %s: %v; give this command as the user that creel runs as, or as root", e.dataDir, e.err)
+	}
 	return fmt.Sprintf("no creel is running on the data folder %s: %v; start one with `creel up`, or name the folder of the one you mean with --data-dir", e.dataDir, e.err)
 }
 
@@ -145,13 +152,18 @@ crashes restarts it once and sends again every request that is safe to send
 again, so that clients do not notice.
 
   creel up                              OpenClaw: installed, configured, started
-  creel run -- node server.js           any HTTP server that listens on $PORT`,
+  creel run -- node server.js           any HTTP server that listens on $PORT
+
+Most other commands talk to the creel that runs on the data folder.
+
+Exit codes: 0 fine; 1 failed; 2 wrong usage or configuration; 3 no creel can be
+reached on the data folder.`,
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
-	root.PersistentFlags().StringVar(&e.dataDir, "data-dir", "", "folder of creel's records, logs and journal (default: $CREEL_DATA_DIR, else "+defaultDataDirText(e)+")")
+	root.PersistentFlags().StringVar(&e.dataDir, "data-dir", "", "`DIR` of creel's records, logs and journal (default: $CREEL_DATA_DIR, else "+defaultDataDirText(e)+")")
 	root.AddCommand(
 		newUp(e), newRun(e), newStatus(e), newEvents(e), newLogs(e),
 		newAct(e, startAct), newAct(e, restartAct), newAct(e, stopAct),

@@ -6,10 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"creel/internal/api"
+	"creel/internal/gateway"
 	"creel/internal/runtime/process"
 )
 
@@ -53,7 +56,7 @@ func TestMistakes(t *testing.T) {
 		{"no configuration there", []string{"config", "check", filepath.Join(dir, "none")}, 2, []string{"none"}},
 		{"no daemon for status", []string{"status", "--data-dir", dir}, 3, []string{"no creel is running", "creel up"}},
 		{"no daemon for devices", []string{"devices", "list", "--data-dir", dir}, 3, []string{"no creel is running"}},
-		{"no device named", []string{"devices", "approve"}, 2, []string{"arg"}},
+		{"no device named", []string{"devices", "approve"}, 2, []string{"arg", "Usage: creel devices approve ID", "See `creel devices approve --help`"}},
 		{"no such verb for devices", []string{"devices", "aprove", "x"}, 2, []string{"aprove"}},
 		{"no dashes before OpenClaw's arguments", []string{"openclaw", "exec", "status"}, 2, []string{"creel openclaw exec -- status"}},
 		{"no OpenClaw there", []string{"openclaw", "exec", "--data-dir", dir, "--", "status"}, 1, []string{"not installed", "creel up"}},
@@ -133,6 +136,34 @@ func TestHelp(t *testing.T) {
 		code, stdout, stderr := creel(append(args, "--help")...)
 		if code != 0 || stderr != "" || !strings.Contains(stdout, "Usage:") {
 			t.Errorf("creel %v --help: %d %s%s", args, code, stdout, stderr)
+		}
+	}
+}
+
+// TestUnreachable: who may not open the control socket is not told that no creel is
+// running.
+func TestUnreachable(t *testing.T) {
+	err := &unreachableError{dataDir: "/var/lib/creel", err: syscall.EACCES}
+	if text := err.Error(); !strings.Contains(text, "as root") || strings.Contains(text, "no creel is running") {
+		t.Error(text)
+	}
+}
+
+// TestStateWords: nothing is said twice.
+func TestStateWords(t *testing.T) {
+	for _, c := range []struct {
+		state        gateway.State
+		reason, want string
+	}{
+		{gateway.Ready, "ready", "ready for 3s"},
+		{gateway.Stopped, "stopped because it was asked to", "stopped for 3s because it was asked to"},
+		{gateway.Suspect, "suspected, and watched: it is silent", "suspect for 3s: suspected, and watched: it is silent"},
+		{gateway.Failed, "given up", "failed for 3s: given up"},
+	} {
+		st := &api.Status{}
+		st.State, st.Reason = c.state, c.reason
+		if got := stateWords(st, " for 3s"); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
 }

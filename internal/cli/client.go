@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -8,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 
 	"creel/internal/api"
+	"creel/internal/snapshot"
 )
 
 // call asks the daemon for something that is to succeed. The caller closes the
@@ -71,7 +74,10 @@ func problemIn(b []byte) error {
 	if err := json.Unmarshal(b, &d); err != nil || d.Title == "" {
 		return nil
 	}
-	msg := d.Title + ": " + d.Detail
+	msg := d.Detail
+	if !strings.HasPrefix(strings.ToLower(d.Detail), strings.ToLower(d.Title)) {
+		msg = d.Title + ": " + d.Detail
+	}
 	if d.Hint != "" {
 		msg += " (" + d.Hint + ")"
 	}
@@ -104,4 +110,67 @@ func (e *env) indent(b []byte) error {
 	}
 	_, err := out.WriteTo(e.stdout)
 	return err
+}
+
+// get asks for something and understands the answer.
+func (e *env) get(what string, into any) ([]byte, error) { return e.ask(http.MethodGet, what, into) }
+
+func (e *env) ask(method, what string, into any) ([]byte, error) {
+	body, err := e.call(method, what)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read creel's answer: %w", err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return nil, fmt.Errorf("cannot understand creel's answer: %w", err)
+	}
+	return b, nil
+}
+
+// orIndent prints JSON, unless there was an error.
+func (e *env) orIndent(raw []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	return e.indent(raw)
+}
+
+// long makes a long call (see api), shows how far it is, and understands its
+// result.
+func (e *env) long(what string, into any) ([]byte, error) {
+	body, err := e.call(http.MethodPost, what)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	bar := newBar(e.stderr)
+	defer bar.end()
+	lines := bufio.NewReader(body)
+	for {
+		b, err := lines.ReadBytes('\n')
+		if err != nil {
+			return nil, fmt.Errorf("creel went away before it was done: %w; see `creel events`", err)
+		}
+		var l struct {
+			Doing   []snapshot.Doing
+			Result  json.RawMessage
+			Problem json.RawMessage
+		}
+		if err := json.Unmarshal(b, &l); err != nil {
+			return nil, fmt.Errorf("cannot understand creel's answer: %w", err)
+		}
+		switch {
+		case l.Problem != nil:
+			bar.end()
+			return nil, problemIn(l.Problem)
+		case l.Result != nil:
+			return l.Result, json.Unmarshal(l.Result, into)
+		case len(l.Doing) > 0:
+			bar.show(progressText(l.Doing[len(l.Doing)-1]))
+		}
+	}
 }

@@ -9,7 +9,12 @@ import (
 )
 
 func newConfig(e *env) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check, show and describe the configuration"}
+	cmd := &cobra.Command{
+		Use: "config", Short: "Check, show and describe the configuration",
+		Example: `  creel config check creel.yaml
+  creel config show creel.yaml
+  CREEL_GATEWAY_PRESET=openclaw creel config show     what creel up goes by`,
+	}
 	cmd.AddCommand(newConfigCheck(e), newConfigShow(e), newConfigSchema(e))
 	return cmd
 }
@@ -30,7 +35,7 @@ func newConfigCheck(e *env) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "configuration file")
+	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE` (default: $CREEL_CONFIG, else none)")
 	return cmd
 }
 
@@ -55,7 +60,7 @@ func newConfigShow(e *env) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "configuration file")
+	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE` (default: $CREEL_CONFIG, else none)")
 	cmd.Flags().BoolVar(&e.json, "json", false, "print JSON")
 	return cmd
 }

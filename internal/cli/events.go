@@ -21,7 +21,9 @@ func newEvents(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show what happened to the gateway, and why",
-		Args:  cobra.NoArgs,
+		Example: `  creel events -n 20
+  creel events -f --json`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			query := "events?tail=" + strconv.Itoa(tail)
 			if follow {

@@ -43,22 +43,21 @@ its container. Nothing in the bucket is changed. The home must hold no files yet
 and no creel may run on the data folder.
 
 The access key is read from R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or else from
-AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a key that may only read is enough.
-
-  creel import moltworker --bucket moltbot-data --account ID --dry-run
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a key that may only read is enough.`,
+		Example: `  creel import moltworker --bucket moltbot-data --account ID --dry-run
   creel import moltworker --bucket moltbot-data --account ID
   creel up openclaw`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return e.importMoltworker(f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.bucket, "bucket", "", "the bucket (moltworker's default was moltbot-data)")
-	flags.StringVar(&f.account, "account", "", "Cloudflare account of an R2 bucket (default: $CLOUDFLARE_ACCOUNT_ID, else $CF_ACCOUNT_ID)")
-	flags.StringVar(&f.endpoint, "endpoint", "", "URL of another S3-compatible store")
-	flags.StringVar(&f.region, "region", "auto", "region of the store")
-	flags.StringVar(&f.dir, "dir", "", "a folder into which the bucket was downloaded, in place of the bucket")
-	flags.StringVar(&f.layout, "layout", "", "which state, if there are several: "+layoutNames())
-	flags.StringVar(&f.backup, "backup", "", "id of an image in the layout snapshot (default: the present one)")
+	flags.StringVar(&f.bucket, "bucket", "", "`NAME` of the bucket (moltworker's default was moltbot-data)")
+	flags.StringVar(&f.account, "account", "", "`ID` of the Cloudflare account of an R2 bucket (default: $CLOUDFLARE_ACCOUNT_ID, else $CF_ACCOUNT_ID)")
+	flags.StringVar(&f.endpoint, "endpoint", "", "`URL` of another S3-compatible store")
+	flags.StringVar(&f.region, "region", "auto", "`REGION` of the store")
+	flags.StringVar(&f.dir, "dir", "", "`DIR` into which the bucket was downloaded, in place of the bucket")
+	flags.StringVar(&f.layout, "layout", "", "`LAYOUT`: which state, if there are several: "+layoutNames())
+	flags.StringVar(&f.backup, "backup", "", "`ID` of an image in the layout snapshot (default: the present one)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only say what would be brought in")
 	flags.BoolVar(&e.json, "json", false, "print JSON")
 	return cmd

@@ -28,6 +28,8 @@ is to be an owner too.
 
 The link begins with the address that creel listens on; if you reach creel by
 another one, put that in its place.`,
+		Example: `  creel login
+  ssh claw.example.org creel login`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var answer api.Login

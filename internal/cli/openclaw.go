@@ -25,7 +25,7 @@ func newOpenClaw(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var configFile string
-	cmd.PersistentFlags().StringVar(&configFile, "config", "", "configuration file that creel was started with")
+	cmd.PersistentFlags().StringVar(&configFile, "config", "", "configuration `FILE` that creel was started with")
 	var fix bool
 	doctor := &cobra.Command{
 		Use:   "doctor",

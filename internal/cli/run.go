@@ -56,8 +56,8 @@ func (f *settingFlag) Set(v string) error {
 }
 
 func (s *settings) addTo(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.configFile, "config", "", "configuration file (see `creel config schema`)")
-	s.flag(cmd, "listen", "listen", "address that clients connect to (default "+config.DefaultListen+")")
+	cmd.Flags().StringVar(&s.configFile, "config", "", "configuration `FILE` (default: $CREEL_CONFIG, else none); see creel config schema")
+	s.flag(cmd, "listen", "listen", "`ADDRESS` that clients connect to, as host:port (default "+config.DefaultListen+")")
 	s.flag(cmd, "gateway-port", "gateway.port", "port on 127.0.0.1 that the gateway listens on (default: a free one, told by $PORT)")
 	s.flag(cmd, "log-level", "log.level", "debug, info, warn or error (default info)")
 	s.flag(cmd, "log-format", "log.format", "text or json (default text)")
@@ -95,8 +95,8 @@ next creel on the same data folder takes it over.`,
 	s.addTo(cmd)
 	s.flag(cmd, "ready-path", "gateway.ready.path", "HTTP path that answers 2xx once the gateway can serve (default: it accepts a connection)")
 	s.flag(cmd, "alive-path", "gateway.alive.path", "HTTP path that a live gateway answers even if it is not ready")
-	s.flag(cmd, "start", "gateway.start", "always: at once; on-demand: with the first request (default always)")
-	cmd.Flags().Var(&settingFlag{s: s, name: "--state", key: "gateway.state", list: true}, "state", "folder of the gateway's state; may be given again")
+	s.flag(cmd, "start", "gateway.start", "`WHEN` it is started: always, or on-demand, with the first request (default always)")
+	cmd.Flags().Var(&settingFlag{s: s, name: "--state", key: "gateway.state", list: true}, "state", "`DIR` of the gateway's state; may be given again")
 	return cmd
 }
 

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,7 +66,7 @@ func newSnapshotCreate(e *env) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&note, "note", "", "words to remember it by")
+	cmd.Flags().StringVar(&note, "note", "", "`WORDS` to remember it by")
 	return cmd
 }
 
@@ -388,68 +387,5 @@ func (e *env) snapshotMark(use, short, method, path, done string) *cobra.Command
 			fmt.Fprintf(e.stdout, "%s %s\n", s.ID, done)
 			return nil
 		},
-	}
-}
-
-// get asks for something and understands the answer.
-func (e *env) get(what string, into any) ([]byte, error) { return e.ask(http.MethodGet, what, into) }
-
-func (e *env) ask(method, what string, into any) ([]byte, error) {
-	body, err := e.call(method, what)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	b, err := io.ReadAll(body)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read creel's answer: %w", err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return nil, fmt.Errorf("cannot understand creel's answer: %w", err)
-	}
-	return b, nil
-}
-
-// orIndent prints JSON, unless there was an error.
-func (e *env) orIndent(raw []byte, err error) error {
-	if err != nil {
-		return err
-	}
-	return e.indent(raw)
-}
-
-// long makes a long call (see api), shows how far it is, and understands its
-// result.
-func (e *env) long(what string, into any) ([]byte, error) {
-	body, err := e.call(http.MethodPost, what)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	bar := newBar(e.stderr)
-	defer bar.end()
-	lines := bufio.NewReader(body)
-	for {
-		b, err := lines.ReadBytes('\n')
-		if err != nil {
-			return nil, fmt.Errorf("creel went away before it was done: %w; see `creel events`", err)
-		}
-		var l struct {
-			Doing   []snapshot.Doing
-			Result  json.RawMessage
-			Problem json.RawMessage
-		}
-		if err := json.Unmarshal(b, &l); err != nil {
-			return nil, fmt.Errorf("cannot understand creel's answer: %w", err)
-		}
-		switch {
-		case l.Problem != nil:
-			bar.end()
-			return nil, problemIn(l.Problem)
-		case l.Result != nil:
-			return l.Result, json.Unmarshal(l.Result, into)
-		case len(l.Doing) > 0:
-			bar.show(progressText(l.Doing[len(l.Doing)-1]))
-		}
 	}
 }

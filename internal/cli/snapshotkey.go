@@ -32,7 +32,7 @@ Another machine that is to use the same store needs the same key.`,
 		dir, err := e.folder()
 		return daemon.SnapshotKeyPath(dir), err
 	}
-	cmd.PersistentFlags().StringVar(&file, "file", "", "the key file, if it is not in the data folder (snapshots.store.key)")
+	cmd.PersistentFlags().StringVar(&file, "file", "", "the key `FILE`, if it is not in the data folder (snapshots.store.key)")
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "export", Short: "Print the key", Args: cobra.NoArgs,

@@ -36,7 +36,7 @@ func (e *env) printStatus(st *api.Status) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("gateway", "%s", st.Name)
-	row("state", "%s for %s: %s", st.State, ago(st.Since), st.Reason)
+	row("state", "%s", stateWords(st, " for "+ago(st.Since)))
 	row("generation", "%d", st.Generation)
 	if st.PID != 0 {
 		row("process", "pid %d at %s, up %s", st.PID, st.Addr, ago(st.StartedAt))
@@ -74,6 +74,16 @@ func (e *env) printStatus(st *api.Status) error {
 	}
 	row("link", "%s", st.Creel.Link)
 	return w.Flush()
+}
+
+// stateWords are the state, what is put behind it, and why, as far as that says
+// more: some reasons begin with the state.
+func stateWords(st *api.Status, behind string) string {
+	state := string(st.State)
+	if why, ok := strings.CutPrefix(st.Reason, state); ok && (why == "" || why[0] == ' ') {
+		return state + behind + why
+	}
+	return state + behind + ": " + st.Reason
 }
 
 func ago(t time.Time) string {

@@ -31,7 +31,7 @@ does not run there any more; else stop creel there, which gives it back.`,
 			if e.json {
 				return e.indent(raw)
 			}
-			fmt.Fprintf(e.stdout, "%s: %s\n", st.State, st.Reason)
+			fmt.Fprintln(e.stdout, stateWords(st, ""))
 			return nil
 		},
 	}

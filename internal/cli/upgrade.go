@@ -8,7 +8,7 @@ import (
 )
 
 func newUpgrade(e *env) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "upgrade",
 		Short: "Replace the running creel by the program that is on disk now",
 		Long: `Starts the creel that is on disk now, with the configuration as it is now, and
@@ -30,12 +30,14 @@ If the new creel cannot take over, the old one carries on and this says why.`,
 			if err := body.Close(); err != nil {
 				return fmt.Errorf("cannot read creel's answer: %w", err)
 			}
-			st, _, err := e.status(http.MethodGet, "status")
-			if err != nil {
-				return err
+			st, raw, err := e.status(http.MethodGet, "status")
+			if err != nil || e.json {
+				return e.orIndent(raw, err)
 			}
 			_, err = fmt.Fprintf(e.stdout, "creel %s, pid %d, is in charge; the gateway is %s\n", st.Creel.Version, st.Creel.PID, st.State)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&e.json, "json", false, "print the status as JSON")
+	return cmd
 }

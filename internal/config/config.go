@@ -306,8 +306,8 @@ type Retention struct {
 // Store is a place for snapshots. They are encrypted with a key that lies in
 // creel's data folder: without it they are lost.
 type Store struct {
-	// Kind is what the place is: "folder", "s3" (whatever speaks its protocol: AWS, R2, MinIO, Google's), "azure", "b2", "sftp", "webdav" or "rclone".
-	Kind string `yaml:"kind" json:"kind" enum:"folder,s3,azure,b2,sftp,webdav,rclone" needs:"creel upgrade"`
+	// Kind is what the place is: "folder", "s3" (whatever speaks its protocol: AWS, R2, MinIO, Backblaze B2, Google's), "azure", "sftp", "webdav" or "rclone".
+	Kind string `yaml:"kind" json:"kind" enum:"folder,s3,azure,sftp,webdav,rclone" needs:"creel upgrade"`
 	// Path is the folder, of kind folder; empty: in creel's data folder.
 	Path string `yaml:"path" json:"path" kind:"path" needs:"creel upgrade"`
 	// Bucket is the bucket, of kind s3.

@@ -178,7 +178,7 @@ func TestProblemsOfAllSources(t *testing.T) {
 		got = append(got, strings.TrimPrefix(p.Error(), filepath.Dir(file)+"/"))
 	}
 	want := []string{
-		`creel.yaml:1:1: gateway.command: is missing; give the program to run, such as ["node", "server.js"], or a preset`,
+		`creel.yaml:1:1: gateway.command: is missing; give the program to run, such as ["node", "server.js"], or gateway.preset: openclaw`,
 		`creel.yaml:2:9: gateway.port: 70000 is not a port: 1 to 65535, or 0 for a free one`,
 		`creel.yaml:3:3: gateway.nmae: unknown key; did you mean "name"?`,
 		`environment variable CREEL_GATEWAY_READY_TIMEOUT: gateway.ready.timeout: 5 needs a unit; if seconds are meant, write "5s"`,

@@ -191,7 +191,7 @@ func (v *validator) gateway() {
 		v.refuse("gateway.version", "%q is not a version, such as 1.2.3", clip(g.Version))
 	}
 	if len(g.Command) == 0 && g.Preset == PresetNone {
-		v.refuse("gateway.command", `is missing; give the program to run, such as ["node", "server.js"], or a preset`)
+		v.refuse("gateway.command", `is missing; give the program to run, such as ["node", "server.js"], or gateway.preset: openclaw`)
 	}
 	for i, key := range g.OpenClaw.Lock {
 		if key == "" || strings.HasPrefix(key, ".") || strings.HasSuffix(key, ".") || strings.Contains(key, "..") {

@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -20,6 +22,7 @@ import (
 // openClaw is the OpenClaw gateway, installed and configured by creel.
 type openClaw struct {
 	listen    string              // where clients connect
+	names     []string            // the names that browsers elsewhere reach creel by
 	secure    func(string) string // makes an address that of a listener with TLS if need be
 	all       []string            // creel's environment
 	environ   []string
@@ -44,9 +47,25 @@ func (d *daemon) newOpenClaw() (*openClaw, error) {
 		return nil, err
 	}
 	return &openClaw{
-		listen: d.addr, secure: d.secure, all: d.opts.Environ, environ: d.gatewayEnviron(), layout: layout, providers: d.providers, progress: d.opts.OnInstall,
+		listen: d.addr, names: d.cfg().Auth.Hosts, secure: d.secure, all: d.opts.Environ, environ: d.gatewayEnviron(), layout: layout, providers: d.providers, progress: d.opts.OnInstall,
 		health: d.health, journal: &d.journal, cfg: func() config.Gateway { return d.cfg().Gateway },
 	}, nil
+}
+
+// publicOrigins are where browsers elsewhere see the gateway: at these names, at a
+// proxy that speaks TLS at the usual port, or at creel itself if that speaks it. The
+// Control UI does not work without TLS there (see openclaw.Link).
+func publicOrigins(names []string, listen string, secure func(string) string) []string {
+	var origins []string
+	for _, name := range names {
+		origins = append(origins, "https://"+name)
+		if _, port, err := net.SplitHostPort(listen); err == nil && port != "443" {
+			if own := secure("http://" + net.JoinHostPort(name, port)); strings.HasPrefix(own, "https:") {
+				origins = append(origins, own)
+			}
+		}
+	}
+	return origins
 }
 
 // plan installs what is not installed, puts the keys that creel owns into the
@@ -71,7 +90,7 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	for i := range origins {
 		origins[i] = o.secure(origins[i])
 	}
-	settings := openclaw.Settings{Port: port, Origins: origins}
+	settings := openclaw.Settings{Port: port, Origins: append(origins, publicOrigins(o.names, o.listen, o.secure)...)}
 	if err := o.fromVariables(g, &settings); err != nil {
 		return runtime.Spec{}, err
 	}

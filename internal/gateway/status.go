@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"creel/internal/runtime"
@@ -52,7 +51,7 @@ func (s *Supervisor) Held() int { return s.broker.held() }
 // that follow one another quickly may be seen as the last of them only.
 func (s *Supervisor) WaitFor(ctx context.Context, holds func(Status) bool) (Status, error) {
 	for {
-		changed := s.watch.next()
+		changed := s.watch.Next()
 		st := s.Status()
 		if holds(st) {
 			return st, nil
@@ -86,7 +85,7 @@ func (s *Supervisor) publish() {
 	s.status.Store(st)
 	s.opts.Recorder.State(string(m.State))
 	s.opts.Recorder.Generation(m.Generation)
-	s.watch.tell()
+	s.watch.Tell()
 }
 
 // reason puts the state in words.
@@ -143,29 +142,5 @@ func (s *Supervisor) holdTimeout() *Unavailable {
 		RetryAfter: max(5*time.Second, st.UsualStart),
 		Next:       st.NextStart,
 		End:        st.LastEnd,
-	}
-}
-
-// watchers are those who wait for the next status.
-type watchers struct {
-	mu   sync.Mutex
-	wake chan struct{}
-}
-
-func (w *watchers) next() <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.wake == nil {
-		w.wake = make(chan struct{})
-	}
-	return w.wake
-}
-
-func (w *watchers) tell() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.wake != nil {
-		close(w.wake)
-		w.wake = nil
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"creel/internal/change"
 	"creel/internal/event"
 	"creel/internal/runtime"
 )
@@ -95,7 +96,7 @@ type Supervisor struct {
 	ran    atomic.Bool    // Run was called, or never will be
 	status atomic.Pointer[Status]
 	live   atomic.Pointer[Settings]
-	watch  watchers
+	watch  change.Signal // of the status
 
 	looked  chan struct{} // closed when the first look is over
 	stills  atomic.Uint64 // freezes begun and ended

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"creel/internal/config"
 )
 
 // comments maps "Ready.Timeout" to the comment at that field.
@@ -46,6 +48,16 @@ func readComments(path string) (comments, error) {
 		return nil, fmt.Errorf("cannot document these fields, which have no comment: %s", strings.Join(missing, ", "))
 	}
 	return c, nil
+}
+
+// cover fails if a key has no meaning: its struct is in a file that is not read.
+func (c comments) cover(keys []config.Key) error {
+	for _, k := range keys {
+		if c[k.Field] == "" {
+			return fmt.Errorf("cannot document %s: no file that is read has a comment at %s", k.Path, k.Field)
+		}
+	}
+	return nil
 }
 
 // meaning makes "The TCP address." of "Listen is the TCP address.": a reader of

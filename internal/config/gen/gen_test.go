@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"creel/internal/config"
 )
 
 // TestGeneratedFiles fails when a generated file does not say what the structs
@@ -38,6 +40,14 @@ func TestCommentsAreRequired(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := readComments(path); err == nil || !strings.Contains(err.Error(), "Config.Port") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestEveryKeyIsCovered: nor is one whose struct stands in a file that is not read.
+func TestEveryKeyIsCovered(t *testing.T) {
+	keys := []config.Key{{Path: "listen", Field: "Config.Listen"}, {Path: "new", Field: "New.Key"}}
+	if err := (comments{"Config.Listen": "The address."}).cover(keys); err == nil || !strings.Contains(err.Error(), "New.Key") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+
+	"creel/internal/config"
 )
 
 func main() {
@@ -34,13 +36,15 @@ func run(dir string) error {
 
 // generate makes the content of each file.
 func generate(dir string) (map[string][]byte, error) {
-	c, err := readComments(filepath.Join(dir, "config.go"))
-	if err == nil {
-		var more comments
-		more, err = readComments(filepath.Join(dir, "auth.go"))
+	c := comments{}
+	for _, name := range []string{"config.go", "auth.go", "openclaw.go", "providers.go"} {
+		more, err := readComments(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
 		maps.Copy(c, more)
 	}
-	if err != nil {
+	if err := c.cover(config.Keys()); err != nil {
 		return nil, err
 	}
 	schema, err := schemaFile(c)

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"creel/internal/change"
 	"creel/internal/telemetry"
 )
 
@@ -49,7 +50,7 @@ type Client struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 	tasks sync.WaitGroup // dials, readers, writers
-	watch watch
+	watch change.Signal  // of the view
 	view  atomic.Pointer[View]
 
 	quiet    chan struct{} // holds a value while Quiesce is at work or in force

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"time"
 )
 
@@ -44,7 +43,7 @@ func (c *Client) View() View { return *c.view.Load() }
 // follow one another quickly may be seen as the last of them only.
 func (c *Client) WaitFor(ctx context.Context, holds func(View) bool) (View, error) {
 	for {
-		changed := c.watch.next()
+		changed := c.watch.Next()
 		v := c.View()
 		if holds(v) {
 			return v, nil
@@ -62,7 +61,7 @@ func (c *Client) WaitFor(ctx context.Context, holds func(View) bool) (View, erro
 func (c *Client) publish() {
 	v := c.now
 	c.view.Store(&v)
-	c.watch.tell()
+	c.watch.Tell()
 }
 
 // note keeps what an event says of the gateway itself.
@@ -113,30 +112,6 @@ func (c *Client) spread(e Event) {
 		default:
 			r.missed++
 		}
-	}
-}
-
-// watch tells waiters of changes.
-type watch struct {
-	mu      sync.Mutex
-	changed chan struct{} // closed with the next change; nil: nobody waits
-}
-
-func (w *watch) next() <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.changed == nil {
-		w.changed = make(chan struct{})
-	}
-	return w.changed
-}
-
-func (w *watch) tell() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.changed != nil {
-		close(w.changed)
-		w.changed = nil
 	}
 }
 
