@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"iter"
 	"net"
 	"net/http"
 	"slices"
@@ -37,20 +38,49 @@ func (n cookieNames) of(secure bool) string {
 	return n.plain
 }
 
-// cookieValue finds a cookie without allocating.
+// owns tells whether a cookie of that name is creel's: a session's, or one of those
+// that signing in takes.
+func (n cookieNames) owns(name string) bool {
+	return name == n.plain || name == n.secure || strings.HasPrefix(name, n.plain+"-")
+}
+
+// maxCookies is how many cookies of one name are looked at.
+const maxCookies = 8
+
+// cookieValue is the first cookie of a name, or "".
 func cookieValue(h http.Header, name string) string {
+	for value := range cookieValues(h, name) {
+		return value
+	}
+	return ""
+}
+
+// cookieValues are the cookies of a name, without allocating. There may be several,
+// and one that a page of the gateway has set for a longer path comes first (RFC 6265
+// §5.4).
+func cookieValues(h http.Header, name string) iter.Seq[string] {
+	return func(yield func(string) bool) { eachCookie(h, name, yield) }
+}
+
+func eachCookie(h http.Header, name string, yield func(string) bool) {
+	left := maxCookies
 	for _, line := range h["Cookie"] {
 		for line != "" {
 			pair, rest, _ := strings.Cut(line, ";")
 			line = rest
 			pair = strings.TrimLeft(pair, " \t")
 			if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
-				return strings.TrimRight(pair[len(name)+1:], " \t")
+				if left--; !yield(strings.TrimRight(pair[len(name)+1:], " \t")) || left == 0 {
+					return
+				}
 			}
 		}
 	}
-	return ""
 }
+
+// OwnCookie tells whether a cookie of that name is creel's, which the gateway must not
+// set: it could sign people out, or keep them from signing in.
+func (g *Gate) OwnCookie(name string) bool { return g.cookies.owns(name) }
 
 // bearer is the API token of creel's that a request carries, or "": as a bearer
 // token (RFC 6750), or as the password of Basic (RFC 7617), for clients that know

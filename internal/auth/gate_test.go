@@ -193,6 +193,29 @@ func TestGatewayToken(t *testing.T) {
 	}
 }
 
+// TestCookieOfAnother: one of creel's name that a page of the gateway has set for a
+// longer path, which browsers send first, keeps nobody out; a thousand of them are not
+// all looked at.
+func TestCookieOfAnother(t *testing.T) {
+	w := newWorld(t, nil)
+	cookie := w.signIn().Get("Cookie")
+	for planted, status := range map[string]int{
+		"creel-8080=planted; ": 200, "creel-8080=; creel-8080=x; a=1; ": 200, strings.Repeat("creel-8080=x; ", 7): 200, strings.Repeat("creel-8080=x; ", 1000): 401,
+	} {
+		if a := w.get("/", http.Header{"Cookie": {planted + cookie}}); a.status != status {
+			t.Errorf("%.40s: %v", planted, a)
+		}
+		if a := w.get("/", http.Header{"Cookie": {planted, cookie}}); a.status != status {
+			t.Errorf("%.40s, in a line of its own: %v", planted, a)
+		}
+	}
+	for name, own := range map[string]bool{"creel-8080": true, "__Host-creel-8080": true, "creel-8080-oidc": true, "creel-8080-passkey": true, "creel-80": false, "creel-80801": false, "": false, "sid": false} {
+		if w.gate.OwnCookie(name) != own {
+			t.Errorf("%q is creel's: %v", name, !own)
+		}
+	}
+}
+
 // TestSessionsSurvive: a session is good for the next creel, and for two of them at
 // once; what one ends is ended for the other within a moment, and what both change
 // at once is not lost.

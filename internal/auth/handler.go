@@ -211,7 +211,10 @@ func (g *Gate) who(r *http.Request, strict bool) (principalBox, error) {
 	var wrong error
 	if len(r.Header["Cookie"]) > 0 {
 		secure := r.TLS != nil || sender().HTTPS
-		if secret := cookieValue(r.Header, g.cookies.of(secure)); secret != "" {
+		for secret := range cookieValues(r.Header, g.cookies.of(secure)) {
+			if secret == "" {
+				continue
+			}
 			if s := g.state.findSession(secret, now); s != nil {
 				g.used(s.seen, now)
 				return s.principal, nil

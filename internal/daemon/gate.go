@@ -66,6 +66,9 @@ func (d *daemon) watchClient(ctx context.Context, end func()) (forget func()) {
 	return d.gate.Watch(ctx, end)
 }
 
+// ownCookie tells whether a cookie is creel's.
+func (d *daemon) ownCookie(name string) bool { return d.gate.OwnCookie(name) }
+
 // home is where a person goes who has signed in.
 func (d *daemon) home() string { return ui.Prefix }
 

@@ -14,10 +14,12 @@ import "creel/internal/provider"
 // user.
 //
 // It comes after newProviders: what is wiped there is wiped by writing to creel's own
-// memory, which cannot be opened afterwards unless creel is root. Nothing is launched
-// before it.
+// memory, which is open until then (provider.SecludeEarly, which main has called, and
+// which has made creel undumpable already). Nothing is launched before it.
 //
-// What is left: a gateway that runs as root with all rights and is not kept apart
+// What is left: execve(2) makes a process dumpable, and creel, or its successor at an
+// upgrade, is so until its main begins, for some hundredths of a second; a gateway that
+// lies in wait for it can read its environment then. And a gateway that runs as root with all rights and is not kept apart
 // (gateway.sandbox: off) can read everything; processes of others, such as a shell in
 // whose environment the same secret was set, are theirs to hide.
 //

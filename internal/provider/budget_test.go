@@ -164,6 +164,54 @@ func TestBudgetOfAModelNeedsItsName(t *testing.T) {
 	}
 }
 
+// TestBudgetOfAModelIsNotEvaded: whichever of several names a provider would take, and
+// by whichever method, a model that is used up is not had; nor is it when the second
+// name comes late, in a body of which the provider has most by then.
+func TestBudgetOfAModelIsNotEvaded(t *testing.T) {
+	w := newWorld(t, answerWith(1, 1), withBudgets(Budget{Model: "m", Requests: 1}))
+	w.wantStatus(200, "m")
+	w.wantStatus(http.StatusTooManyRequests, "m")
+	late := `{"model":"cheap","messages":["` + strings.Repeat("x", 3*modelWindow) + `"],"model":"m"}`
+	for _, body := range []string{
+		`{"model":"cheap","model":"m"}`, `{"model":"cheap","Model":"m"}`, `{"MODEL":"m","model":"cheap"}`, `{"Model":"m"}`,
+		`{"model":"cheap","mod\u0065l":"m"}`, `{"model":"cheap","x":{"y":["\"}"]},"model":"m"}`, `{"model":"cheap"}{"model":"m"}`,
+		`{"model":"cheap",/*"*/"model":"m"/*"*/}`, `{"model":"cheap",'model':"m"}`, `{"model":"cheap",model:"m"}`, `{"model":"cheap","mode\l":"m"}`, late,
+	} {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodGet} {
+			if method != http.MethodPost && len(body) > modelWindow {
+				continue
+			}
+			for path, form := range map[string]string{"openai/chat/completions": `"type":"invalid_request_error"`, "anthropic/v1/messages": `"type":"error"`, "ollama/api/chat": `{"code":"model_unknown","error":"creel: `} {
+				if resp, answer := w.do(w.request(method, path, body)); resp.StatusCode != http.StatusBadRequest || !strings.Contains(answer, "model_unknown") || !strings.Contains(answer, form) {
+					t.Errorf("%s %s %.60s: %s %s", method, path, body, resp.Status, answer)
+				}
+			}
+		}
+	}
+	if resp, answer := w.do(w.request(http.MethodPut, "openai/chat/completions", `text`)); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("%s %s", resp.Status, answer)
+	}
+	if n := w.seen.count(); n != 1 {
+		t.Errorf("%d were sent, want 1", n)
+	}
+	for _, body := range []string{
+		`{"model":"cheap","stop":"model","x":{"model":"m","Model":"m"},"y":["model",{"model":"m"}],"models":[1,-2.5e+3,true,false,null],"` + strings.Repeat("k", 100) + `":"\\\""}` + "\n",
+		`{"model":"cheap","messages":["` + strings.Repeat(`x\"`, modelWindow) + `"]}`,
+	} {
+		if resp, answer := w.do(w.request(http.MethodPost, "openai/chat/completions", body)); resp.StatusCode != 200 {
+			t.Errorf("%.60s: %s %s", body, resp.Status, answer)
+		}
+		if _, sent := w.seen.last(t); sent != body {
+			t.Errorf("%.60s was sent as %.60s", body, sent)
+		}
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		if resp, answer := w.do(w.request(method, "openai/models", "")); resp.StatusCode != 200 {
+			t.Errorf("%s: %s %s", method, resp.Status, answer)
+		}
+	}
+}
+
 // TestBudgetIsExact: of many requests at once no more pass than there may.
 func TestBudgetIsExact(t *testing.T) {
 	w := newWorld(t, answerWith(1, 1), withBudgets(Budget{Requests: 7}))

@@ -16,18 +16,22 @@ const modelWindow = 1 << 20
 const maxModelName = 128
 
 // requestedModel reads the name of the model that a request is for, and gives the
-// body whole again; empty: there is none to be found. It reads no more than it
-// needs, and the request is not sent before it has.
-func requestedModel(r *http.Request) (string, io.Reader) {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 || r.Header.Get("Content-Encoding") != "" {
-		return "", r.Body
+// body whole again, and what was read of it; empty: there is none to be found. It
+// reads no more than it needs, and the request is not sent before it has.
+func requestedModel(r *http.Request) (name string, body io.Reader, read []byte) {
+	if !hasBody(r) || r.Header.Get("Content-Encoding") != "" {
+		return "", r.Body, nil
 	}
 	if media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); media != "" && !strings.HasSuffix(strings.TrimSpace(media), "json") {
-		return "", r.Body
+		return "", r.Body, nil
 	}
-	read := &bytes.Buffer{}
-	name := findModel(json.NewDecoder(io.TeeReader(io.LimitReader(r.Body, modelWindow), read)))
-	return cleanModel(name), io.MultiReader(read, r.Body)
+	kept := &bytes.Buffer{}
+	name = findModel(json.NewDecoder(io.TeeReader(io.LimitReader(r.Body, modelWindow), kept)))
+	return cleanModel(name), io.MultiReader(kept, r.Body), kept.Bytes()
+}
+
+func hasBody(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
 }
 
 // findModel is the value of "model" in the object that dec reads; empty: it has

@@ -157,11 +157,11 @@ func (c *call) begin(r *http.Request) *refusal {
 		c.p.metrics.ended(ModelUsage{Provider: c.to.Name}, ErrKey)
 		return no
 	}
-	var model string
-	model, c.body = requestedModel(r)
+	model, body, read := requestedModel(r)
+	c.body = body
 	budgets := *c.p.budgets.Load()
-	if model == "" && r.Method == http.MethodPost && slices.ContainsFunc(budgets, func(b Budget) bool { return b.Model != "" && (b.Provider == "" || b.Provider == c.to.Name) }) && !c.modelless() {
-		return refuse(http.StatusBadRequest, "model_unknown", "there is a budget for a model, and the request does not say in its first MiB, in JSON, which model it is for")
+	if no := c.checkModel(r, model, read, budgets); no != nil {
+		return no
 	}
 	counted, over, no, first := c.p.opts.Ledger.Begin(c.to.Name, model, budgets, func(m string) bool {
 		return m == "" || slices.Contains(c.to.Models, m) || slices.ContainsFunc(budgets, func(b Budget) bool { return b.Model == m })
@@ -178,7 +178,23 @@ func (c *call) begin(r *http.Request) *refusal {
 	return no
 }
 
-// modelless tells whether a POST is for no model, as far as its path shows.
+// checkModel refuses what does not say plainly which model it is for, where a model
+// has a budget. read is what is known of the body; the rest is looked at while it is
+// sent.
+func (c *call) checkModel(r *http.Request, model string, read []byte, budgets []Budget) *refusal {
+	switch {
+	case r.Method != http.MethodPost && !hasBody(r), !slices.ContainsFunc(budgets, func(b Budget) bool { return b.Model != "" && (b.Provider == "" || b.Provider == c.to.Name) }):
+	case model != "" && !(&guard{}).passes(read):
+		return errTwoModels.refusal
+	case model != "":
+		c.body = &guard{from: c.body}
+	case !c.modelless():
+		return refuse(http.StatusBadRequest, "model_unknown", "there is a budget for a model, and the request does not say in its first MiB, in JSON, which model it is for")
+	}
+	return nil
+}
+
+// modelless tells whether a request is for no model, as far as its path shows.
 func (c *call) modelless() bool { return strings.HasSuffix(c.rest, "/api/show") }
 
 // rewrite makes the request for the provider.
@@ -312,6 +328,9 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &refused):
 		no = refused.refusal
+		if c.class == "" { // the request was at fault, not the answer
+			c.class = ErrClient
+		}
 	case errors.Is(err, errLeft), r.Context().Err() != nil:
 		c.class = ErrCanceled
 		panic(http.ErrAbortHandler) // nobody is left to be told

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,16 +19,35 @@ import (
 //     CAP_SYS_PTRACE may look into its memory, environment and open files, or
 //     trace it, and it leaves no core dump.
 //
+// SecludeEarly has done the second part already where it was called.
+//
 // A process with CAP_SYS_PTRACE (a gateway that runs as root and is not kept apart)
 // still sees all. Each part is done as far as it can be; the error tells what could
 // not.
 func Seclude(variables []string) error {
 	wiped := wipe(variables)
+	if memory := ownMemory.Swap(nil); memory != nil {
+		_ = memory.Close() // what was written is in memory
+	}
 	// After wiping: /proc/self/mem of an undumpable process is root's.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot keep other processes from reading creel's memory: %w", err)
 	}
 	return wiped
+}
+
+// ownMemory is /proc/self/mem, from SecludeEarly to Seclude.
+var ownMemory atomic.Pointer[os.File]
+
+// SecludeEarly makes the process undumpable when it has just begun: execve(2) makes one
+// dumpable again, and a gateway that runs through an upgrade would have time to look
+// into the successor before it has found out what to wipe. That is for Seclude, which
+// must be called later, and tells what could not be done.
+func SecludeEarly() {
+	if memory, err := os.OpenFile("/proc/self/mem", os.O_RDWR, 0); err == nil {
+		ownMemory.Store(memory)
+	}
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 }
 
 // wipe overwrites the values of variables in this process's initial environment.
@@ -39,11 +59,13 @@ func wipe(variables []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot find creel's environment in its memory: %w", err)
 	}
-	memory, err := os.OpenFile("/proc/self/mem", os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("cannot wipe keys from creel's environment: %w", err)
+	memory := ownMemory.Load()
+	if memory == nil {
+		if memory, err = os.OpenFile("/proc/self/mem", os.O_RDWR, 0); err != nil {
+			return fmt.Errorf("cannot wipe keys from creel's environment: %w", err)
+		}
+		defer memory.Close()
 	}
-	defer memory.Close()
 	env := make([]byte, end-start)
 	if _, err := memory.ReadAt(env, start); err != nil {
 		return fmt.Errorf("cannot wipe keys from creel's environment: %w", err)

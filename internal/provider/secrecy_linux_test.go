@@ -18,7 +18,10 @@ const secretVariable = "CREELTEST_API_KEY"
 func secrecyHelper(args []string) int {
 	switch args[0] {
 	case "secrecy-holder":
-		if args[1] == "seclude" {
+		if args[1] == "early" {
+			SecludeEarly()
+		}
+		if args[1] != "leave" {
 			if err := Seclude([]string{secretVariable}); err != nil {
 				fmt.Println(err)
 				return 1
@@ -118,12 +121,14 @@ func TestSeclude(t *testing.T) {
 	if !strings.Contains(open, "environ readable:true key:true") || !strings.Contains(open, "mem readable:true") {
 		t.Fatalf("what is to be shown cannot be seen here:\n%s", open)
 	}
-	hidden, environ := lookInto(t, "seclude")
-	if strings.Contains(hidden, "readable:true") || strings.Contains(hidden, "key:true") {
-		t.Errorf("it still sees\n%s", hidden)
-	}
-	if os.Geteuid() == 0 && (strings.Contains(environ, realKey) || !strings.Contains(environ, "OTHER=kept") || !strings.Contains(environ, secretVariable+"=")) {
-		t.Errorf("the environment is %q", environ)
+	for _, how := range []string{"seclude", "early"} {
+		hidden, environ := lookInto(t, how)
+		if strings.Contains(hidden, "readable:true") || strings.Contains(hidden, "key:true") {
+			t.Errorf("%s: it still sees\n%s", how, hidden)
+		}
+		if os.Geteuid() == 0 && (strings.Contains(environ, realKey) || !strings.Contains(environ, "OTHER=kept") || !strings.Contains(environ, secretVariable+"=")) {
+			t.Errorf("%s: the environment is %q", how, environ)
+		}
 	}
 }
 

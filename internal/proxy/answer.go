@@ -53,7 +53,7 @@ func (x *passage) outcome() Outcome {
 // trailer fields that it has announced.
 func (x *passage) writeHead(resp *http.Response) (announced map[string]bool) {
 	h := x.w.Header()
-	copyHeader(h, resp.Header)
+	x.proxy.copyHeader(h, resp.Header)
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // keeps the server from guessing one
 	}

@@ -162,6 +162,42 @@ func TestInterim(t *testing.T) {
 	}
 }
 
+// TestOwnCookie: the gateway sets no cookie of creel's, in whichever answer and however
+// written; its own it does.
+func TestOwnCookie(t *testing.T) {
+	const cookies = "Set-Cookie: creel-1=x; Path=/_creel\r\nset-cookie: a=creel-1\r\nSet-Cookie: \tcreel-1 =x\r\nSet-Cookie: =creel-1=x\r\nSet-Cookie: = creel-1=x\r\nSet-Cookie: creel-10=y\r\n"
+	own := func(s *setting) { s.proxy.OwnCookie = func(name string) bool { return name == "creel-1" } }
+	want := []string{"a=creel-1", "creel-10=y"}
+	w := newWorld(t, script("HTTP/1.1 103 Early Hints\r\n"+cookies+"\r\nHTTP/1.1 200 OK\r\n"+cookies+"Content-Length: 0\r\n\r\n"), own)
+	c, url := w.httpClient("h1")
+	r, err := http.NewRequest("GET", url+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var early []string
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+		early = h["Set-Cookie"]
+		return nil
+	}}))
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if !slices.Equal(early, want) || !slices.Equal(resp.Header["Set-Cookie"], want) {
+		t.Errorf("early %q, then %q, want %q", early, resp.Header["Set-Cookie"], want)
+	}
+	for answer, want := range map[string][]string{
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: raw\r\nConnection: Upgrade\r\n" + cookies + "\r\n": want,
+		"HTTP/1.1 200 OK\r\nSet-Cookie: creel-1=x\r\nContent-Length: 0\r\n\r\n":                          nil,
+	} {
+		c := newWorld(t, script(answer), own).dial()
+		if resp, _ := c.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n"); !slices.Equal(resp.Header["Set-Cookie"], want) {
+			t.Errorf("%.20s: %q, want %q", answer, resp.Header["Set-Cookie"], want)
+		}
+	}
+}
+
 // TestEndlessInterim: a gateway that never comes to the point is given up.
 func TestEndlessInterim(t *testing.T) {
 	w := newWorld(t, script(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 200)), crashWindow(time.Millisecond))

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -167,17 +168,32 @@ func (x *passage) Interim(status int, header http.Header) {
 		return // the client is gone, which the request's context tells
 	}
 	h := x.w.Header()
-	copyHeader(h, header)
+	x.proxy.copyHeader(h, header)
 	x.w.WriteHeader(status)
 	clear(h)
 }
 
-// copyHeader copies the fields of an answer that are not of the connection.
-func copyHeader(dst, src http.Header) {
+// copyHeader copies the fields of an answer that are not of the connection, and no
+// cookies of creel's.
+func (p *Proxy) copyHeader(dst, src http.Header) {
 	named := connectionOptions(src)
 	for key, values := range src {
 		if !hopByHop(key) && !named[key] {
 			dst[key] = values
 		}
 	}
+	if set := dst["Set-Cookie"]; p.opts.OwnCookie != nil && slices.ContainsFunc(set, p.setsOwn) {
+		if set = slices.DeleteFunc(slices.Clone(set), p.setsOwn); len(set) > 0 {
+			dst["Set-Cookie"] = set
+		} else {
+			delete(dst, "Set-Cookie")
+		}
+	}
+}
+
+// setsOwn tells whether a Set-Cookie field sets a cookie of creel's. One without a name
+// comes back as its value alone, which may look like a name and a value.
+func (p *Proxy) setsOwn(field string) bool {
+	name, _, _ := strings.Cut(strings.TrimLeft(field, "= \t"), "=")
+	return p.opts.OwnCookie(strings.TrimSpace(name))
 }

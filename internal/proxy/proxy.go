@@ -87,6 +87,9 @@ type Options struct {
 	// Watch, if not nil, has end called when the client of an upgraded connection may
 	// no longer have it; forget is called when that has ended. ctx is the request's.
 	Watch func(ctx context.Context, end func()) (forget func())
+	// OwnCookie, if not nil, tells whether a cookie is creel's: the gateway may not set
+	// it.
+	OwnCookie func(name string) bool
 	// Wording, if not nil, gives the words in which the client of a WebSocket, whose
 	// handshake r is, hears why the gateway refuses it; it may return nil.
 	Wording func(r *http.Request) Wording

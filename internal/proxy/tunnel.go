@@ -79,7 +79,7 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 	}
 	l.Served()
 	x.proxy.opts.Recorder.Request(x.outcome())
-	t.run(switchingHead(resp, agreed), pending(clientBuf.Reader), pending(serverBuf))
+	t.run(x.proxy.switchingHead(resp, agreed), pending(clientBuf.Reader), pending(serverBuf))
 	return nil
 }
 
@@ -94,9 +94,9 @@ func agrees(asked, agreed string) bool {
 }
 
 // switchingHead is the head of the 101 answer as the client gets it.
-func switchingHead(resp *http.Response, upgrade string) []byte {
+func (p *Proxy) switchingHead(resp *http.Response, upgrade string) []byte {
 	h := http.Header{}
-	copyHeader(h, resp.Header)
+	p.copyHeader(h, resp.Header)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", upgrade)
 	var b strings.Builder
