@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/coder/websocket"
 
 	"creel/test/fake"
 )
@@ -38,8 +37,8 @@ func TestAdmin(t *testing.T) {
 	page.firstView(t)
 
 	s.adminCrash(t, page)
-	s.adminDevice(t, page)
-	s.adminRestore(t, page)
+	in := s.adminDevice(t, page)
+	s.adminRestore(t, page, in)
 	s.say(t, "The pages, on a phone and in the dark")
 	s.looks(t, page)
 	s.adminSession(t, page)
@@ -76,8 +75,9 @@ func (s *stage) adminCrash(t *testing.T, page *page) {
 	s.snap(t, page, "timeline")
 }
 
-// adminDevice: a phone asks to be let in, and appears; one click, and it is in.
-func (s *stage) adminDevice(t *testing.T, page *page) {
+// adminDevice: a phone asks to be let in, and appears; one click, and it is in. It
+// gives a channel that tells whenever the phone has come in.
+func (s *stage) adminDevice(t *testing.T, page *page) <-chan struct{} {
 	t.Helper()
 	s.say(t, "A device on another machine asks to be let in")
 	page.press(t, "Devices")
@@ -86,9 +86,7 @@ func (s *stage) adminDevice(t *testing.T, page *page) {
 	token := tokenOf(t, s.folder, s.link)
 	phone := fake.NewDevice(t, "Anna's phone", visitor)
 	phone.Cookie = s.door.cookie
-	ctx, cancel := context.WithTimeout(t.Context(), requestLimit)
-	defer cancel()
-	if _, err := phone.Connect(ctx, s.listen, token); err == nil || !strings.Contains(err.Error(), "pairing required") {
+	if _, err := phone.Connect(t.Context(), s.listen, token); err == nil || !strings.Contains(err.Error(), "pairing required") {
 		t.Fatalf("an unknown device: %v", err)
 	}
 	page.until(t, "it appears by itself", shown(phone.Name)+" && "+shown(visitor))
@@ -96,21 +94,51 @@ func (s *stage) adminDevice(t *testing.T, page *page) {
 	s.say(t, "One click lets it in")
 	began := time.Now()
 	page.press(t, "Approve")
-	var conn *websocket.Conn
-	eventually(t, momentLimit, "the device is in", func() (bool, string) {
-		var err error
-		if conn, err = phone.Connect(ctx, s.listen, token); err != nil {
-			return false, err.Error()
-		}
-		return true, ""
-	})
-	defer func() { _ = conn.CloseNow() }() // it may be gone
+	in := s.connects(t, phone, token)
+	receive(t, in, "the device is in")
 	t.Logf("the device is in %v after the click", time.Since(began).Round(time.Millisecond))
 	page.until(t, "the page says so", `[...document.querySelectorAll("[data-region=known] .person")].some((p) =>
 		p.textContent.includes(`+quote(phone.Name)+`) && /connected now/.test(p.textContent)) && `+shown("No device is waiting"))
 	page.kept(t)
 	s.snap(t, page, "device-in")
 	s.wantQuickList(t, phone)
+	return in
+}
+
+// connects has a device connect, and connect again whenever it has lost the gateway,
+// until the test is over. It tells of each time that it is in.
+func (s *stage) connects(t *testing.T, device *fake.Device, token string) <-chan struct{} {
+	t.Helper()
+	in := make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	go func() { // ends with ctx
+		defer close(done)
+		again := time.NewTicker(250 * time.Millisecond)
+		defer again.Stop()
+		for ctx.Err() == nil {
+			conn, err := device.Connect(ctx, s.listen, token)
+			if err == nil {
+				select {
+				case in <- struct{}{}:
+				default: // nobody has asked since the last time
+				}
+				for err == nil {
+					_, _, err = conn.Read(ctx)
+				}
+				_ = conn.CloseNow() // it is gone
+			}
+			if ctx.Err() == nil {
+				t.Logf("%s: %v", device.Name, err)
+			}
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return in
 }
 
 // wantQuickList asks the API for the devices, as a script does, and says how long it
@@ -131,7 +159,7 @@ func (s *stage) wantQuickList(t *testing.T, phone *fake.Device) {
 }
 
 // adminRestore: a snapshot, a file changes, and the way back.
-func (s *stage) adminRestore(t *testing.T, page *page) {
+func (s *stage) adminRestore(t *testing.T, page *page, in <-chan struct{}) {
 	t.Helper()
 	const note, then, now = "as it was on the first day", "then", "now"
 	marker := filepath.Join(s.workspace(), "marker.txt")
@@ -163,11 +191,15 @@ func (s *stage) adminRestore(t *testing.T, page *page) {
 	page.press(t, "Restore this snapshot")
 	page.until(t, "it shows how far it is", `location.pathname.startsWith("/_creel/jobs/") && !!document.querySelector("progress")`)
 	s.snap(t, page, "restore-progress")
+	drain(in)
 	page.keep(t)
+	page.until(t, "it says what is waited for", shown("The gateway: Starting"))
+	s.snap(t, page, "restore-starts")
 	page.until(t, "it is done", `document.querySelector(".state.ok h1")?.textContent === "Done" && `+shown("is in place, and the gateway runs on it"))
 	page.kept(t)
 	s.snap(t, page, "restored")
 	wantFile(t, marker, then)
+	receive(t, in, "the device is in again by itself")
 	page.press(t, "Overview")
 	page.until(t, "the gateway runs on it", overviewSays("Running", 3))
 }
@@ -184,7 +216,7 @@ func (s *stage) adminSession(t *testing.T, page *page) {
 	link := page.eval(t, `document.querySelector("#link").textContent`)
 	other := s.browse(t)
 	there := other.open(t, link+"&next=/_creel/settings")
-	there.size(t, phoneWidth, true)
+	there.size(t, phoneWidth, windowHeight, true)
 	there.until(t, "the other browser is signed in", `location.pathname === "/_creel/settings" && !!document.querySelector("#sessions")`)
 
 	s.say(t, "Its session is ended")

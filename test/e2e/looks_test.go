@@ -19,8 +19,9 @@ import (
 
 // The widths at which the pages are looked at: a desk's, and the smallest phone's.
 const (
-	deskWidth  = 1280
-	phoneWidth = 360
+	deskWidth    = 1280
+	phoneWidth   = 360
+	windowHeight = 760
 )
 
 // maxWeight is what the first view may weigh.
@@ -37,9 +38,9 @@ func command[P, R any](t *testing.T, p *page, c cdp.Command[P, R], params P) {
 }
 
 // size shows a page as on a desk or a phone, light or dark.
-func (p *page) size(t *testing.T, width int64, dark bool) {
+func (p *page) size(t *testing.T, width, height int64, dark bool) {
 	t.Helper()
-	height, scheme := int64(760), "light"
+	scheme := "light"
 	if dark {
 		scheme = "dark"
 	}
@@ -61,19 +62,20 @@ func (s *stage) looks(t *testing.T, p *page) {
 			width int64
 			dark  bool
 		}{{"phone", phoneWidth, false}, {"phone-dark", phoneWidth, true}, {"dark", deskWidth, true}} {
-			p.size(t, look.width, look.dark)
+			p.size(t, look.width, windowHeight, look.dark)
 			name := title + "-" + look.name
 			p.until(t, name+" is no wider than the window", `innerWidth === `+fmt.Sprint(look.width)+` && document.documentElement.scrollWidth <= innerWidth`)
-			png, err := within(p, momentLimit, chromedp.FullScreenshot(100))
+			p.accessible(t, axe, name)
+			// All of it in one picture, with what is at the bottom of the window at its bottom.
+			whole, err := within(p, momentLimit, chromedp.Evaluate[int64](`document.documentElement.scrollHeight`))
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			s.artifact(t, filepath.Join("looks", name+".png"), png)
-			p.accessible(t, axe, name)
+			p.size(t, look.width, max(whole, windowHeight), look.dark)
+			p.screenshot(t, filepath.Join("looks", name+".png"))
 		}
 	}
-	p.size(t, deskWidth, false)
-	t.Logf("pictures of the pages: %s", filepath.Join(s.artifacts, "looks"))
+	p.size(t, deskWidth, windowHeight, false)
 }
 
 // axeScript gives axe-core, which test/e2e/setup has put there; that it is the one
