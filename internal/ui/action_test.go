@@ -221,6 +221,17 @@ func TestJob(t *testing.T) {
 	if _, list := get(t, h, Prefix+"snapshots"); !strings.Contains(list, to) {
 		t.Error("the list of snapshots does not lead to it")
 	}
+	w.cellar.mu.Lock()
+	w.cellar.st.Doing = nil
+	w.cellar.mu.Unlock()
+	ready := w.sup.Status()
+	starting := ready
+	starting.State, starting.UsualStart = gateway.Starting, 34*time.Second
+	w.sup.set(starting)
+	if _, page := get(t, h, to); !strings.Contains(page, "The gateway: Starting") || !strings.Contains(page, "A start usually takes 34 s.") || !strings.Contains(page, "<progress") {
+		t.Errorf("what is waited for: %s", page)
+	}
+	w.sup.set(ready)
 	close(w.cellar.hold)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // polled, with a deadline
 		if _, page = get(t, h, to); strings.Contains(page, "Done") {
@@ -230,7 +241,7 @@ func TestJob(t *testing.T) {
 			t.Fatalf("it does not end: %s", page)
 		}
 	}
-	if !strings.Contains(page, "is in place, and the gateway runs on it") || strings.Contains(page, `http-equiv="refresh"`) {
+	if !strings.Contains(page, "is in place, and the gateway runs on it") || !strings.Contains(page, "; it took ") || strings.Contains(page, `http-equiv="refresh"`) {
 		t.Errorf("the end: %s", page)
 	}
 	if !slices.Contains(w.cellar.was(), "restore "+id) {

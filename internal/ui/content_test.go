@@ -408,6 +408,16 @@ func TestMemo(t *testing.T) {
 	}
 }
 
+// TestConnectedUnseen: a device that connected in the midst of its approval is
+// connected, though OpenClaw has not noted yet when it saw it.
+func TestConnectedUnseen(t *testing.T) {
+	w := full()
+	w.desk.list = []openclaw.Device{{ID: strings.Repeat("c3", 32), State: openclaw.DevicePaired, Name: "Phone", Since: time.Now(), Connected: true}}
+	if _, page := get(t, serve(t, w.opts, asOwner), Prefix+"devices"); !strings.Contains(page, "<dd>connected now</dd>") {
+		t.Errorf("it is not said that it is connected: %s", page)
+	}
+}
+
 // TestSnapshotWords: every reason has words.
 func TestSnapshotWords(t *testing.T) {
 	for _, r := range []store.Reason{store.Asked, store.OnChange, store.OnInterval, store.BeforeUpgrade, store.BeforeSleep, store.BeforeRestore, store.OnStop, store.Imported} {

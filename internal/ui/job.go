@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"creel/internal/gateway"
 	"creel/internal/snapshot"
 	"creel/internal/telemetry"
 )
@@ -139,10 +140,15 @@ func (u *UI) soon(r *http.Request, j *job, to string) (string, flash, error) {
 	return Prefix + "jobs/" + j.id, flash{}, nil
 }
 
+// Took is how long a job that has ended took.
+func (s jobState) Took() time.Duration { return s.Ended.Sub(s.Began) }
+
 // jobPage is what the page of a job shows.
 type jobPage struct {
 	Job   jobState
 	Doing []progress
+	Now   string // what the gateway does while it is the gateway that is waited for
+	Means string // and what that means
 }
 
 func (p jobPage) pageTitle() string { return p.Job.Title }
@@ -167,6 +173,13 @@ func jobData(u *UI, r *http.Request) (any, error) {
 			}
 		}
 		p.Doing = progressOf(doing)
+	}
+	// Most of a restore's time is that of the gateway, which ends and starts.
+	if st := u.opts.Supervisor.Status(); !p.Job.Done && len(p.Doing) == 0 && j.what == "restore" && st.State != gateway.Ready {
+		p.Now, p.Means = pillOf(st).Word, stateSentence(st)
+		if st.State == gateway.Starting {
+			p.Means += " " + usual(u)
+		}
 	}
 	return p, nil
 }

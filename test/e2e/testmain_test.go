@@ -11,7 +11,7 @@
 //
 // A failed test leaves the output of its creels, the journal, the gateway's logs
 // and screenshots in $CREEL_E2E_ARTIFACTS, or else in the folder artifacts here. A test
-// of a variant leaves its video in any case.
+// of a variant, and TestAdmin, leaves its video in any case.
 //
 // Nothing is skipped: what is missing fails the run, with the next step. The
 // script setup installs what can be installed.
