@@ -93,7 +93,7 @@ func (w *world) play(s scenario, deaths ...death) []passage {
 	r.load.stop()
 	st := w.steady()
 	r.passages = readPassages(w.T, w.Dir, w.orders)
-	r.closeWindows(over)
+	r.closeWindows(over, now())
 	if err := os.Remove(filepath.Join(w.Dir, ordersFile)); err != nil {
 		w.T.Fatal(err)
 	}
@@ -114,8 +114,9 @@ func (r *round) undisturbed() bool {
 	return !slices.ContainsFunc(r.passages, func(p passage) bool { return p.Death != nil && !slices.Contains(r.scenario.deaths, *p.Death) })
 }
 
-// closeWindows adds the deaths that were ordered, and ends all windows.
-func (r *round) closeWindows(over int64) {
+// closeWindows adds the deaths that were ordered, and ends all windows: when the
+// scenario was over, or, for a death that came even later, when all was steady again.
+func (r *round) closeWindows(over, steady int64) {
 	for _, p := range r.passages {
 		if p.Death == nil {
 			continue
@@ -126,7 +127,10 @@ func (r *round) closeWindows(over int64) {
 		r.ends = r.ends || p.Death.Victim != victimCreel
 	}
 	for i := range r.windows {
-		r.windows[i].to = max(over, r.windows[i].from)
+		r.windows[i].to = over
+		if r.windows[i].from > over {
+			r.windows[i].to = steady
+		}
 	}
 }
 
