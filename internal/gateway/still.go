@@ -131,16 +131,18 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	}
 	var once sync.Once
 	var thawErr error
+	var lasted time.Duration // not the result itself: a return writes that while ctx ends
 	thaw := func() {
 		once.Do(func() {
 			thawErr = inst.Thaw()
-			frozen = time.Since(begun)
+			lasted = time.Since(begun)
 		})
 	}
 	stop := context.AfterFunc(ctx, thaw)
 	defer func() { // in a panic of do too
 		stop()
 		thaw() // waits for the one that stop came too late for
+		frozen = lasted
 		if thawErr != nil {
 			s.log.Error("the gateway cannot be thawed", "generation", inst.Record().Generation, "error", thawErr)
 			err = errors.Join(err, fmt.Errorf("cannot let the gateway go on: %w", thawErr))
