@@ -69,6 +69,9 @@ func (d *daemon) newProviders() (_ *providers, err error) {
 	if p.place, err = provider.OpenPlace(filepath.Join(dir, "place.json")); err != nil {
 		return nil, err
 	}
+	if p.place.Lost != nil {
+		d.log.Error("where the gateway finds its model providers was lost; a gateway that runs has to be restarted (`creel restart`)", "error", p.place.Lost)
+	}
 	listener := inherited
 	if listener != nil {
 		err = p.place.Took(listener)

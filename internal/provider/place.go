@@ -24,6 +24,9 @@ import (
 type Place struct {
 	Port       int
 	Credential telemetry.Secret
+	// Lost says why what was kept is not used: a gateway that runs still has the old
+	// address and credential, until it is restarted. nil: nothing is lost.
+	Lost error
 
 	path string
 }
@@ -49,7 +52,9 @@ func OpenPlace(path string) (*Place, error) {
 	default:
 		// A file that is damaged is made anew: the gateway learns of it at its next
 		// start, as of any other change.
-		_ = json.Unmarshal(text, &kept)
+		if err := json.Unmarshal(text, &kept); err != nil {
+			kept, p.Lost = placeFile{}, fmt.Errorf("%s is damaged and was made anew: %w", path, err)
+		}
 	}
 	if kept.Port >= 1 && kept.Port <= 65535 {
 		p.Port = kept.Port

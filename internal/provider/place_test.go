@@ -59,3 +59,23 @@ func TestPlaceStays(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedPlace: it is made anew, and said to be lost; one that was never there is
+// not.
+func TestDamagedPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "place.json")
+	fresh, err := OpenPlace(path)
+	if err != nil || fresh.Lost != nil {
+		t.Fatalf("a new one: %v, lost: %v", err, fresh.Lost)
+	}
+	if err := os.WriteFile(path, []byte(`{"port": 40000, "cred`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenPlace(path)
+	if err != nil || again.Lost == nil || again.Credential == fresh.Credential {
+		t.Errorf("a damaged one: %v, lost: %v", err, again.Lost)
+	}
+	if kept, err := OpenPlace(path); err != nil || kept.Lost != nil || kept.Credential != again.Credential {
+		t.Errorf("the one made in its place is not kept: %v, lost: %v", err, kept.Lost)
+	}
+}
