@@ -412,8 +412,9 @@ func TestKeyboard(t *testing.T) {
 	if text := s.eval("document.activeElement.textContent"); text != "Skip to the content" {
 		t.Fatalf("the first stop is %q", text)
 	}
+	s.eval(`window.kept = "yes"`)
 	press(kb.Enter)
-	s.until("the content has the focus", `document.activeElement.id === "main" || location.hash === "#main"`)
+	s.until("the content has the focus", `document.activeElement.id === "main" && location.hash === "#main"`)
 	stops := 0
 	for range 40 {
 		press(kb.Tab)
@@ -435,6 +436,9 @@ func TestKeyboard(t *testing.T) {
 	s.until("it is let in", `document.querySelector(".flash.ok")`)
 	if got := s.eval("document.activeElement.className"); !strings.Contains(got, "flash") {
 		t.Errorf("the focus is not with the message: %q", got)
+	}
+	if s.eval(`window.kept ?? ""`) != "yes" {
+		t.Error("the page was loaded anew on the way")
 	}
 }
 

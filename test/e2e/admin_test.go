@@ -69,7 +69,7 @@ func (s *stage) adminCrash(t *testing.T, page *page) {
 	page.until(t, "it runs again", overviewSays("Running", 2)+` && /last end: it was killed/i.test(document.querySelector(".hero").textContent)`)
 	page.kept(t)
 	s.snap(t, page, "runs-again")
-	page.press(t, "Timeline")
+	page.visit(t, "Timeline")
 	page.until(t, "the timeline names the cause", live+` && [...document.querySelectorAll(".rail li")].some((entry) =>
 		/Gateway ended/.test(entry.textContent) && /generation 1/.test(entry.textContent) && /SIGKILL/.test(entry.textContent))`)
 	s.snap(t, page, "timeline")
@@ -80,7 +80,7 @@ func (s *stage) adminCrash(t *testing.T, page *page) {
 func (s *stage) adminDevice(t *testing.T, page *page) <-chan struct{} {
 	t.Helper()
 	s.say(t, "A device on another machine asks to be let in")
-	page.press(t, "Devices")
+	page.visit(t, "Devices")
 	page.until(t, "no device waits", live+` && `+shown("No device is waiting"))
 	page.keep(t)
 	token := tokenOf(t, s.folder, s.link)
@@ -174,13 +174,13 @@ func (s *stage) adminRestore(t *testing.T, page *page, in <-chan struct{}) {
 	}
 	s.say(t, "A snapshot, now")
 	write(then)
-	page.press(t, "Snapshots")
+	page.visit(t, "Snapshots")
 	page.fill(t, "#note", note)
 	page.press(t, "Snapshot now")
 	page.until(t, "it is taken", shown("Snapshot taken"))
 	s.snap(t, page, "snapshot")
-	page.press(t, "Snapshots")
-	page.press(t, "Asked for")
+	page.visit(t, "Snapshots")
+	page.visit(t, "Asked for")
 	page.until(t, "it is the one", shown(note))
 
 	s.say(t, "A file of the agent's changes, and the snapshot is put back")
@@ -200,7 +200,7 @@ func (s *stage) adminRestore(t *testing.T, page *page, in <-chan struct{}) {
 	s.snap(t, page, "restored")
 	wantFile(t, marker, then)
 	receive(t, in, "the device is in again by itself")
-	page.press(t, "Overview")
+	page.visit(t, "Overview")
 	page.until(t, "the gateway runs on it", overviewSays("Running", 3))
 }
 
@@ -209,7 +209,7 @@ func (s *stage) adminRestore(t *testing.T, page *page, in <-chan struct{}) {
 func (s *stage) adminSession(t *testing.T, page *page) {
 	t.Helper()
 	s.say(t, "A link for another browser")
-	page.press(t, "Settings")
+	page.visit(t, "Settings")
 	page.press(t, "Make a link to sign in")
 	page.until(t, "there is a link", `!!document.querySelector("#link")?.textContent.startsWith(location.origin + "/_creel/login?code=")`)
 	// Not in a picture: who sees it could use it.
@@ -220,7 +220,7 @@ func (s *stage) adminSession(t *testing.T, page *page) {
 	there.until(t, "the other browser is signed in", `location.pathname === "/_creel/settings" && !!document.querySelector("#sessions")`)
 
 	s.say(t, "Its session is ended")
-	page.press(t, "Settings")
+	page.visit(t, "Settings")
 	page.until(t, "its session is in the list", otherSession+" !== undefined")
 	s.snap(t, page, "sessions")
 	if _, err := within(page, momentLimit, chromedp.Evaluate[bool]("("+otherSession+`.querySelector("a").click(), true)`)); err != nil {
@@ -234,13 +234,13 @@ func (s *stage) adminSession(t *testing.T, page *page) {
 
 	s.say(t, "The next click in the other browser")
 	s.shows(t, there)
-	there.press(t, "Overview")
+	there.visit(t, "Overview")
 	there.until(t, "it leads to the page to sign in at", `location.pathname === "/_creel/login" && `+shown("Sign in to creel")+` && !`+shown("Running"))
 	s.snap(t, there, "signed-out")
 	other.close(t)
 
 	s.shows(t, page)
-	page.press(t, "Overview")
+	page.visit(t, "Overview")
 	page.until(t, "the owner's own session goes on", overviewSays("Running", 3))
 }
 

@@ -49,6 +49,7 @@ func playBase(t *testing.T, s *stage) {
 	drain(llm.Asked())
 	page.ask(t, "What is 111111 + 222222?")
 	receive(t, llm.Asked(), "the model is asked")
+	page.until(t, "the page says that it is at work", "!!"+runGoesOn)
 	s.snap(t, page, "half-an-answer")
 	before := s.status(t)
 	drain(llm.Asked())

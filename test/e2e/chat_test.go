@@ -34,6 +34,9 @@ func agentOn(llm *fake.LLM) object {
 const chatReady = `!!document.querySelector("textarea:not([disabled])") && /^Connected$/m.test(document.body.innerText) &&
 	!/reconnecting|restoring|waiting for approval/i.test(document.body.innerText)`
 
+// runGoesOn: the agent is at work on an answer.
+const runGoesOn = `document.querySelector('[aria-label="Stop generating"]')`
+
 // quote is a text in JavaScript, as long as it has no strange characters.
 func quote(text string) string { return strconv.Quote(text) }
 
@@ -51,8 +54,11 @@ func (p *page) write(t *testing.T, field, text string) {
 
 // ask asks the agent something in the Control UI. A page that was opened a moment ago
 // may lose what is written while it loads the conversation: then it is written again.
+// The answer before may be shown while its run is not over: what is asked then is for
+// that run to take up ("Steer"), and a run in its last moment does not.
 func (p *page) ask(t *testing.T, text string) {
 	t.Helper()
+	p.until(t, "no run goes on", "!"+runGoesOn)
 	const lost = `[...document.querySelectorAll("textarea")].every((f) => f.value === "") && !`
 	for range 5 {
 		p.write(t, "textarea", text)
@@ -123,4 +129,13 @@ func (p *page) press(t *testing.T, text string) {
 		text, textErr := within(p, momentLimit, chromedp.Evaluate[string](`document.body?.innerText ?? ""`))
 		return false, fmt.Sprint(err, textErr, "\n", text)
 	})
+}
+
+// visit presses a link, and waits for the page that it leads to: what is pressed
+// next is not on the page that is being left.
+func (p *page) visit(t *testing.T, text string) {
+	t.Helper()
+	p.eval(t, `window.left = "yes"`)
+	p.press(t, text)
+	p.until(t, "the page "+text+" is there", `window.left === undefined && document.readyState === "complete"`)
 }

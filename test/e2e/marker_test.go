@@ -43,8 +43,8 @@ func playPersistence(t *testing.T, s *stage) {
 	// What takes long has a page of its own; this may, or may not.
 	snapshots.until(t, "it is taken", shown("Snapshot taken"))
 	s.snap(t, snapshots, "snapshot")
-	snapshots.press(t, "Snapshots")
-	snapshots.press(t, "Asked for")
+	snapshots.visit(t, "Snapshots")
+	snapshots.visit(t, "Asked for")
 	snapshots.until(t, "it is the one", shown(note))
 
 	s.say(t, "The agent's file is gone")

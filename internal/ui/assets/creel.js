@@ -116,6 +116,7 @@ function show(html, address) {
   const url = new URL(address);
   url.searchParams.delete("flash");
   if (url.href !== location.href) history.pushState(null, "", url);
+  at = withoutPart();
   document.title = page.title;
   document.body.dataset.stream = page.body.dataset.stream ?? "";
   morphChildren($(".menu ul"), $(".menu ul", page));
@@ -180,7 +181,11 @@ document.addEventListener("click", async (e) => {
   }
 });
 
-addEventListener("popstate", () => location.reload());
+// A step to a part of the same page, such as "Skip to the content", is one of these
+// too (HTML Living Standard §7.4.6.2), and needs nothing loaded.
+const withoutPart = () => location.href.split("#")[0];
+let at = withoutPart();
+addEventListener("popstate", () => { if (withoutPart() !== at) location.reload(); });
 
 // --- Logs.
 
@@ -254,6 +259,7 @@ if (new URL(location.href).searchParams.has("flash")) {
   const url = new URL(location.href);
   url.searchParams.delete("flash");
   history.replaceState(null, "", url);
+  at = withoutPart();
   $(".flash")?.focus();
 }
 ready();
