@@ -41,7 +41,7 @@ func playBase(t *testing.T, s *stage) {
 
 	s.say(t, "A question")
 	page.ask(t, "What is 847293 + 651824? Reply with just the number.")
-	page.until(t, "it is answered", shown("1499117"))
+	page.until(t, "it is answered", answered("1499117"))
 	s.snap(t, page, "answered")
 
 	s.say(t, "Another one; the gateway is killed in the midst of the answer")
@@ -66,6 +66,8 @@ func playBase(t *testing.T, s *stage) {
 
 	s.say(t, "The conversation goes on")
 	page.ask(t, "What is 1000 + 234?")
+	// The page goes on showing the turn that was cut off as one at work, until it is
+	// loaded anew: it never hears of its end.
 	page.until(t, "it is answered", shown("1234"))
 	s.snap(t, page, "goes-on")
 	s.end(t)

@@ -37,6 +37,11 @@ const chatReady = `!!document.querySelector("textarea:not([disabled])") && /^Con
 // runGoesOn: the agent is at work on an answer.
 const runGoesOn = `document.querySelector('[aria-label="Stop generating"]')`
 
+// answered is the condition that an answer is there and its run over. What is asked
+// while it is not is for that run to take up ("Steer"), and a run in its last moment
+// does not.
+func answered(text string) string { return shown(text) + " && !" + runGoesOn }
+
 // quote is a text in JavaScript, as long as it has no strange characters.
 func quote(text string) string { return strconv.Quote(text) }
 
@@ -54,11 +59,8 @@ func (p *page) write(t *testing.T, field, text string) {
 
 // ask asks the agent something in the Control UI. A page that was opened a moment ago
 // may lose what is written while it loads the conversation: then it is written again.
-// The answer before may be shown while its run is not over: what is asked then is for
-// that run to take up ("Steer"), and a run in its last moment does not.
 func (p *page) ask(t *testing.T, text string) {
 	t.Helper()
-	p.until(t, "no run goes on", "!"+runGoesOn)
 	const lost = `[...document.querySelectorAll("textarea")].every((f) => f.value === "") && !`
 	for range 5 {
 		p.write(t, "textarea", text)

@@ -30,7 +30,7 @@ func playWorkersAI(t *testing.T, s *stage) {
 	s.shows(t, page)
 	page.until(t, "the Control UI is connected", chatReady)
 	page.ask(t, "What is 847293 + 651824? Reply with just the number.")
-	page.until(t, "it is answered", shown("1499117"))
+	page.until(t, "it is answered", answered("1499117"))
 	s.snap(t, page, "answered")
 	asked := gateway.Requests()
 	for _, r := range asked {
