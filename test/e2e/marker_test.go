@@ -25,7 +25,7 @@ func playPersistence(t *testing.T, s *stage) {
 	s.say(t, "The agent writes a file")
 	written := s.llm.Use("exec", toJSON(t, object{"command": "printf %s " + text + " >" + marker + " && cat " + marker}))
 	page.ask(t, "What is 847293 + 651824? And keep a marker.")
-	page.until(t, "the agent has answered", shown("1499117"))
+	page.until(t, "the agent has answered", answered("1499117"))
 	s.snap(t, page, "written")
 	select {
 	case <-written:
