@@ -107,8 +107,8 @@ type Options struct {
 	Version   string
 	StartedAt time.Time // of creel
 	Listen    string
-	Link      func() string // the link to click, with what it takes to get in; may be nil
-	SignIn    []string      // how people show who they are; see Creel
+	Link      func() string   // the link to click, with what it takes to get in; may be nil
+	SignIn    func() []string // how people show who they are; see Creel. May be nil
 	// Upgrade replaces creel by the program that is on disk now, and returns once
 	// that is in charge; may be nil.
 	Upgrade func(ctx context.Context) error
