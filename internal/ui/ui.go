@@ -124,6 +124,16 @@ type Identity interface {
 	RevokeToken(id string) error
 	// LoginLink gives the path of a link that lets a person in, once.
 	LoginLink(ctx context.Context) (path string, expires time.Time, err error)
+	// Open tells whether nobody is asked who they are, and Methods by what people
+	// sign in.
+	Open() bool
+	Methods() []string
+	Password() auth.Password
+	SetPassword(ctx context.Context, text string) error
+	RemovePassword(ctx context.Context) error
+	PasskeyHost() string // that passkeys are bound to; "": there are none
+	Passkeys() []auth.Passkey
+	RemovePasskey(ctx context.Context, id string) error
 }
 
 // Finding is what a look at the machine has found out about one thing.
@@ -236,7 +246,7 @@ func (u *UI) Routes() []auth.Route {
 		routes = append(routes, auth.Route{Pattern: "GET " + v.pattern, Needs: v.needs, Handler: u.show(v), Page: true})
 	}
 	for _, a := range u.actions() {
-		routes = append(routes, auth.Route{Pattern: "POST " + a.pattern, Needs: a.needs, Handler: u.act(a), Page: true})
+		routes = append(routes, auth.Route{Pattern: "POST " + a.pattern, Needs: a.needs, Person: a.person, Handler: u.act(a), Page: true})
 	}
 	return append(routes,
 		auth.Route{Pattern: "GET " + Prefix + "logs/download", Needs: auth.Read, Handler: http.HandlerFunc(u.downloadLogs), Page: true},
