@@ -8,6 +8,7 @@ import (
 
 	"creel/internal/auth"
 	"creel/internal/logfile"
+	"creel/internal/logline"
 	"creel/internal/telemetry"
 )
 
@@ -18,6 +19,10 @@ type LogQuery struct {
 	Level  string `query:"level" enum:"debug,info,warn,error" doc:"only lines that say that they are of this level or a worse one, and what belongs to them"`
 	Search string `query:"search" max:"200" doc:"only lines with this text, small or capital letters alike"`
 }
+
+// Level is how grave a line of output is by its own words: "debug", "info", "warn",
+// "error", or empty.
+type Level = logline.Level
 
 // LogLine is a line of the gateway's output, redacted.
 type LogLine struct {
@@ -118,16 +123,16 @@ type sieve struct {
 }
 
 func (s *sieve) take(text string) (LogLine, bool) {
-	level := levelOf(text)
+	level := logline.LevelOf(text)
 	if level == "" && (strings.HasPrefix(text, " ") || strings.HasPrefix(text, "\t")) {
 		level = s.last
 	}
 	s.last = level
-	passes := level.atLeast(Level(s.q.Level)) && (s.q.Search == "" || strings.Contains(strings.ToLower(text), strings.ToLower(s.q.Search)))
+	passes := level.AtLeast(Level(s.q.Level)) && (s.q.Search == "" || strings.Contains(strings.ToLower(text), strings.ToLower(s.q.Search)))
 	if !passes {
 		return LogLine{}, false
 	}
-	return LogLine{text, level, timeOf(text)}, true
+	return LogLine{text, level, logline.TimeOf(text)}, true
 }
 
 // lineWriter redacts whole lines and hands them on.

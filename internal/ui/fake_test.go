@@ -560,7 +560,7 @@ func full() *world {
 		Health: func() []health.Report { return w.health }, Pending: func() []config.Change { return w.pending },
 		Config: func() (*config.Config, *config.Sources) { return &cfg, nil },
 		Doctor: func(context.Context) []Finding {
-			return []Finding{{"cgroup", "ok", "v2: a group of its own", ""}, {"disk", "warning", "0.8 GiB free", "Installing OpenClaw takes 1.5 GiB."}}
+			return []Finding{{Check: "cgroup", Verdict: "ok", Message: "v2: a group of its own"}, {Check: "disk", Verdict: "warning", Message: "0.8 GiB free", Hint: "Installing OpenClaw takes 1.5 GiB."}}
 		},
 		Version: "1.2.3", StartedAt: now.Add(-5 * 24 * time.Hour), Listen: "127.0.0.1:8080", Admin: true,
 	}

@@ -1,4 +1,4 @@
-package api
+package logline
 
 import (
 	"regexp"
@@ -16,8 +16,8 @@ var timeMark = func() *regexp.Regexp {
 	return regexp.MustCompile(`^[\s\[(]*` + stamp + `|(?:^|[\s{,])"?(?:time|ts|timestamp|@timestamp)"?\s*[=:]\s*"?` + stamp)
 }()
 
-// timeOf is the time that a line says it is of; zero: it says none.
-func timeOf(line string) time.Time {
+// TimeOf is the time that a line says it is of; zero: it says none.
+func TimeOf(line string) time.Time {
 	found := timeMark.FindStringSubmatch(line[:min(len(line), timeWithin)])
 	if found == nil {
 		return time.Time{}

@@ -1,4 +1,4 @@
-package api
+package logline
 
 import (
 	"testing"
@@ -21,11 +21,11 @@ func TestTimeOf(t *testing.T) {
 		"":                                                         false,
 		"    at run (agent.js:12)":                                 false,
 	} {
-		if got := timeOf(line); got.IsZero() == has || has && !got.Equal(want) {
+		if got := TimeOf(line); got.IsZero() == has || has && !got.Equal(want) {
 			t.Errorf("%q: %v", line, got)
 		}
 	}
-	if got := timeOf("2026-11-26T05:00:01.123456789Z x"); got.Nanosecond() != 123456789 {
+	if got := TimeOf("2026-11-26T05:00:01.123456789Z x"); got.Nanosecond() != 123456789 {
 		t.Errorf("%v", got)
 	}
 }
