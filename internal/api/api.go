@@ -53,18 +53,16 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"iter"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"creel/internal/auth"
 	"creel/internal/config"
-	"creel/internal/event"
-	"creel/internal/gateway"
 	"creel/internal/health"
 	"creel/internal/problem"
 	"creel/internal/provider"
+	"creel/internal/surface"
 )
 
 // Prefix is what all of creel's own paths begin with.
@@ -79,24 +77,12 @@ const (
 
 func v1(what string) string { return v1Prefix + what }
 
-// Gateway is what the API asks of a supervisor.
-type Gateway interface {
-	Status() gateway.Status
-	Held() int
-	Start(ctx context.Context) error
-	Stop(ctx context.Context) error
-	Restart(ctx context.Context) error
-	WaitFor(ctx context.Context, holds func(gateway.Status) bool) (gateway.Status, error)
-}
-
-// Journal is what the API asks of the journal.
-type Journal interface {
-	// Recent gives the last n events, oldest first.
-	Recent(n int) []event.Event
-	// Subscribe gives the events after a sequence number, and then those to
-	// come, until ctx ends.
-	Subscribe(ctx context.Context, after uint64) iter.Seq[event.Event]
-}
+// What the API asks of the parts of creel.
+type (
+	Gateway = surface.Gateway
+	Journal = surface.Journal
+	Devices = surface.Devices
+)
 
 // Options are what the API needs.
 type Options struct {
@@ -107,8 +93,8 @@ type Options struct {
 	Version   string
 	StartedAt time.Time // of creel
 	Listen    string
-	Link      func() string // the link to click, with what it takes to get in; may be nil
-	SignIn    []string      // how people show who they are; see Creel
+	Link      func() string   // the link to click, with what it takes to get in; may be nil
+	SignIn    func() []string // how people show who they are; see Creel. May be nil
 	// Upgrade replaces creel by the program that is on disk now, and returns once
 	// that is in charge; may be nil.
 	Upgrade func(ctx context.Context) error

@@ -196,7 +196,7 @@ func TestEvents(t *testing.T) {
 	if w := do(a.Control(), "GET", v1Prefix+"events?after=x"); w.Code != 400 {
 		t.Errorf("after nothing: %d", w.Code)
 	}
-	lines := follow(t, a, "events?follow=1&tail=1")
+	lines := follow(t, a, mediaNDJSON, "events?follow=1&tail=1")
 	for _, want := range []string{`"seq":2`, `"seq":3`} {
 		if line := lines(); !strings.Contains(line, want) {
 			t.Errorf("following gives %q, not %s", line, want)
@@ -218,7 +218,7 @@ func TestLogs(t *testing.T) {
 	if strings.Contains(w.Body.String(), secret) || !strings.HasPrefix(w.Body.String(), "one\nkey ") {
 		t.Errorf("got %s", w.Body)
 	}
-	lines := follow(t, a, "logs?follow=1&tail=1")
+	lines := follow(t, a, mediaText, "logs?follow=1&tail=1")
 	if line := lines(); strings.Contains(line, secret) || !strings.HasPrefix(line, "key ") {
 		t.Errorf("followed: %q", line)
 	}
@@ -238,7 +238,7 @@ func TestLogs(t *testing.T) {
 }
 
 // follow opens a stream and gives its lines.
-func follow(t *testing.T, a *API, what string) func() string {
+func follow(t *testing.T, a *API, accept, what string) func() string {
 	t.Helper()
 	server := httptest.NewServer(a.Control())
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -246,7 +246,7 @@ func follow(t *testing.T, a *API, what string) func() string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Accept", "application/x-ndjson, text/plain;q=0.5")
+	req.Header.Set("Accept", accept)
 	resp, err := server.Client().Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -12,16 +12,6 @@ import (
 	"creel/internal/problem"
 )
 
-// Devices are the devices that may use the gateway, or ask to.
-type Devices interface {
-	List(ctx context.Context) ([]openclaw.Device, error)
-	Approve(ctx context.Context, id string) (openclaw.Device, error)
-	ApproveAll(ctx context.Context) ([]openclaw.Device, error)
-	Reject(ctx context.Context, id string) (openclaw.Device, error)
-	Revoke(ctx context.Context, id string) (openclaw.Device, error)
-	Rename(ctx context.Context, id, label string) (openclaw.Device, error)
-}
-
 // DeviceQuery names a device.
 type DeviceQuery struct {
 	ID string `query:"id" max:"200" doc:"the device's id, or as much of its beginning as no other one shares (four digits at least)"`

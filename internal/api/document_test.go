@@ -290,7 +290,7 @@ func nameOf(t reflect.Type) string {
 		return short
 	}
 	name := typeArgument.ReplaceAllString(t.Name(), "Of$1")
-	if pkg := filepath.Base(t.PkgPath()); pkg != "api" && t.PkgPath() != "" && t != reflect.TypeFor[time.Time]() {
+	if pkg := filepath.Base(t.PkgPath()); pkg != "api" && pkg != "surface" && t.PkgPath() != "" && t != reflect.TypeFor[time.Time]() {
 		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
 	}
 	return name

@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,21 +14,11 @@ import (
 
 	"creel/internal/auth"
 	"creel/internal/problem"
-	"creel/internal/telemetry"
+	"creel/internal/surface"
 )
 
 // Identity is who may come in, as package auth's gate keeps it.
-type Identity interface {
-	Sessions() []auth.Session
-	RevokeSession(id string) error
-	Tokens() []auth.Token
-	// CreateToken makes a token; the secret is not kept, only what recognises it.
-	// A zero expires: it is good until it is revoked.
-	CreateToken(name string, scopes []auth.Scope, expires time.Time) (telemetry.Secret, auth.Token, error)
-	RevokeToken(id string) error
-	// LoginLink makes a path that signs in whoever opens it first, until expires.
-	LoginLink(ctx context.Context) (path string, expires time.Time, err error)
-}
+type Identity = surface.Identity
 
 // SessionInfo is a session, and whether it is the one that asks.
 type SessionInfo struct {

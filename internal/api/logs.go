@@ -4,19 +4,25 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"creel/internal/auth"
 	"creel/internal/logfile"
+	"creel/internal/logline"
 	"creel/internal/telemetry"
 )
 
 // LogQuery are the parameters of GET logs.
 type LogQuery struct {
 	Tail   int    `query:"tail" default:"100" max:"10000" doc:"how many lines back to begin; with follow and a filter: of those before the filter"`
-	Follow bool   `query:"follow" doc:"of a text: go on with what is to come, as server-sent events do anyway"`
+	Follow bool   `query:"follow" doc:"of a text and of JSON lines: go on with what is to come, as server-sent events do anyway"`
 	Level  string `query:"level" enum:"debug,info,warn,error" doc:"only lines that say that they are of this level or a worse one, and what belongs to them"`
 	Search string `query:"search" max:"200" doc:"only lines with this text, small or capital letters alike"`
 }
+
+// Level is how grave a line of output is by its own words: "debug", "info", "warn",
+// "error", or empty.
+type Level = logline.Level
 
 // LogLine is a line of the gateway's output, redacted.
 type LogLine struct {
@@ -24,6 +30,8 @@ type LogLine struct {
 	// Level is what the line says of itself, or the level of the line that it
 	// belongs to; empty: none.
 	Level Level `json:"level,omitempty"`
+	// Time is what the line says of itself; without it, it says none.
+	Time time.Time `json:"time,omitzero"`
 }
 
 // LogLines is the answer to GET logs.
@@ -37,15 +45,15 @@ const mostLines = 10000
 func (a *API) logRoutes() []route {
 	return []route{
 		handle("GET", v1("logs"), auth.Read, "getLogs", "The gateway's output, with secrets redacted",
-			a.logs, bytesOf(mediaText), jsonOf[LogLines](), eventsOf[LogLine]()),
+			a.logs, bytesOf(mediaText), jsonOf[LogLines](), linesOf[LogLine](), eventsOf[LogLine]()),
 	}
 }
 
 func (a *API) logs(w http.ResponseWriter, r *http.Request, q LogQuery) {
-	media := choose(w, r, mediaText, mediaJSON, mediaSSE)
+	media := choose(w, r, mediaText, mediaJSON, mediaNDJSON, mediaSSE)
 	switch {
 	case media == "":
-	case media == mediaSSE || media == mediaText && q.Follow:
+	case media == mediaSSE || media != mediaJSON && q.Follow:
 		a.stream(w, r, media, true, func(ctx context.Context, emit func(item) bool) { a.followLogs(ctx, media, q, emit) })
 	default:
 		lines, err := a.logTail(q)
@@ -57,9 +65,9 @@ func (a *API) logs(w http.ResponseWriter, r *http.Request, q LogQuery) {
 			writeJSON(w, http.StatusOK, LogLines{lines})
 			return
 		}
-		w.Header().Set("Content-Type", mediaText+"; charset=utf-8")
+		out := newWriter(w, media)
 		for _, l := range lines {
-			if _, err := w.Write([]byte(l.Text + "\n")); err != nil {
+			if out.write(l.as(media)) != nil {
 				return // the client is gone
 			}
 		}
@@ -90,17 +98,19 @@ func (a *API) followLogs(ctx context.Context, media string, q LogQuery, emit fun
 	f := sieve{q: q}
 	out := &lineWriter{each: func(text string) bool {
 		l, ok := f.take(text)
-		switch {
-		case !ok:
-			return true
-		case media == mediaText:
-			return emit(item{data: l.Text})
-		}
-		return emit(item{data: l})
+		return !ok || emit(l.as(media))
 	}}
 	if err := logfile.Follow(ctx, a.opts.LogPath, q.Tail, out); err != nil && ctx.Err() == nil {
 		a.opts.Logger.Warn("the gateway's output can no longer be followed", "error", err)
 	}
+}
+
+// as is a line as an item of a media type.
+func (l LogLine) as(media string) item {
+	if media == mediaText {
+		return item{data: l.Text}
+	}
+	return item{data: l}
 }
 
 func (q LogQuery) filters() bool { return q.Level != "" || q.Search != "" }
@@ -113,13 +123,16 @@ type sieve struct {
 }
 
 func (s *sieve) take(text string) (LogLine, bool) {
-	level := levelOf(text)
+	level := logline.LevelOf(text)
 	if level == "" && (strings.HasPrefix(text, " ") || strings.HasPrefix(text, "\t")) {
 		level = s.last
 	}
 	s.last = level
-	passes := level.atLeast(Level(s.q.Level)) && (s.q.Search == "" || strings.Contains(strings.ToLower(text), strings.ToLower(s.q.Search)))
-	return LogLine{text, level}, passes
+	passes := level.AtLeast(Level(s.q.Level)) && (s.q.Search == "" || strings.Contains(strings.ToLower(text), strings.ToLower(s.q.Search)))
+	if !passes {
+		return LogLine{}, false
+	}
+	return LogLine{text, level, logline.TimeOf(text)}, true
 }
 
 // lineWriter redacts whole lines and hands them on.

@@ -43,7 +43,7 @@ func examples(t *testing.T) map[string][]example {
 		"start": one(v1("start?wait=1s")), "stop": one(v1("stop")), "restart": one(v1("restart")),
 		"listEvents": {{target: v1("events?kind=ready,exited&since=1h&limit=5")}, {target: v1("events"), accept: mediaNDJSON, stream: true}, {target: v1("events?limit=1"), accept: mediaSSE, stream: true}},
 		"getLogs": {{target: v1("logs")}, {target: v1("logs?tail=2&level=error&search=DOWN"), accept: mediaJSON}, {target: v1("logs"), accept: mediaSSE, stream: true},
-			{target: v1("logs?follow=1"), stream: true}},
+			{target: v1("logs?follow=1"), stream: true}, {target: v1("logs"), accept: mediaNDJSON, stream: true}},
 		"listProviders": one(v1("providers")), "listOpenClawVersions": one(v1("openclaw/versions")),
 		"upgradeOpenClaw": {{target: v1("openclaw/upgrade?version=2026.9.7"), stream: true}, {target: v1("openclaw/upgrade"), accept: mediaSSE, stream: true}},
 		"listDevices":     one(v1("devices")), "approveDevice": one(v1("devices/approve?id=abcd")), "rejectDevice": one(v1("devices/reject?id=abcd")), "revokeDevice": one(v1("devices/revoke?id=abcd")),

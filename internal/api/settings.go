@@ -10,6 +10,7 @@ import (
 
 	"creel/internal/auth"
 	"creel/internal/config"
+	"creel/internal/surface"
 )
 
 // Settings is the configuration as it is in force.
@@ -30,12 +31,7 @@ type Setting struct {
 }
 
 // Finding is what doctor says of one thing.
-type Finding struct {
-	Check   string `json:"check"`
-	Verdict string `json:"verdict"` // ok, warning, problem
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
+type Finding = surface.Finding
 
 // Findings is the answer to GET doctor.
 type Findings struct {

@@ -15,21 +15,13 @@ import (
 	"creel/internal/snapshot/owner"
 	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
+	"creel/internal/surface"
 )
 
 // Snapshots are the snapshots of the gateway's state.
 type Snapshots interface {
-	Status() snapshot.Status
-	Create(ctx context.Context, r snapshot.Request) (store.Snapshot, error)
-	List(ctx context.Context) ([]store.Snapshot, error)
-	Find(ctx context.Context, id store.ID) (store.Snapshot, error)
-	Files(ctx context.Context, id store.ID) (store.Files, error)
-	Verify(ctx context.Context, id store.ID) (store.Snapshot, error)
-	Pin(ctx context.Context, id store.ID, pinned bool) (store.Snapshot, error)
-	Accept(ctx context.Context, id store.ID) (store.Snapshot, error)
-	Remove(ctx context.Context, id store.ID) (store.Snapshot, error)
+	surface.Snapshots
 	Prune(ctx context.Context, dry bool) ([]snapshot.Kept, error)
-	Restore(ctx context.Context, r snapshot.RestoreRequest) (snapshot.Restored, error)
 	TakeOver(ctx context.Context) error
 }
 

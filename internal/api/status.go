@@ -118,8 +118,11 @@ func (a *API) watchStatus(ctx context.Context, r *http.Request, emit func(item) 
 func (a *API) fullStatus() Status {
 	st := a.opts.Gateway.Status()
 	full := Status{Status: st, OK: st.Ready(), Held: a.opts.Gateway.Held(), Creel: Creel{
-		Version: a.opts.Version, PID: pid, StartedAt: a.opts.StartedAt, Listen: a.opts.Listen, SignIn: a.opts.SignIn,
+		Version: a.opts.Version, PID: pid, StartedAt: a.opts.StartedAt, Listen: a.opts.Listen,
 	}}
+	if a.opts.SignIn != nil {
+		full.Creel.SignIn = a.opts.SignIn()
+	}
 	if a.opts.Link != nil {
 		full.Creel.Link = a.opts.Link()
 	}

@@ -32,7 +32,7 @@ const (
 type access struct {
 	verifier *oidc.IDTokenVerifier
 	aud      []string
-	readers  people
+	people   people
 	now      func() time.Time
 
 	mu   sync.Mutex
@@ -60,29 +60,40 @@ func newAccess(cfg config.AuthAccess, client *http.Client, now func() time.Time)
 		SkipClientIDCheck: true, Now: func() time.Time { return now().Add(-accessSkew) },
 		SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256},
 	})
-	return &access{verifier: verifier, aud: cfg.AUD, readers: newPeople(cfg.Readers), now: now, good: map[sum]goodToken{}}
+	return &access{verifier: verifier, aud: cfg.AUD, people: people{readers: newList(cfg.Readers), others: OwnerScopes}, now: now, good: map[sum]goodToken{}}
 }
 
-// identify implements identity.
-func (a *access) identify(r *http.Request, _ Sender) (Principal, bool, error) {
-	token := r.Header.Get(accessHeader)
-	if token == "" {
-		token = cookieValue(r.Header, accessCookie)
+// identify implements identity. Of several cookies the first that is good counts.
+func (a *access) identify(r *http.Request, _ Sender) (p Principal, found bool, err error) {
+	if token := r.Header.Get(accessHeader); token != "" {
+		p, err = a.whose(r.Context(), token)
+		return p, err == nil, err
 	}
-	if token == "" {
-		return Principal{}, false, nil
+	for token := range cookieValues(r.Header, accessCookie) {
+		if token == "" {
+			continue
+		}
+		if p, err = a.whose(r.Context(), token); err == nil {
+			return p, true, nil
+		}
 	}
+	return Principal{}, false, err
+}
+
+// whose tells whose a token is, and remembers it.
+func (a *access) whose(ctx context.Context, token string) (Principal, error) {
 	key, now := sumOf(token), a.now()
 	a.mu.Lock()
 	known, ok := a.good[key]
 	a.mu.Unlock()
 	if ok && now.Before(known.until) {
-		return known.principal, true, nil
+		return known.principal, nil
 	}
-	p, expires, err := a.check(r.Context(), token)
+	p, expires, err := a.check(ctx, token)
 	if err != nil {
-		return Principal{}, false, fmt.Errorf("the token of Cloudflare Access is not good: %w", err)
+		return Principal{}, fmt.Errorf("the token of Cloudflare Access is not good: %w", err)
 	}
+	p.Until = expires.Add(accessSkew)
 	until := now.Add(accessKeptFor)
 	if expires.Before(until) {
 		until = expires
@@ -93,7 +104,7 @@ func (a *access) identify(r *http.Request, _ Sender) (Principal, bool, error) {
 		clear(a.good)
 	}
 	a.good[key] = goodToken{p, until}
-	return p, true, nil
+	return p, nil
 }
 
 // check verifies a token.
@@ -122,9 +133,5 @@ func (a *access) check(ctx context.Context, token string) (p Principal, expires 
 	if name == "" {
 		return p, expires, errors.New("it names nobody")
 	}
-	p = Principal{Name: name, Kind: KindAccess, Scopes: OwnerScopes}
-	if a.readers.has(name) {
-		p.Scopes = ReaderScopes
-	}
-	return p, verified.Expiry, nil
+	return Principal{Name: name, Kind: KindAccess, Scopes: a.people.scopes(name, nil)}, verified.Expiry, nil
 }

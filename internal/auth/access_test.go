@@ -129,6 +129,8 @@ func TestAccess(t *testing.T) {
 		}{
 			{"a person", http.Header{accessHeader: {tm.sign("one", k, now, nil)}}, "200"},
 			{"by the cookie", http.Header{"Cookie": {"a=b; " + accessCookie + "=" + tm.sign("one", k, now, nil)}}, "200"},
+			{"by one cookie of several", http.Header{"Cookie": {accessCookie + "=planted; " + accessCookie + "=" + tm.sign("one", k, now, nil)}}, "200"},
+			{"by none of several cookies", http.Header{"Cookie": {accessCookie + "=planted; " + accessCookie + "=" + tm.sign("one", strange, now, nil)}}, "401 unauthenticated"},
 			{"a reader", http.Header{accessHeader: {tm.sign("one", k, now, map[string]any{"email": "Bob@Readers.example"})}}, "403 forbidden"},
 			{"a service token", http.Header{accessHeader: {tm.sign("one", k, now, map[string]any{"email": nil, "common_name": "cron.access", "sub": ""})}}, "200"},
 			{"a service token that may read", http.Header{accessHeader: {tm.sign("one", k, now, map[string]any{"email": nil, "common_name": "robot.access"})}}, "403 forbidden"},

@@ -47,17 +47,9 @@ func (n cookieNames) owns(name string) bool {
 // maxCookies is how many cookies of one name are looked at.
 const maxCookies = 8
 
-// cookieValue is the first cookie of a name, or "".
-func cookieValue(h http.Header, name string) string {
-	for value := range cookieValues(h, name) {
-		return value
-	}
-	return ""
-}
-
 // cookieValues are the cookies of a name, without allocating. There may be several,
 // and one that a page of the gateway has set for a longer path comes first (RFC 6265
-// §5.4).
+// §5.4): whoever looks for one takes the first that is good, not the first that is there.
 func cookieValues(h http.Header, name string) iter.Seq[string] {
 	return func(yield func(string) bool) { eachCookie(h, name, yield) }
 }
@@ -84,36 +76,39 @@ func (g *Gate) OwnCookie(name string) bool { return g.cookies.owns(name) }
 
 // bearer is the API token of creel's that a request carries, or "": as a bearer
 // token (RFC 6750), or as the password of Basic (RFC 7617), for clients that know
-// nothing but an address with a password in it.
-func bearer(h http.Header) string {
+// nothing but an address with a password in it. byBrowser says that it was Basic.
+func bearer(h http.Header) (secret string, byBrowser bool) {
 	values := h["Authorization"]
 	if len(values) == 0 {
-		return ""
+		return "", false
 	}
 	return creelToken(values[0])
 }
 
-func isOurs(authorization string) bool { return creelToken(authorization) != "" }
+func isOurs(authorization string) bool {
+	secret, _ := creelToken(authorization)
+	return secret != ""
+}
 
-func creelToken(authorization string) string {
+func creelToken(authorization string) (secret string, basic bool) {
 	scheme, rest, found := strings.Cut(authorization, " ")
 	rest = strings.TrimSpace(rest)
 	switch {
 	case !found:
 	case len(scheme) == 6 && strings.EqualFold(scheme, "bearer"):
 		if strings.HasPrefix(rest, tokenPrefix) {
-			return rest
+			return rest, false
 		}
 	case len(scheme) == 5 && strings.EqualFold(scheme, "basic"):
 		b, err := base64.StdEncoding.DecodeString(rest)
 		if err != nil {
-			return ""
+			return "", false
 		}
 		if _, password, _ := strings.Cut(string(b), ":"); strings.HasPrefix(password, tokenPrefix) {
-			return password
+			return password, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // gatewayBearer is a bearer token that is not creel's, or "".

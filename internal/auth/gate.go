@@ -89,6 +89,7 @@ type Gate struct {
 	attempts  *attempts
 	traffic   *traffic
 	methods   []method   // beside links
+	password  *password  // one of methods; nil: nobody is asked
 	identify  []identity // those that are asked with every request
 	access    bool       // Cloudflare Access is among them
 	header    *header    // the one of identify that believes a field; nil: there is none
@@ -112,8 +113,8 @@ func box(p Principal) principalBox { return principalBox{p, p} }
 type method interface {
 	// routes are its own.
 	routes(g *Gate) []Route
-	// offer is how the page to sign in at shows it.
-	offer() offer
+	// offer is how the page to sign in at shows it; false: not now.
+	offer() (offer, bool)
 }
 
 // identity is a way to tell who somebody is that comes with each request.
@@ -198,12 +199,16 @@ func (g *Gate) Close() error {
 	return g.state.flush()
 }
 
-// Methods lists how people sign in, in the configuration's words.
+// Methods lists how people sign in now, in the configuration's words.
 func (g *Gate) Methods() []string {
 	if g.opts.Open {
 		return []string{config.AuthNone}
 	}
-	return append([]string{config.AuthLink}, g.opts.Config.Methods()...)
+	list := []string{config.AuthLink}
+	if p := g.Password(); p.Set && !p.File {
+		list = append(list, methodPassword)
+	}
+	return append(list, g.opts.Config.Methods()...)
 }
 
 // Sessions lists who is signed in, the one seen last first.
@@ -213,8 +218,8 @@ func (g *Gate) Sessions() []Session {
 	return list
 }
 
-// RevokeSession ends a session: its next request is a stranger's. The error wraps
-// ErrUnknown if there is none with that id.
+// RevokeSession ends a session: its next request is a stranger's, and what it has open
+// is closed. The error wraps ErrUnknown if there is none with that id.
 func (g *Gate) RevokeSession(id string) error {
 	s, err := g.state.removeSession(id)
 	if errors.Is(err, ErrUnknown) {
@@ -235,7 +240,7 @@ func lasting(err error) error {
 
 // Tokens lists the API tokens, the newest first.
 func (g *Gate) Tokens() []Token {
-	list := g.state.tokens(time.Now())
+	list := g.state.tokens()
 	slices.SortFunc(list, func(a, b Token) int { return b.Created.Compare(a.Created) })
 	return list
 }
@@ -273,13 +278,14 @@ func (g *Gate) CreateToken(name string, scopes []Scope, expires time.Time) (tele
 	return telemetry.Secret(secret), t, nil
 }
 
-// RevokeToken ends an API token. The error wraps ErrUnknown if there is none with
-// that id.
+// RevokeToken ends an API token, and closes what it has open. The error wraps
+// ErrUnknown if there is none with that id.
 func (g *Gate) RevokeToken(id string) error {
 	t, err := g.state.removeToken(id)
 	if errors.Is(err, ErrUnknown) {
 		return err
 	}
+	g.endStreams()
 	g.record(event.TokenRevoked, "the API token "+t.Name+" was ended", map[string]any{"token": t.ID})
 	return lasting(err)
 }

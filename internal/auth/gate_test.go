@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -336,45 +335,6 @@ func TestDamagedState(t *testing.T) {
 		if _, err := New(Options{Dir: dir, Config: config.Defaults().Auth}); err == nil || !strings.Contains(err.Error(), "everybody has to sign in anew") {
 			t.Errorf("%s: %v", content, err)
 		}
-	}
-}
-
-// TestEndedSessionClosesStreams: what a session has open does not outlive it.
-func TestEndedSessionClosesStreams(t *testing.T) {
-	w := newWorld(t, nil)
-	cookie := w.signIn()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", w.server.URL+"/stream", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header = with(cookie, "Accept", "text/event-stream")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
-	resp, err := client.Do(req)
-	if err != nil || resp.StatusCode != 200 {
-		t.Fatal(resp, err)
-	}
-	defer resp.Body.Close()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := resp.Body.Read(make([]byte, 1))
-		ended <- err
-	}()
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Upgrade", "websocket")
-	id := w.gate.Sessions()[0].ID
-	ctx, done := w.gate.until(t.Context(), r, Principal{Kind: KindSession, Session: id})
-	defer done()
-	if err := w.gate.RevokeSession(id); err != nil {
-		t.Fatal(err)
-	}
-	if context.Cause(ctx) != errEnded {
-		t.Errorf("a WebSocket is not told at once: %v", context.Cause(ctx))
-	}
-	if err := <-ended; err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the stream goes on: %v", err)
-	}
-	if w.count(event.SessionRevoked) != 1 {
-		t.Error("the journal does not know of it")
 	}
 }
 

@@ -112,8 +112,8 @@ func (g *Gate) serveGateway(w http.ResponseWriter, r *http.Request, rest http.Ha
 	}
 	g.strip(r.Header)
 	g.header.strip(r)
-	ctx, done := g.until(context.WithValue(r.Context(), principalKey{}, who.boxed), r, who.Principal)
-	defer done()
+	ctx, open := g.until(context.WithValue(r.Context(), principalKey{}, who.boxed), &who.Principal)
+	defer open.done()
 	rest.ServeHTTP(w, r.WithContext(ctx))
 }
 
@@ -175,8 +175,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		most = DefaultMaxBody
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, most)
-	ctx, done := g.until(context.WithValue(r.Context(), principalKey{}, who.boxed), r, who.Principal)
-	defer done()
+	ctx, open := g.until(context.WithValue(r.Context(), principalKey{}, who.boxed), &who.Principal)
+	defer open.done()
 	d.Handler.ServeHTTP(w, r.WithContext(ctx))
 }
 
@@ -198,9 +198,12 @@ func (g *Gate) who(r *http.Request, strict bool) (principalBox, error) {
 		}
 		return from
 	}
-	if secret := bearer(r.Header); secret != "" {
+	if secret, byBrowser := bearer(r.Header); secret != "" {
 		if t := g.state.findToken(secret, now); t != nil {
 			g.used(t.seen, now)
+			if byBrowser {
+				return t.byBrowser, nil
+			}
 			return t.principal, nil
 		}
 		if strict {
@@ -259,8 +262,10 @@ func (g *Gate) withGatewayToken(r *http.Request) bool {
 }
 
 // ambient tells whether a browser shows by itself who is in front of it, whichever
-// page has it ask.
-func ambient(p Principal) bool { return p.Kind != KindToken }
+// page has it ask. Of tokens that holds for those in Basic: a browser that was given one
+// for a host, in an address or a dialogue, sends it with whatever goes there (RFC 7617
+// §2.2).
+func ambient(p Principal) bool { return p.Kind != KindToken || p.byBrowser }
 
 // notLured refuses what another site's page makes a browser do.
 func (g *Gate) notLured(w http.ResponseWriter, r *http.Request, p Principal) bool {

@@ -11,14 +11,16 @@ import (
 
 // header believes a reverse proxy that says who a person is.
 type header struct {
-	name    string // canonical
-	from    []netip.Prefix
-	owners  people
-	readers people
+	name   string // canonical
+	from   []netip.Prefix
+	people people
 }
 
 func newHeader(cfg config.AuthHeader) (*header, error) {
-	h := &header{name: fieldName(cfg.Name), owners: newPeople(cfg.Owners), readers: newPeople(cfg.Readers)}
+	h := &header{name: fieldName(cfg.Name), people: people{owners: newList(cfg.Owners), readers: newList(cfg.Readers)}}
+	if len(cfg.Owners) == 0 { // whom the proxy lets through is its policy
+		h.people.others = OwnerScopes
+	}
 	for _, s := range cfg.From {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
@@ -43,14 +45,7 @@ func (h *header) identify(r *http.Request, _ Sender) (Principal, bool, error) {
 	if len(values) > 1 || values[0] == "" {
 		return Principal{}, false, fmt.Errorf("the field %s names not one person", h.name)
 	}
-	p := Principal{Name: cut(printable(values[0]), 200), Kind: KindHeader}
-	switch {
-	case h.readers.has(values[0]):
-		p.Scopes = ReaderScopes
-	case len(h.owners) == 0 || h.owners.has(values[0]):
-		p.Scopes = OwnerScopes
-	}
-	return p, true, nil
+	return Principal{Name: cut(printable(values[0]), 200), Kind: KindHeader, Scopes: h.people.scopes(values[0], nil)}, true, nil
 }
 
 // believes tells whether a request comes from one of the proxies.

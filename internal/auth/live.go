@@ -3,8 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,63 +42,74 @@ func (g *Gate) maintain(ctx context.Context) {
 	}
 }
 
-// errEnded ends what a session has open when it has ended.
-var errEnded = errors.New("the session has ended")
+// errEnded ends what somebody has open who is let in no longer.
+var errEnded = errors.New("what let it in has ended: a session or a token")
 
-// streams are requests that stay open, by session.
+// streams are requests, and upgraded connections, of those whose way in can end.
 type streams struct {
 	mu   sync.Mutex
 	open map[*stream]bool
 }
 
 type stream struct {
-	session string
-	end     func()
+	of         *streams
+	credential string    // see Principal.credential
+	until      time.Time // see Principal.Until
+	end        context.CancelCauseFunc
 }
 
-// until gives a context that ends with the session of a request that stays open
-// (an event stream, a handshake that waits), and what to call when the request has
-// ended.
-func (g *Gate) until(ctx context.Context, r *http.Request, p Principal) (context.Context, func()) {
-	if p.Kind != KindSession || !upgrades(r) && !strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") {
-		return ctx, func() {}
+// until gives a context that ends, with the cause errEnded, when what lets the
+// request's sender in does; done is to be called when the request has ended. All
+// requests are watched, since none says of itself that it will take long: a
+// handshake that waits for the gateway, an answer of a model's, a download.
+func (g *Gate) until(ctx context.Context, p *Principal) (context.Context, *stream) {
+	if !p.ends() {
+		return ctx, nil
 	}
 	ctx, end := context.WithCancelCause(ctx)
-	forget := g.watch(p, func() { end(errEnded) })
-	return ctx, func() {
-		forget()
-		end(context.Canceled)
+	return ctx, g.watch(p, end)
+}
+
+// done forgets a request that has ended.
+func (s *stream) done() {
+	if s != nil {
+		s.forget()
+		s.end(context.Canceled)
 	}
 }
 
-// Watch has end called when the session ends that a request came with, for what
-// outlives the request: an upgraded connection. end must not block. forget is to be
-// called when the connection has ended by itself. Of requests without a session
-// nothing is watched.
+// Watch has end called when what a request came with ends (its session, its token,
+// what Cloudflare Access vouched with), for what outlives the request: an upgraded
+// connection. end must not block. forget is to be called when the connection has
+// ended by itself. Of requests whose way in has no end that creel hears of, nothing
+// is watched.
 func (g *Gate) Watch(ctx context.Context, end func()) (forget func()) {
 	p := From(ctx)
-	if p.Kind != KindSession {
+	if !p.ends() {
 		return func() {}
 	}
-	return g.watch(p, end)
+	return g.watch(&p, func(error) { end() }).forget
 }
 
-func (g *Gate) watch(p Principal, end func()) (forget func()) {
-	s := &stream{p.Session, end}
-	g.streams.mu.Lock()
-	defer g.streams.mu.Unlock()
-	if g.streams.open == nil {
-		g.streams.open = map[*stream]bool{}
+func (g *Gate) watch(p *Principal, end context.CancelCauseFunc) *stream {
+	s := &stream{&g.streams, p.credential(), p.Until, end}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	if s.of.open == nil {
+		s.of.open = map[*stream]bool{}
 	}
-	g.streams.open[s] = true
-	return func() {
-		g.streams.mu.Lock()
-		defer g.streams.mu.Unlock()
-		delete(g.streams.open, s)
-	}
+	s.of.open[s] = true
+	return s
 }
 
-// endStreams ends what is open of sessions that are not.
+func (s *stream) forget() {
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	delete(s.of.open, s)
+}
+
+// endStreams ends what is open of those whose way in has ended. A request that was let
+// in a moment before, and is not in the list yet, ends the next time.
 func (g *Gate) endStreams() {
 	g.streams.mu.Lock()
 	open := len(g.streams.open)
@@ -108,16 +117,27 @@ func (g *Gate) endStreams() {
 	if open == 0 {
 		return
 	}
+	now := time.Now()
 	alive := map[string]bool{}
-	for _, s := range g.state.sessions(time.Now()) {
+	for _, s := range g.state.sessions(now) {
 		alive[s.ID] = true
+	}
+	for _, t := range g.state.tokens() {
+		alive[t.ID] = t.Expires.IsZero() || t.Expires.After(now)
 	}
 	g.streams.mu.Lock()
 	defer g.streams.mu.Unlock()
 	for s := range g.streams.open {
-		if !alive[s.session] {
+		if s.credential != "" && !alive[s.credential] || !s.until.IsZero() && !s.until.After(now) {
 			delete(g.streams.open, s)
-			s.end()
+			s.end(errEnded)
 		}
 	}
 }
+
+// ends tells whether creel hears of it when what lets somebody in ends.
+func (p *Principal) ends() bool { return p.credential() != "" || !p.Until.IsZero() }
+
+// credential is the id of the session or the token that lets somebody in, or "". They
+// are random: a session's is no token's.
+func (p *Principal) credential() string { return p.Session + p.Token }

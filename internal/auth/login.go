@@ -132,7 +132,9 @@ func (g *Gate) showLogin(w http.ResponseWriter, r *http.Request) {
 func (g *Gate) writeLogin(w http.ResponseWriter, status int, v loginView) {
 	v.Nonce, v.Command = Nonce(), "creel login"
 	for _, m := range g.methods {
-		v.Offers = append(v.Offers, m.offer())
+		if o, ok := m.offer(); ok {
+			v.Offers = append(v.Offers, o)
+		}
 	}
 	var page strings.Builder
 	if err := loginPage.Execute(&page, v); err != nil {
@@ -164,11 +166,8 @@ func (g *Gate) login(w http.ResponseWriter, r *http.Request) {
 		g.signIn(w, r, from, Session{Name: "owner", Method: "link", Scopes: OwnerScopes}, next)
 		return
 	}
-	for _, m := range g.methods {
-		if p, ok := m.(*password); ok && r.PostForm.Has("password") {
-			p.login(g, w, r, from, next)
-			return
-		}
+	if g.password != nil && r.PostForm.Has("password") && g.password.login(g, w, r, from, next) {
+		return
 	}
 	g.writeLogin(w, http.StatusBadRequest, loginView{Next: next, Trouble: "Nothing was filled in."})
 }
@@ -203,7 +202,7 @@ func (g *Gate) begin(w http.ResponseWriter, r *http.Request, from Sender, s Sess
 	s.ID, s.Created, s.LastSeen = newID(), now(), now()
 	s.Expires = s.Created.Add(g.opts.Config.Session.Life)
 	s.Address, s.Agent = from.Addr.String(), cut(printable(r.UserAgent()), maxAgent)
-	if old := cookieValue(r.Header, g.cookies.of(from.HTTPS)); old != "" {
+	for old := range cookieValues(r.Header, g.cookies.of(from.HTTPS)) {
 		if known := g.state.findSession(old, time.Now()); known != nil { // nobody would use it any more
 			_, _ = g.state.removeSession(known.ID) // it expires by itself
 		}

@@ -22,13 +22,11 @@ func (g *Gate) addMethods() error {
 	if client == nil {
 		client = &http.Client{Timeout: keysTime}
 	}
-	if c.Password.File != "" {
-		p, err := newPassword(c.Password)
-		if err != nil {
-			return err
-		}
-		g.methods = append(g.methods, p)
+	var err error
+	if g.password, err = newPassword(c.Password, g.keptPassword); err != nil {
+		return err
 	}
+	g.methods = append(g.methods, g.password) // one may be set later
 	if c.Passkeys.Host != "" {
 		g.methods = append(g.methods, newPasskeys(c.Passkeys))
 	}
@@ -44,7 +42,6 @@ func (g *Gate) addMethods() error {
 		g.identify = append(g.identify, newAccess(c.Access, client, time.Now))
 	}
 	if c.Header.Name != "" {
-		var err error
 		if g.header, err = newHeader(c.Header); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,11 +34,10 @@ const (
 // §3.1: authorization code), with PKCE (RFC 7636), a nonce, and a cookie that binds
 // the answer to the browser that asked (RFC 9700 §4.7).
 type oidcLogin struct {
-	cfg     config.AuthOIDC
-	secret  string
-	client  *http.Client
-	owners  people
-	readers people
+	cfg    config.AuthOIDC
+	secret string
+	client *http.Client
+	people people
 
 	mu       sync.Mutex
 	provider *oidc.Provider // nil: it has not answered yet
@@ -55,11 +55,13 @@ type pendingLogin struct {
 }
 
 func newOIDC(cfg config.AuthOIDC, client *http.Client) (*oidcLogin, error) {
-	o := &oidcLogin{cfg: cfg, client: client, pending: map[string]pendingLogin{}, readers: newPeople(cfg.Readers)}
-	o.owners = newPeople(cfg.Emails)
+	o := &oidcLogin{cfg: cfg, client: client, pending: map[string]pendingLogin{}}
+	owners := slices.Clone(cfg.Emails)
 	for _, domain := range cfg.Domains {
-		o.owners = append(o.owners, "@"+strings.ToLower(strings.TrimPrefix(domain, "@")))
+		owners = append(owners, "@"+strings.TrimPrefix(domain, "@"))
 	}
+	// The readers' list has people and groups in one.
+	o.people = people{owners: newList(owners, cfg.Groups...), readers: newList(cfg.Readers, cfg.Readers...)}
 	if cfg.ClientSecretFile != "" { // a public client has none
 		secret, err := readSecret("auth.oidc.client_secret_file", cfg.ClientSecretFile)
 		if err != nil {
@@ -80,10 +82,10 @@ func (o *oidcLogin) routes(g *Gate) []Route {
 	}
 }
 
-func (o *oidcLogin) offer() offer {
+func (o *oidcLogin) offer() (offer, bool) {
 	host := strings.TrimPrefix(strings.TrimPrefix(o.cfg.Issuer, "https://"), "http://")
 	host, _, _ = strings.Cut(host, "/")
-	return offer{Kind: "link", Path: oidcPath, Text: "Sign in with " + host}
+	return offer{Kind: "link", Path: oidcPath, Text: "Sign in with " + host}, true
 }
 
 // find asks the provider where its endpoints are, once: it need not be reachable
@@ -165,22 +167,28 @@ func (o *oidcLogin) keep(state string, l pendingLogin) {
 	o.pending[state] = l
 }
 
-// take gives what is known of a login, once.
-func (o *oidcLogin) take(state, browser string, now time.Time) (pendingLogin, bool) {
+// take gives what is known of a login, once, to the browser that began it. That may
+// have several cookies of the name, of which somebody else may have set some.
+func (o *oidcLogin) take(state string, browsers iter.Seq[string], now time.Time) (pendingLogin, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l, ok := o.pending[state]
-	if !ok || !same(l.browser, sumOf(browser)) { // it stays for the browser that it is of
+	if !ok {
 		return pendingLogin{}, false
 	}
-	delete(o.pending, state)
-	return l, now.Sub(l.began) <= loginTime
+	for browser := range browsers {
+		if same(l.browser, sumOf(browser)) {
+			delete(o.pending, state)
+			return l, now.Sub(l.began) <= loginTime
+		}
+	}
+	return pendingLogin{}, false // it stays for the browser that it is of
 }
 
 // callback takes the provider's answer.
 func (o *oidcLogin) callback(g *Gate, w http.ResponseWriter, r *http.Request) {
 	q, from, now := r.URL.Query(), g.opts.Sender(r), time.Now()
-	l, ok := o.take(q.Get("state"), cookieValue(r.Header, g.cookies.plain+"-oidc"), now)
+	l, ok := o.take(q.Get("state"), cookieValues(r.Header, g.cookies.plain+"-oidc"), now)
 	if !ok {
 		g.refuse(w, from, "oidc", "", "This sign-in was not begun in this browser, or too long ago. Begin again.", now)
 		return
@@ -259,7 +267,7 @@ func (o *oidcLogin) exchange(ctx context.Context, l pendingLogin, code string) (
 	if err := o.read(who, id.Claims); err != nil {
 		return nil, err
 	}
-	if who.Email == "" || len(who.groups) == 0 && len(o.cfg.Groups)+len(o.readers) > 0 {
+	if who.Email == "" || len(who.groups) == 0 && len(o.cfg.Groups)+len(o.cfg.Readers) > 0 {
 		// Some providers keep the ID token small, and say the rest when asked.
 		info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(token))
 		if err == nil && info.Subject != id.Subject {
@@ -303,14 +311,5 @@ func (o *oidcLogin) scopesOf(who *identityClaims) []Scope {
 	if who.Verified { // anyone can say that an address is theirs
 		email = who.Email
 	}
-	in := func(groups []string) bool {
-		return slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(groups, g) })
-	}
-	switch {
-	case o.owners.has(email), in(o.cfg.Groups):
-		return OwnerScopes
-	case o.readers.has(email), in(o.cfg.Readers):
-		return ReaderScopes
-	}
-	return nil
+	return o.people.scopes(email, who.groups)
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"net/http"
 	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,15 @@ func TestOIDCAnswersOfOthers(t *testing.T) {
 	}
 	anna, mallory := visitor(t), visitor(t)
 	callback := answered(anna)
+	at, err := url.Parse(w.server.URL + callbackPath + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A page of the gateway has planted one of the same name, which comes first.
+	anna.Jar.SetCookies(at, []*http.Cookie{{Name: w.gate.cookies.plain + "-oidc", Value: "planted", Path: callbackPath}})
+	if c := anna.Jar.Cookies(at); len(c) != 2 || c[0].Value != "planted" {
+		t.Fatal(c)
+	}
 	if a := visit(t, mallory, callback); a.status != 403 {
 		t.Errorf("in another browser: %v", a)
 	}

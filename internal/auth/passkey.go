@@ -69,8 +69,8 @@ func newPasskeys(cfg config.AuthPasskeys) *passkeys {
 	return &passkeys{host: strings.ToLower(cfg.Host), pending: map[sum]ceremony{}}
 }
 
-func (p *passkeys) offer() offer {
-	return offer{Kind: "passkey", Path: passkeyPath, Text: "Sign in with a passkey"}
+func (p *passkeys) offer() (offer, bool) {
+	return offer{Kind: "passkey", Path: passkeyPath, Text: "Sign in with a passkey"}, true
 }
 
 func (p *passkeys) routes(g *Gate) []Route {
@@ -145,17 +145,27 @@ func (p *passkeys) ask(g *Gate, w http.ResponseWriter, r *http.Request, data *we
 	answerJSON(w, http.StatusOK, question)
 }
 
-// take gives the question that a browser answers, once.
+// take gives the question that a browser answers, once. The browser may have several
+// cookies of the name, of which somebody else may have set some.
 func (p *passkeys) take(g *Gate, r *http.Request) (ceremony, *webauthn.WebAuthn, error) {
-	key := sumOf(cookieValue(r.Header, g.cookies.plain+"-passkey"))
+	origin, now := r.Header.Get("Origin"), time.Now()
+	var c ceremony
+	found := false
 	p.mu.Lock()
-	c, ok := p.pending[key]
-	delete(p.pending, key)
+	for browser := range cookieValues(r.Header, g.cookies.plain+"-passkey") {
+		key := sumOf(browser)
+		if c, found = p.pending[key]; found {
+			delete(p.pending, key)
+			if found = now.Sub(c.began) <= ceremonyTime && c.origin == origin; found {
+				break
+			}
+		}
+	}
 	p.mu.Unlock()
-	if !ok || time.Since(c.began) > ceremonyTime || c.origin != r.Header.Get("Origin") {
+	if !found {
 		return c, nil, invalid("nobody has asked this browser for a passkey, or too long ago; try again")
 	}
-	party, err := p.party(c.origin)
+	party, err := p.party(origin)
 	return c, party, err
 }
 
@@ -291,22 +301,10 @@ func (p *passkeys) registered(g *Gate, w http.ResponseWriter, r *http.Request) {
 
 // remove forgets a passkey.
 func (p *passkeys) remove(g *Gate, w http.ResponseWriter, r *http.Request) {
-	id := r.PostFormValue("id")
-	var removed passkeyRecord
-	err := g.state.change(true, durable.Synced, func(rec *record) error {
-		i := slices.IndexFunc(rec.Passkeys, func(k passkeyRecord) bool { return k.ID == id })
-		if i < 0 {
-			return fmt.Errorf("%w: passkey %s", ErrUnknown, cut(printable(id), 100))
-		}
-		removed = rec.Passkeys[i]
-		rec.Passkeys = slices.Delete(rec.Passkeys, i, i+1)
-		return nil
-	})
-	if err != nil {
+	if err := g.RemovePasskey(r.Context(), r.PostFormValue("id")); err != nil {
 		refused(w, err)
 		return
 	}
-	g.record(event.PasskeyRemoved, "a passkey was removed: "+removed.Name, map[string]any{"passkey": removed.ID, "by": From(r.Context()).Name})
 	g.redirect(w, passkeyPath)
 }
 

@@ -73,6 +73,7 @@ func TestPasskey(t *testing.T) {
 		}
 		body := vw.CreateAssertionResponse(rp, device, key, *options)
 		h := bound(from(nil), asked)
+		h.Set("Cookie", w.gate.cookies.plain+"-passkey=planted; "+h.Get("Cookie")) // by a page of the gateway
 		a := post("/finish?next=/chat", body, h)
 		if again := post("/finish", body, h); again.status != 400 && again.status != 429 {
 			t.Errorf("an answer is good twice: %v", again)
@@ -109,7 +110,7 @@ func TestPasskey(t *testing.T) {
 	if options, err := vw.ParseAssertionOptions(late.body); err != nil {
 		t.Fatal(err)
 	} else {
-		p := w.gate.methods[0].(*passkeys)
+		p := w.gate.methods[1].(*passkeys)
 		for key, c := range p.pending {
 			c.began = c.began.Add(-ceremonyTime)
 			p.pending[key] = c

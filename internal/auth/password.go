@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -92,13 +93,19 @@ func parseHash(line string) (h hash, err error) {
 	return h, nil
 }
 
-// password is signing in with the owner's password.
+// password is signing in with the owner's password: the one of auth.password.file, or
+// else one that an owner has set (ownerpassword.go).
 type password struct {
-	hash hash
+	file *hash         // nil: there is no such file
+	kept func() *hash  // the other one; nil: there is none
 	busy chan struct{} // one attempt at a time: each takes memory
 }
 
-func newPassword(cfg config.AuthPassword) (*password, error) {
+func newPassword(cfg config.AuthPassword, kept func() *hash) (*password, error) {
+	p := &password{kept: kept, busy: make(chan struct{}, 1)}
+	if cfg.File == "" {
+		return p, nil
+	}
 	line, err := readSecret("auth.password.file", cfg.File)
 	if err != nil {
 		return nil, err
@@ -107,30 +114,55 @@ func newPassword(cfg config.AuthPassword) (*password, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use auth.password.file: %w", err)
 	}
-	return &password{hash: h, busy: make(chan struct{}, 1)}, nil
+	p.file = &h
+	return p, nil
+}
+
+func (p *password) hash() *hash {
+	if p.file != nil {
+		return p.file
+	}
+	return p.kept()
 }
 
 func (p *password) routes(*Gate) []Route { return nil } // POST LoginPath is the gate's
 
-func (p *password) offer() offer { return offer{Kind: "password", Text: "Sign in"} }
+func (p *password) offer() (offer, bool) {
+	return offer{Kind: "password", Text: "Sign in"}, p.hash() != nil
+}
 
-func (p *password) login(g *Gate, w http.ResponseWriter, r *http.Request, from Sender, next string) {
+// work waits for leave to hash, and gives what gives it back.
+func (p *password) work(ctx context.Context) (done func(), err error) {
+	select {
+	case p.busy <- struct{}{}:
+		return func() { <-p.busy }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// login tries a password; it returns false where none is set.
+func (p *password) login(g *Gate, w http.ResponseWriter, r *http.Request, from Sender, next string) bool {
+	right := p.hash()
+	if right == nil {
+		return false
+	}
 	var slow *slowedError
 	if err := g.attempts.guess(from.Addr, time.Now()); errors.As(err, &slow) {
 		g.slowed(w, slow.wait, next)
-		return
+		return true
 	}
-	select {
-	case p.busy <- struct{}{}:
-	case <-r.Context().Done():
-		return
+	done, err := p.work(r.Context())
+	if err != nil {
+		return true // the client is gone
 	}
 	given := r.PostForm.Get("password")
-	right := len(given) <= maxPassword && p.hash.matches(given)
-	<-p.busy
-	if !right {
+	matches := len(given) <= maxPassword && right.matches(given)
+	done()
+	if !matches {
 		g.refuse(w, from, "password", next, "That is not the password.", time.Now())
-		return
+		return true
 	}
-	g.signIn(w, r, from, Session{Name: "owner", Method: "password", Scopes: OwnerScopes}, next)
+	g.signIn(w, r, from, Session{Name: "owner", Method: methodPassword, Scopes: OwnerScopes}, next)
+	return true
 }

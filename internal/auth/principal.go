@@ -15,6 +15,9 @@
 //   - Sessions and tokens survive creel. During an upgrade both creels know the
 //     same ones: whoever changes them does so under a lock, on what is on disk;
 //     whoever does not know one looks there (state.go).
+//   - What somebody has open (a WebSocket, a stream, a request that waits) ends with
+//     what let them in: at once when this creel ends it, within two seconds when
+//     another does or its time is over (live.go).
 //   - Whoever only fails (codes, passwords, tokens) is slowed down, each address by
 //     itself; guessing at passwords is slowed for all together. Neither keeps the
 //     owner out, whose link is always taken.
@@ -24,15 +27,17 @@
 //
 //   - A request that changes something and comes from another site's page, and a
 //     WebSocket of one, for everyone whose browser shows who they are by itself
-//     (cookies, Access, a reverse proxy, or being on this machine). Those with a
-//     token are exempt: a page cannot send one unless it was told it.
+//     (cookies, Access, a reverse proxy, Basic credentials that were once given, or
+//     being on this machine). Those with a bearer token are exempt: a page cannot send
+//     one unless it was told it.
 //   - With auth off: requests for creel's own pages by a name that is not this
 //     machine's (DNS rebinding), or through a proxy, whose clients are strangers.
 //
 // # What it costs
 //
 // With auth off nothing but a look at two header fields and no allocation; else
-// one SHA-256 and one look into a map that nobody locks.
+// one SHA-256 and one look into a map that nobody locks, and for sessions and tokens a
+// context and an entry in the list of what is open (together 0.3 µs and 160 bytes).
 //
 // # Rejected
 //
@@ -75,6 +80,12 @@ type Principal struct {
 	Kind    Kind    // how they showed who they are
 	Scopes  []Scope // what they may do
 	Session string  // id of the session, for KindSession; never its secret
+	Token   string  // id of the API token, for KindToken; never its secret
+	// Until is when what they have shown ceases to be good by itself, where it says
+	// so and creel keeps no record of it; else zero.
+	Until time.Time
+
+	byBrowser bool // a token that browsers send again by themselves (Basic)
 }
 
 // Kind is the way in which a request showed whose it is.

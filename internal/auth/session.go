@@ -64,7 +64,7 @@ func (s *state) sessions(now time.Time) []Session {
 	return list
 }
 
-func (s *state) tokens(time.Time) []Token {
+func (s *state) tokens() []Token {
 	list := []Token{}
 	for _, r := range s.look().copy().Tokens {
 		list = append(list, r.Token)
@@ -84,15 +84,25 @@ func (s *state) addSession(secret string, session Session) error {
 
 func (s *state) removeSession(id string) (removed Session, err error) {
 	err = s.change(true, durable.Synced, func(r *record) error {
-		i := slices.IndexFunc(r.Sessions, func(s *sessionRecord) bool { return s.ID == id })
-		if i < 0 {
-			return fmt.Errorf("%w: session %s", ErrUnknown, id)
+		found, err := takeOut(&r.Sessions, "session", id, func(s *sessionRecord) string { return s.ID })
+		if err == nil {
+			removed = found.Session
 		}
-		removed = r.Sessions[i].Session
-		r.Sessions = slices.Delete(r.Sessions, i, i+1)
-		return nil
+		return err
 	})
 	return removed, err
+}
+
+// takeOut takes what has an id out of a list. Its error wraps ErrUnknown if there is
+// none.
+func takeOut[T any](list *[]T, what, id string, idOf func(T) string) (taken T, err error) {
+	i := slices.IndexFunc(*list, func(item T) bool { return idOf(item) == id })
+	if i < 0 {
+		return taken, fmt.Errorf("%w: %s %s", ErrUnknown, what, cut(printable(id), 100))
+	}
+	taken = (*list)[i]
+	*list = slices.Delete(*list, i, i+1)
+	return taken, nil
 }
 
 func (s *state) addToken(secret string, t Token) error {
@@ -108,13 +118,11 @@ func (s *state) addToken(secret string, t Token) error {
 
 func (s *state) removeToken(id string) (removed Token, err error) {
 	err = s.change(true, durable.Synced, func(r *record) error {
-		i := slices.IndexFunc(r.Tokens, func(t *tokenRecord) bool { return t.ID == id })
-		if i < 0 {
-			return fmt.Errorf("%w: token %s", ErrUnknown, id)
+		found, err := takeOut(&r.Tokens, "token", id, func(t *tokenRecord) string { return t.ID })
+		if err == nil {
+			removed = found.Token
 		}
-		removed = r.Tokens[i].Token
-		r.Tokens = slices.Delete(r.Tokens, i, i+1)
-		return nil
+		return err
 	})
 	return removed, err
 }

@@ -48,6 +48,7 @@ type record struct {
 	Tokens   []*tokenRecord   `json:"tokens,omitempty"`
 	Codes    []codeRecord     `json:"codes,omitempty"`
 	Passkeys []passkeyRecord  `json:"passkeys,omitempty"`
+	Password *passwordRecord  `json:"password,omitempty"` // it is never changed, but replaced
 }
 
 type sessionRecord struct {
@@ -66,6 +67,7 @@ type tokenRecord struct {
 
 	sum       sum
 	principal principalBox
+	byBrowser principalBox // the same, shown in Basic
 	seen      *atomic.Int64
 }
 
@@ -194,7 +196,10 @@ func newView(r record, file os.FileInfo, old *view) *view {
 		if !readSum(t.Sum, &t.sum) {
 			continue
 		}
-		t.principal = box(Principal{Name: t.Name, Kind: KindToken, Scopes: t.Scopes})
+		who := Principal{Name: t.Name, Kind: KindToken, Scopes: t.Scopes, Token: t.ID}
+		t.principal = box(who)
+		who.byBrowser = true
+		t.byBrowser = box(who)
 		t.seen = seenOf(t.LastUsed)
 		if old != nil {
 			if known := old.tokenBySum[t.sum]; known != nil {
@@ -270,7 +275,7 @@ func (s *state) change(remember bool, how durable.Durability, edit func(*record)
 
 // copy is a deep enough copy: records are changed by replacing them.
 func (v *view) copy() record {
-	r := record{Version: v.Version, Codes: append([]codeRecord(nil), v.Codes...), Passkeys: append([]passkeyRecord(nil), v.Passkeys...)}
+	r := record{Version: v.Version, Codes: append([]codeRecord(nil), v.Codes...), Passkeys: append([]passkeyRecord(nil), v.Passkeys...), Password: v.Password}
 	for _, s := range v.Sessions {
 		c := *s
 		if s.seen != nil && s.seen.Load() > 0 {

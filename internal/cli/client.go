@@ -18,7 +18,12 @@ import (
 // call asks the daemon for something that is to succeed. The caller closes the
 // body.
 func (e *env) call(method, what string) (io.ReadCloser, error) {
-	resp, err := e.send(method, what)
+	return e.callFor("application/x-ndjson, */*;q=0.5", method, what) // what goes on, a line at a time
+}
+
+// callFor is call for an answer in a form of its own, as Accept has it.
+func (e *env) callFor(accept, method, what string) (io.ReadCloser, error) {
+	resp, err := e.send(accept, method, what)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +35,7 @@ func (e *env) call(method, what string) (io.ReadCloser, error) {
 }
 
 // send asks the daemon for something. The caller closes the answer's body.
-func (e *env) send(method, what string) (*http.Response, error) {
+func (e *env) send(accept, method, what string) (*http.Response, error) {
 	dir, err := e.folder()
 	if err != nil {
 		return nil, err
@@ -39,7 +44,7 @@ func (e *env) send(method, what string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "application/x-ndjson, */*;q=0.5") // what goes on, a line at a time
+	req.Header.Set("Accept", accept)
 	return e.do(dir, req)
 }
 

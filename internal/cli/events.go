@@ -8,10 +8,12 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"creel/internal/api"
 	"creel/internal/event"
 )
 
@@ -25,26 +27,93 @@ func newEvents(e *env) *cobra.Command {
   creel events -f --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			query := "events?tail=" + strconv.Itoa(tail)
-			if follow {
-				query += "&follow=1"
+			if tail < 0 {
+				return usage("-n must not be negative")
 			}
-			body, err := e.call(http.MethodGet, query)
+			err := e.showEvents(tail, follow)
 			var away *unreachableError
 			if errors.As(err, &away) && !follow {
 				return e.eventsFromDisk(away, tail)
 			}
-			if err != nil {
-				return err
-			}
-			defer body.Close()
-			return e.printEvents(body)
+			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with the events to come")
 	cmd.Flags().IntVarP(&tail, "tail", "n", 100, "how many events back to begin")
 	cmd.Flags().BoolVar(&e.json, "json", false, "print JSON lines")
 	return cmd
+}
+
+// mostEvents is how many events the daemon tells of in one answer.
+const mostEvents = 1000
+
+// showEvents shows the last n events, and with follow those to come.
+func (e *env) showEvents(n int, follow bool) error {
+	query := "events?tail=" + strconv.Itoa(n)
+	if n > mostEvents {
+		last, err := e.showMany(n)
+		if err != nil || !follow {
+			return err
+		}
+		query = "events?after=" + strconv.FormatUint(last, 10)
+	}
+	if follow {
+		query += "&follow=1"
+	}
+	body, err := e.call(http.MethodGet, query)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return e.printEvents(body)
+}
+
+// showMany shows more events than one answer has, and gives the number of the last.
+func (e *env) showMany(n int) (last uint64, err error) {
+	var parts [][]event.Event // the newest first
+	query := ""
+	for n > 0 {
+		var part api.EventList
+		body, err := e.callFor("application/json", http.MethodGet, "events?limit="+strconv.Itoa(min(n, mostEvents))+query)
+		if err != nil {
+			return 0, err
+		}
+		err = json.NewDecoder(body).Decode(&part)
+		if err = errors.Join(err, body.Close()); err != nil {
+			return 0, fmt.Errorf("cannot read the events: %w", err)
+		}
+		if len(part.Events) == 0 {
+			break
+		}
+		parts = append(parts, part.Events)
+		if n -= len(part.Events); !part.More {
+			break
+		}
+		query = "&before=" + strconv.FormatUint(part.Events[0].Seq, 10)
+	}
+	for _, part := range slices.Backward(parts) {
+		for _, ev := range part {
+			if err := e.showEvent(ev); err != nil {
+				return 0, err
+			}
+			last = ev.Seq
+		}
+	}
+	return last, nil
+}
+
+// showEvent prints an event in the form that was asked for.
+func (e *env) showEvent(ev event.Event) error {
+	if !e.json {
+		e.printEvent(ev)
+		return nil
+	}
+	b, err := json.Marshal(ev)
+	if err != nil {
+		return fmt.Errorf("cannot print an event: %w", err)
+	}
+	_, err = fmt.Fprintln(e.stdout, string(b))
+	return err
 }
 
 func (e *env) printEvents(r io.Reader) error {
@@ -86,15 +155,9 @@ func (e *env) eventsFromDisk(away *unreachableError, tail int) error {
 	}
 	fmt.Fprintln(e.stderr, "creel is not running; these are the events up to its end:")
 	for _, ev := range list {
-		if !e.json {
-			e.printEvent(ev)
-			continue
-		}
-		b, err := json.Marshal(ev)
-		if err != nil {
+		if err := e.showEvent(ev); err != nil {
 			return err
 		}
-		fmt.Fprintln(e.stdout, string(b))
 	}
 	return nil
 }

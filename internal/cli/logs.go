@@ -15,13 +15,22 @@ func newLogs(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs",
 		Short: "Show the gateway's output",
-		Args:  cobra.NoArgs,
+		Long: `Shows the gateway's output, with secrets redacted. With --json each line is an object:
+{"text": …, "level": …, "time": …}, level and time being what the line says of itself; those
+that it does not say are left out.`,
+		Example: `  creel logs -f
+  creel logs -n 1000 --json | jq -r 'select(.level == "error").text'`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			query := "logs?tail=" + strconv.Itoa(tail)
 			if follow {
 				query += "&follow=1"
 			}
-			body, err := e.call(http.MethodGet, query)
+			accept := "text/plain"
+			if e.json {
+				accept = "application/x-ndjson"
+			}
+			body, err := e.callFor(accept, http.MethodGet, query)
 			if err != nil {
 				return err
 			}
@@ -34,5 +43,6 @@ func newLogs(e *env) *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is to come")
 	cmd.Flags().IntVarP(&tail, "tail", "n", 100, "how many lines back to begin")
+	cmd.Flags().BoolVar(&e.json, "json", false, "print JSON lines")
 	return cmd
 }

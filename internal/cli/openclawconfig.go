@@ -2,7 +2,10 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +46,9 @@ func (e *env) openclawConfigDiff() error {
 	if err != nil {
 		return err
 	}
+	if err := isThere(dir, layout); err != nil {
+		return err
+	}
 	changes, by, ran, err := openclaw.ConfigDiff(layout)
 	if err != nil {
 		return err
@@ -68,6 +74,21 @@ func (e *env) openclawConfigDiff() error {
 		for _, c := range changes {
 			fmt.Fprintln(e.stdout, c)
 		}
+	}
+	return nil
+}
+
+// isThere says of what there is no OpenClaw in.
+func isThere(dir string, layout openclaw.Layout) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no data folder %s: name creel's with --data-dir or CREEL_DATA_DIR", dir)
+	} else if err != nil {
+		return fmt.Errorf("cannot look into the data folder: %w", err)
+	}
+	if _, err := os.Stat(layout.Root); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no OpenClaw was set up in the data folder %s; `creel up openclaw` does that", dir)
+	} else if err != nil {
+		return fmt.Errorf("cannot look into the data folder: %w", err)
 	}
 	return nil
 }

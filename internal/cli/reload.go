@@ -36,7 +36,7 @@ is said, and the exit code is 2.`,
 }
 
 func (e *env) reload() error {
-	resp, err := e.send(http.MethodPost, "reload")
+	resp, err := e.send("application/json", http.MethodPost, "reload")
 	if err != nil {
 		return err
 	}

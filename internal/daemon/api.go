@@ -21,7 +21,7 @@ func (e *engine) apiOptions(logPath string) api.Options {
 		Gateway: e.gateway, Journal: e.journal, Metrics: d.metrics.Handler(), LogPath: logPath, Version: d.opts.Version,
 		StartedAt: d.started, Listen: d.addr, Link: d.link, Upgrade: d.askUpgrade, Reload: d.askReload, Pending: d.pending,
 		Config: d.explained, Doctor: d.opts.Doctor, Devices: e.devices(), Providers: d.providers.report, Versions: e.versions(), Snapshots: e.keeper.asSnapshots(), Health: d.health.Current,
-		Identity: d.gate, SignIn: d.gate.Methods(), OpenClaw: e.moltworker(), Logger: d.log,
+		Identity: d.gate, SignIn: d.gate.Methods, OpenClaw: e.moltworker(), Logger: d.log,
 	}
 }
 

@@ -27,7 +27,7 @@ func (e *engine) newPages() *adminPages {
 	p := &adminPages{history: history.New(e.reading)}
 	o := ui.Options{
 		Supervisor: e.gateway, Journal: e.journal, Logs: ui.LogFile(process.LogPath(gatewayDir(d.cfg()))), History: p.history, Health: d.health.Current,
-		Identity: d.gate, Config: d.explained, Pending: d.pending, Version: d.opts.Version, StartedAt: d.started, Listen: d.addr,
+		Identity: d.gate, Config: d.explained, Pending: d.pending, Version: d.opts.Version, StartedAt: d.started, Listen: d.addr, Doctor: d.opts.Doctor,
 		Admin: d.cfg().Gateway.Preset == config.PresetOpenClaw, Logger: d.log,
 	}
 	// A nil pointer in an interface is not nil.
@@ -36,15 +36,6 @@ func (e *engine) newPages() *adminPages {
 	}
 	if devices := e.devices(); devices != nil {
 		o.Devices = devices
-	}
-	if doctor := d.opts.Doctor; doctor != nil {
-		o.Doctor = func(ctx context.Context) []ui.Finding {
-			var list []ui.Finding
-			for _, f := range doctor(ctx) {
-				list = append(list, ui.Finding{Check: f.Check, Verdict: f.Verdict, Message: f.Message, Hint: f.Hint})
-			}
-			return list
-		}
 	}
 	p.UI = ui.New(o)
 	return p

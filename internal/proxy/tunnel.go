@@ -75,7 +75,7 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 		t.client.frames.words = newWording(worded(x.req))
 	}
 	if watch := x.proxy.opts.Watch; watch != nil {
-		t.forget = watch(x.req.Context(), func() { go t.goAway(closePolicy, "signed out") }) // ends with the tunnel
+		t.forget = watch(x.req.Context(), func() { go t.goAway(closePolicy, "what let you in has ended; sign in again") }) // ends with the tunnel
 	}
 	l.Served()
 	x.proxy.opts.Recorder.Request(x.outcome())

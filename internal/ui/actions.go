@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"creel/internal/auth"
 	"creel/internal/openclaw"
@@ -43,7 +44,7 @@ func (u *UI) actions() []action {
 		needing(auth.Admin, onSnapshot("accept", "It counts as a good snapshot now.", func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error) { return s.Accept(ctx, id) })),
 		needing(auth.Admin, onSnapshot("remove", "The snapshot was removed.", func(ctx context.Context, s Snapshots, id store.ID) (store.Snapshot, error) { return s.Remove(ctx, id) })),
 	}
-	return append(list, u.deviceActions()...)
+	return slices.Concat(list, u.deviceActions(), signInActions())
 }
 
 func (u *UI) deviceActions() []action {

@@ -59,6 +59,8 @@ var confirmations = []confirmation{
 	{Prefix + "snapshots/{id}/remove", "snapshots", "Remove a snapshot", auth.Admin, confirmRemove},
 	{Prefix + "settings/sessions/revoke", "settings", "End a session", auth.Admin, confirmSession},
 	{Prefix + "settings/tokens/revoke", "settings", "Revoke a token", auth.Admin, confirmToken},
+	{pathRemovePassword, "settings", "Remove the password", auth.Admin, confirmRemovePassword},
+	{pathRemovePasskey, "settings", "Remove a passkey", auth.Admin, confirmRemovePasskey},
 }
 
 func confirmRestart(u *UI, _ *http.Request) (any, error) {

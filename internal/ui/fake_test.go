@@ -385,6 +385,9 @@ type people struct {
 	mu       sync.Mutex
 	sessions []auth.Session
 	tokens   []auth.Token
+	passkeys []auth.Passkey
+	password auth.Password
+	open     bool
 }
 
 func (p *people) Sessions() []auth.Session {
@@ -423,6 +426,51 @@ func (p *people) CreateToken(name string, scopes []auth.Scope, expires time.Time
 	t := auth.Token{ID: fmt.Sprint("t", len(p.tokens)+1), Name: name, Scopes: scopes, Created: time.Now(), Expires: expires}
 	p.tokens = append(p.tokens, t)
 	return "creel_made_up_secret_0123456789", t, nil
+}
+
+func (p *people) Open() bool        { return p.open }
+func (p *people) Methods() []string { return []string{"link", "passkeys", "oidc"} }
+func (p *people) PasskeyHost() string {
+	if p.open {
+		return ""
+	}
+	return "claw.example.org"
+}
+
+func (p *people) Password() auth.Password {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.password
+}
+
+func (p *people) SetPassword(_ context.Context, text string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(text) < 8 {
+		return fmt.Errorf("too short: %w", auth.ErrInvalid)
+	}
+	p.password = auth.Password{Set: true, Since: time.Now()}
+	return nil
+}
+
+func (p *people) RemovePassword(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.password = auth.Password{}
+	return nil
+}
+
+func (p *people) Passkeys() []auth.Passkey {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.passkeys)
+}
+
+func (p *people) RemovePasskey(_ context.Context, id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passkeys = slices.DeleteFunc(p.passkeys, func(k auth.Passkey) bool { return k.ID == id })
+	return nil
 }
 
 func (p *people) LoginLink(context.Context) (string, time.Time, error) {
@@ -482,7 +530,9 @@ func full() *world {
 				{ID: "s1", Name: "anna@example.org", Method: "link", Scopes: auth.OwnerScopes, Created: now.Add(-48 * time.Hour), LastSeen: now, Expires: now.Add(28 * 24 * time.Hour), Address: "192.168.1.12", Agent: "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"},
 				{ID: "s2", Name: "anna@example.org", Method: "passkey", Scopes: auth.OwnerScopes, Created: now.Add(-5 * time.Hour), LastSeen: now.Add(-2 * time.Hour), Expires: now.Add(25 * 24 * time.Hour), Address: "10.8.0.2", Agent: "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X)"},
 			},
-			tokens: []auth.Token{{ID: "t1", Name: "backup script", Scopes: []auth.Scope{auth.Read, auth.Operate}, Created: now.Add(-9 * 24 * time.Hour), LastUsed: now.Add(-6 * time.Hour), Expires: now.Add(80 * 24 * time.Hour)}},
+			password: auth.Password{Set: true, Since: now.Add(-12 * 24 * time.Hour)},
+			passkeys: []auth.Passkey{{ID: "k1", Name: "Pixel 9", Created: now.Add(-30 * 24 * time.Hour), LastUsed: now.Add(-5 * time.Hour)}, {ID: "k2", Name: "Blue security key", Created: now.Add(-2 * 24 * time.Hour)}},
+			tokens:   []auth.Token{{ID: "t1", Name: "backup script", Scopes: []auth.Scope{auth.Read, auth.Operate}, Created: now.Add(-9 * 24 * time.Hour), LastUsed: now.Add(-6 * time.Hour), Expires: now.Add(80 * 24 * time.Hour)}},
 		},
 		health:  []health.Report{{Condition: health.LowSpace, Severity: health.Warning, Since: now.Add(-3 * time.Hour), Message: "the disk of the data folder will soon be full: 812 MiB are free", Hint: "remove what is not needed, or give it more room"}},
 		pending: []config.Change{{Key: "gateway.limits.memory", Old: "2GiB", New: "4GiB", Needs: config.NeedsGatewayRestart}},
@@ -510,7 +560,7 @@ func full() *world {
 		Health: func() []health.Report { return w.health }, Pending: func() []config.Change { return w.pending },
 		Config: func() (*config.Config, *config.Sources) { return &cfg, nil },
 		Doctor: func(context.Context) []Finding {
-			return []Finding{{"cgroup", "ok", "v2: a group of its own", ""}, {"disk", "warning", "0.8 GiB free", "Installing OpenClaw takes 1.5 GiB."}}
+			return []Finding{{Check: "cgroup", Verdict: "ok", Message: "v2: a group of its own"}, {Check: "disk", Verdict: "warning", Message: "0.8 GiB free", Hint: "Installing OpenClaw takes 1.5 GiB."}}
 		},
 		Version: "1.2.3", StartedAt: now.Add(-5 * 24 * time.Hour), Listen: "127.0.0.1:8080", Admin: true,
 	}

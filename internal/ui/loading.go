@@ -114,7 +114,7 @@ func asksForPage(r *http.Request) bool {
 
 // standalone are the pages that stand alone: they have no part in the menu.
 var standalone = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("standalone").ParseFS(files, "pages/loading.html", "pages/trouble.html"))
+	return template.Must(template.New("standalone").Funcs(functions).ParseFS(files, "pages/loading.html", "pages/trouble.html"))
 })
 
 // writeStandalone answers with such a page. Header fields that were set for

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"creel/internal/logfile"
+	"creel/internal/logline"
 	"creel/internal/telemetry"
 )
 
@@ -118,7 +119,7 @@ func levelPasses(have, least string) bool {
 // lineOf redacts a line and finds its level.
 func lineOf(line string) logLine {
 	text := clip(telemetry.Redact(plainText(line)), longestLine)
-	return logLine{Level: levelOf(text), Text: text}
+	return logLine{Level: string(logline.LevelOf(text)), Text: text}
 }
 
 // plainText takes the escape sequences of terminals out of a line (ECMA-48 §5.4:
@@ -139,44 +140,6 @@ func plainText(s string) string {
 		}
 	}
 	return b.String()
-}
-
-// levelOf finds the level that a line says it has, within its beginning.
-func levelOf(text string) string {
-	head := strings.ToLower(text)
-	if len(head) > 240 {
-		head = head[:240]
-	}
-	for _, l := range []struct{ name, words string }{
-		{"error", "error fatal panic critical err uncaught"}, {"warn", "warn warning wrn"}, {"debug", "debug trace dbg"}, {"info", "info inf notice"},
-	} {
-		for word := range strings.FieldsSeq(l.words) {
-			if hasWord(head, word) {
-				return l.name
-			}
-		}
-	}
-	return ""
-}
-
-// hasWord finds a word that stands by itself.
-func hasWord(s, word string) bool {
-	for from := 0; ; {
-		i := strings.Index(s[from:], word)
-		if i < 0 {
-			return false
-		}
-		i += from
-		end := i + len(word)
-		if (i == 0 || !isLetter(s[i-1])) && (end == len(s) || !isLetter(s[end])) {
-			return true
-		}
-		from = end
-	}
-}
-
-func isLetter(c byte) bool {
-	return c >= 'a' && c <= 'z' || c == '_' || c == '-' || c >= '0' && c <= '9'
 }
 
 func (u *UI) downloadLogs(w http.ResponseWriter, r *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"creel/internal/auth"
 	"creel/internal/gateway"
 	"creel/internal/health"
 	"creel/internal/history"
@@ -33,6 +34,7 @@ type overviewPage struct {
 	Listen  string
 
 	Attention []attention
+	Hints     []attention // worth knowing, and no trouble
 	Charts    []chart
 	Hour      bool // the charts show an hour, not a day
 	Safety    safety
@@ -44,7 +46,7 @@ type attention struct {
 	Tone  string
 	Title string
 	Text  string
-	Link  string // where it is dealt with
+	Link  string // where it is dealt with; empty: not here
 	Label string
 }
 
@@ -73,7 +75,13 @@ func overviewData(u *UI, r *http.Request) (any, error) {
 	p.Safety = u.safety(r)
 	p.Doing = progressOf(p.Safety.Status.Doing)
 	list, _ := u.deviceList(r.Context()) // the page Devices says what is wrong with it
-	p.Attention = u.attention(st, list, p.Safety)
+	for _, a := range u.attention(r, st, list, p.Safety) {
+		if a.Tone == toneInfo {
+			p.Hints = append(p.Hints, a)
+		} else {
+			p.Attention = append(p.Attention, a)
+		}
+	}
 	if u.opts.History != nil {
 		long := r.URL.Query().Get("range") == "day"
 		p.Hour = !long
@@ -88,7 +96,7 @@ func overviewData(u *UI, r *http.Request) (any, error) {
 }
 
 // attention gathers what needs a person.
-func (u *UI) attention(st gateway.Status, devices []openclaw.Device, safe safety) []attention {
+func (u *UI) attention(r *http.Request, st gateway.Status, devices []openclaw.Device, safe safety) []attention {
 	var list []attention
 	if st.State == gateway.Failed && st.LastEnd != nil {
 		list = append(list, attention{toneBad, "The gateway was given up", sentence(telemetry.Redact(st.LastEnd.Message)) + " " + sentence(st.LastEnd.Hint), Prefix + "timeline?kind=crash", "See its crashes"})
@@ -97,12 +105,14 @@ func (u *UI) attention(st gateway.Status, devices []openclaw.Device, safe safety
 		list = append(list, askingDevices(asking))
 	}
 	if u.opts.Health != nil {
-		for _, r := range u.opts.Health() {
-			tone := toneBad
-			if r.Severity == health.Warning {
-				tone = toneWarn
+		for _, report := range u.opts.Health() {
+			a := attention{toneOf(report.Severity), sentence(telemetry.Redact(report.Message)), sentence(telemetry.Redact(report.Hint)), conditionLink(report.Condition), "Look"}
+			if a.Link == OpenPath {
+				if a.Label = "Open the gateway"; !auth.From(r.Context()).May(auth.Use) {
+					a.Link = ""
+				}
 			}
-			list = append(list, attention{tone, sentence(telemetry.Redact(r.Message)), sentence(r.Hint), conditionLink(r.Condition), "Look"})
+			list = append(list, a)
 		}
 	}
 	if s := safe.Last; s != nil && s.Damaged != "" {
@@ -115,6 +125,28 @@ func (u *UI) attention(st gateway.Status, devices []openclaw.Device, safe safety
 		list = append(list, attention{toneWarn, "Changes of the configuration do not count yet", "They were read, and wait for a restart or an upgrade.", Prefix + "settings#pending", "See which"})
 	}
 	return list
+}
+
+// toneOf is how a condition of a severity is shown.
+func toneOf(s health.Severity) string {
+	switch s {
+	case health.Info:
+		return toneInfo
+	case health.Warning:
+		return toneWarn
+	}
+	return toneBad
+}
+
+// troubles counts the conditions that something is wrong with: hints are none.
+func troubles(list []health.Report) int {
+	n := 0
+	for _, r := range list {
+		if r.Severity != health.Info {
+			n++
+		}
+	}
+	return n
 }
 
 // askingDevices is about devices that wait for approval.
@@ -146,7 +178,9 @@ func conditionLink(c health.Condition) string {
 		return Prefix + "timeline?kind=health"
 	case health.OpenClawConfig:
 		return Prefix + "timeline?kind=config"
-	case health.Provider, health.Variables:
+	case health.Provider: // it is chosen in OpenClaw's own pages
+		return OpenPath
+	case health.Variables:
 		return Prefix + "settings"
 	}
 	return Prefix + "timeline"

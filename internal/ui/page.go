@@ -35,7 +35,7 @@ func (u *UI) views() []view {
 		{name: "overview", pattern: p + "{$}", section: "overview", title: "Overview", needs: auth.Read, regions: []string{"now", "attention", "usage", "safety"}, data: overviewData},
 		{name: "timeline", pattern: p + "timeline", section: "timeline", title: "Timeline", needs: auth.Read, regions: []string{"days"}, data: timelineData},
 		{name: "devices", pattern: p + "devices", section: "devices", title: "Devices", needs: auth.Read, regions: []string{"pending", "known"}, data: devicesData},
-		{name: "snapshots", pattern: p + "snapshots", section: "snapshots", title: "Snapshots", needs: auth.Read, regions: []string{"under-way", "safe", "list"}, data: snapshotsData},
+		{name: "snapshots", pattern: p + "snapshots", section: "snapshots", title: "Snapshots", needs: auth.Read, regions: []string{"under-way", "safe", "month", "list"}, data: snapshotsData},
 		{name: "snapshot", pattern: p + "snapshots/{id}", section: "snapshots", title: "Snapshot", needs: auth.Read, still: true, data: snapshotData},
 		{name: "files", pattern: p + "snapshots/{id}/files", section: "snapshots", title: "Files of a snapshot", needs: auth.Read, still: true, data: filesData},
 		{name: "diff", pattern: p + "snapshots/diff", section: "snapshots", title: "What has changed", needs: auth.Read, still: true, data: diffData},
@@ -148,7 +148,7 @@ func (u *UI) frameOf(r *http.Request, v view, data any) frame {
 		f.Refresh = t.refreshAfter()
 	}
 	if u.opts.Health != nil {
-		f.Trouble = len(u.opts.Health())
+		f.Trouble = troubles(u.opts.Health())
 	}
 	list, _ := u.deviceList(r.Context()) // what is wrong with it is the page's own to say
 	f.Pending = len(pendingOf(list))
@@ -240,6 +240,7 @@ func secure(h http.Header) {
 type action struct {
 	pattern string
 	needs   auth.Scope
+	person  bool   // an API token does not do
 	back    string // where it leads if it fails
 	do      func(u *UI, r *http.Request) (to string, m flash, err error)
 }
@@ -292,6 +293,8 @@ var functions = template.FuncMap{
 	"span": func(f frame, t time.Time) string {
 		return span(f.Now.Sub(t))
 	},
+	"dayid": func(t time.Time) string { return "d" + t.Local().Format(dayForm) },
+	"month": func(t time.Time) string { return t.Format("January 2006") },
 	"clock": func(t time.Time) string { return t.Local().Format("15:04:05") },
 	"day":   func(t time.Time) string { return t.Local().Format("Monday, 2 January 2006") },
 	"when":  func(t time.Time) string { return t.Local().Format("2 Jan 2006, 15:04:05") },
@@ -313,6 +316,9 @@ var functions = template.FuncMap{
 		return span(d)
 	},
 	"capital": capital,
+	"prose":   prose,
+	"toneof":  toneOf,
+	"spoken":  spoken,
 	"share": func(n, of int64) string {
 		if of <= 0 {
 			return "0"

@@ -25,6 +25,8 @@ type settingsPage struct {
 	Findings []Finding
 	Doctor   bool
 	Identity bool
+	Open     bool // nobody is asked who they are
+	SignIn   signIn
 	Sessions []sessionRow
 	Tokens   []auth.Token
 	Started  time.Time
@@ -87,7 +89,8 @@ func settingsData(u *UI, r *http.Request) (any, error) {
 	if u.opts.Identity == nil || !who.May(auth.Admin) {
 		return p, nil
 	}
-	p.Identity, p.Tokens = true, u.opts.Identity.Tokens()
+	p.Identity, p.Tokens, p.Open = true, u.opts.Identity.Tokens(), u.opts.Identity.Open()
+	p.SignIn = signInOf(u.opts.Identity, who)
 	for _, s := range u.opts.Identity.Sessions() {
 		p.Sessions = append(p.Sessions, sessionRow{s, s.ID == who.Session && who.Session != ""})
 	}

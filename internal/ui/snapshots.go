@@ -27,8 +27,9 @@ type snapshotsPage struct {
 	Doing   []progress
 	Jobs    []jobState
 	Compare []store.Snapshot // those that two can be chosen of, the newest first
-	Largest int64
-	More    int // that are not shown
+	More    int              // that are not shown
+	Month   calendar
+	Chosen  bool // the list is of that month alone
 }
 
 type snapshotDay struct {
@@ -69,6 +70,13 @@ func snapshotsData(u *UI, r *http.Request) (any, error) {
 	}
 	rows := rowsOf(all, p.Safety.Status)
 	p.Count = len(rows)
+	now := time.Now()
+	month, chosen := monthOf(r)
+	if p.Chosen = chosen; chosen {
+		rows = slices.DeleteFunc(rows, func(row snapshotRow) bool { return !firstOf(row.Time).Equal(month) })
+	} else if month = firstOf(now); len(all) > 0 {
+		month = firstOf(all[len(all)-1].Time)
+	}
 	if p.More = max(0, len(rows)-mostSnapshots); p.More > 0 {
 		rows = rows[:mostSnapshots]
 	}
@@ -80,6 +88,9 @@ func snapshotsData(u *UI, r *http.Request) (any, error) {
 		day.List = append(day.List, row)
 		p.Compare = append(p.Compare, row.Snapshot)
 	}
+	p.Month = calendarOf(all, month, now, chosen, func(at time.Time) bool {
+		return slices.ContainsFunc(p.Days, func(d snapshotDay) bool { return sameDay(d.At, at) })
+	})
 	for _, s := range all {
 		p.Stored += s.Stored
 	}

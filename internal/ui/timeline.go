@@ -1,8 +1,10 @@
 package ui
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -36,14 +38,15 @@ type timelineDay struct {
 
 type timelineEntry struct {
 	event.Event
-	Title string
-	Kind  string // of the filter
-	Tone  string
-	Cause string
-	Hint  string
-	Log   []string
-	More  []string // what else is known, as "name: value"
-	Times int      // how often in a row, if more than once
+	Title    string
+	Kind     string // of the filter
+	Tone     string
+	Cause    string
+	Hint     string
+	Log      []string
+	More     []string // what else is known, as "name: value"
+	Times    int      // how often in a row, if more than once
+	Snapshot string   // the snapshot that it is about
 }
 
 // perTimeline is how many entries a page has, journalMemory how many events are
@@ -64,42 +67,44 @@ var kindsOfTimeline = []timelineKind{
 type about struct{ title, kind, tone string }
 
 var aboutEvents = map[event.Kind]about{
-	event.CreelStarted:   {"creel started", "start", toneOK},
-	event.CreelStopped:   {"creel stopped", "start", toneOff},
-	event.Starting:       {"Gateway starting", "start", toneBusy},
-	event.StartFailed:    {"Start failed", "crash", toneBad},
-	event.Ready:          {"Gateway ready", "start", toneOK},
-	event.Adopted:        {"Gateway taken over", "start", toneOK},
-	event.Suspect:        {"Gateway suspected", "crash", toneWarn},
-	event.Cleared:        {"Suspicion cleared", "crash", toneOK},
-	event.Evidence:       {"What it was found doing", "crash", toneWarn},
-	event.Exited:         {"Gateway ended", "crash", toneBad},
-	event.Killed:         {"Gateway killed", "crash", toneBad},
-	event.Draining:       {"Letting requests end", "start", toneBusy},
-	event.Stopping:       {"Gateway asked to end", "start", toneBusy},
-	event.Stopped:        {"Gateway stopped", "start", toneOff},
-	event.Backoff:        {"Waiting before the next start", "crash", toneWarn},
-	event.Failed:         {"Gateway given up", "crash", toneBad},
-	event.Poisoned:       {"A request crashes the gateway", "crash", toneBad},
-	event.Replayed:       {"Requests sent again", "replay", toneOK},
-	event.Upgraded:       {"creel upgraded", "start", toneOK},
-	event.UpgradeFailed:  {"Upgrade of creel failed", "start", toneBad},
-	event.Rebooted:       {"Gateway restarted itself", "start", toneOK},
-	event.ChannelsOn:     {"Channels started", "start", toneOK},
-	event.ChannelsOff:    {"Channels stay off", "start", toneWarn},
-	event.DeviceApproved: {"Device approved", "device", toneOK},
-	event.DeviceRejected: {"Device rejected", "device", toneOff},
-	event.DeviceRevoked:  {"Device revoked", "device", toneOff},
-	event.ConfigChanged:  {"Configuration changed", "config", toneOK},
-	event.Login:          {"Signed in", "signin", toneOK},
-	event.LoginFailed:    {"Sign-in failed", "signin", toneWarn},
-	event.Logout:         {"Signed out", "signin", toneOff},
-	event.SessionRevoked: {"Session ended", "signin", toneOff},
-	event.TokenCreated:   {"API token made", "signin", toneOK},
-	event.TokenRevoked:   {"API token revoked", "signin", toneOff},
-	event.PasskeyAdded:   {"Passkey added", "signin", toneOK},
-	event.PasskeyRemoved: {"Passkey removed", "signin", toneOff},
-	event.BudgetExceeded: {"Budget for models used up", "health", toneWarn},
+	event.CreelStarted:    {"creel started", "start", toneOK},
+	event.CreelStopped:    {"creel stopped", "start", toneOff},
+	event.Starting:        {"Gateway starting", "start", toneBusy},
+	event.StartFailed:     {"Start failed", "crash", toneBad},
+	event.Ready:           {"Gateway ready", "start", toneOK},
+	event.Adopted:         {"Gateway taken over", "start", toneOK},
+	event.Suspect:         {"Gateway suspected", "crash", toneWarn},
+	event.Cleared:         {"Suspicion cleared", "crash", toneOK},
+	event.Evidence:        {"What it was found doing", "crash", toneWarn},
+	event.Exited:          {"Gateway ended", "crash", toneBad},
+	event.Killed:          {"Gateway killed", "crash", toneBad},
+	event.Draining:        {"Letting requests end", "start", toneBusy},
+	event.Stopping:        {"Gateway asked to end", "start", toneBusy},
+	event.Stopped:         {"Gateway stopped", "start", toneOff},
+	event.Backoff:         {"Waiting before the next start", "crash", toneWarn},
+	event.Failed:          {"Gateway given up", "crash", toneBad},
+	event.Poisoned:        {"A request crashes the gateway", "crash", toneBad},
+	event.Replayed:        {"Requests sent again", "replay", toneOK},
+	event.Upgraded:        {"creel upgraded", "start", toneOK},
+	event.UpgradeFailed:   {"Upgrade of creel failed", "start", toneBad},
+	event.Rebooted:        {"Gateway restarted itself", "start", toneOK},
+	event.ChannelsOn:      {"Channels started", "start", toneOK},
+	event.ChannelsOff:     {"Channels stay off", "start", toneWarn},
+	event.DeviceApproved:  {"Device approved", "device", toneOK},
+	event.DeviceRejected:  {"Device rejected", "device", toneOff},
+	event.DeviceRevoked:   {"Device revoked", "device", toneOff},
+	event.ConfigChanged:   {"Configuration changed", "config", toneOK},
+	event.Login:           {"Signed in", "signin", toneOK},
+	event.LoginFailed:     {"Sign-in failed", "signin", toneWarn},
+	event.Logout:          {"Signed out", "signin", toneOff},
+	event.SessionRevoked:  {"Session ended", "signin", toneOff},
+	event.TokenCreated:    {"API token made", "signin", toneOK},
+	event.TokenRevoked:    {"API token revoked", "signin", toneOff},
+	event.PasskeyAdded:    {"Passkey added", "signin", toneOK},
+	event.PasskeyRemoved:  {"Passkey removed", "signin", toneOff},
+	event.PasswordSet:     {"Password set", "signin", toneOK},
+	event.PasswordRemoved: {"Password removed", "signin", toneOff},
+	event.BudgetExceeded:  {"Budget for models used up", "health", toneWarn},
 
 	event.OpenClawConfigChanged:  {"OpenClaw's configuration changed", "config", toneOK},
 	event.OpenClawConfigRefused:  {"OpenClaw refuses its configuration", "config", toneBad},
@@ -222,12 +227,19 @@ func entryOf(e event.Event) timelineEntry {
 		switch name {
 		case "hint":
 			hint, _ := value.(string)
-			entry.Hint = telemetry.Redact(hint)
+			entry.Hint = sentence(telemetry.Redact(hint))
 		case "log":
 			entry.Log = texts(value)
 		default:
-			entry.More = append(entry.More, plain(name)+": "+telemetry.Redact(shownValue(value)))
+			if text := detail(name, value); text != "" {
+				entry.More = append(entry.More, capital(telemetry.Redact(text)))
+			}
 		}
+	}
+	if id, ok := e.Fields["snapshot"]; ok {
+		entry.Snapshot = fmt.Sprint(id)
+		// It is said by a link.
+		entry.Message = capital(strings.TrimPrefix(strings.TrimPrefix(entry.Message, "Snapshot "+entry.Snapshot), ": "))
 	}
 	return entry
 }
@@ -256,13 +268,43 @@ func texts(value any) []string {
 const longestValue = 400
 
 func shownValue(value any) string {
-	s, ok := value.(string)
-	if !ok {
-		b, err := json.Marshal(value)
-		if err != nil {
-			return "?"
-		}
-		s = string(b)
+	b, err := json.Marshal(value)
+	if err != nil {
+		return "?"
 	}
-	return clip(s, longestValue)
+	var plainly any
+	if err := json.Unmarshal(b, &plainly); err != nil {
+		return "?"
+	}
+	return clip(inWords(plainly), longestValue)
+}
+
+// inWords writes what came from JSON without its marks.
+func inWords(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "none"
+	case string:
+		return v
+	case bool:
+		return map[bool]string{true: "yes", false: "no"}[v]
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case []any:
+		words := make([]string, len(v))
+		for i, x := range v {
+			words[i] = inWords(x)
+		}
+		return strings.Join(words, ", ")
+	case map[string]any:
+		if key, ok := v["key"].(string); ok { // a change of a configuration
+			return key + ": " + cmp.Or(inWords(v["before"]), "none") + " → " + cmp.Or(inWords(v["after"]), "none")
+		}
+		var words []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			words = append(words, plain(name)+" "+inWords(v[name]))
+		}
+		return strings.Join(words, ", ")
+	}
+	return fmt.Sprint(value)
 }

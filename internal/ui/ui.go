@@ -39,7 +39,6 @@ package ui
 
 import (
 	"context"
-	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -47,14 +46,11 @@ import (
 
 	"creel/internal/auth"
 	"creel/internal/config"
-	"creel/internal/event"
-	"creel/internal/gateway"
 	"creel/internal/health"
 	"creel/internal/history"
 	"creel/internal/openclaw"
-	"creel/internal/snapshot"
 	"creel/internal/snapshot/store"
-	"creel/internal/telemetry"
+	"creel/internal/surface"
 )
 
 // Prefix is what the paths of all pages begin with.
@@ -64,48 +60,14 @@ const Prefix = "/_creel/"
 // not one of this package's routes.
 const OpenPath = Prefix + "open"
 
-// Supervisor is what the pages ask of a gateway's supervisor.
-type Supervisor interface {
-	Status() gateway.Status
-	Held() int
-	Start(ctx context.Context) error
-	Stop(ctx context.Context) error
-	Restart(ctx context.Context) error
-	WaitFor(ctx context.Context, holds func(gateway.Status) bool) (gateway.Status, error)
-}
-
-// Journal is what they ask of the journal.
-type Journal interface {
-	// Recent gives the last n events, oldest first.
-	Recent(n int) []event.Event
-	// Subscribe gives the events after a sequence number, and then those to
-	// come, until ctx ends.
-	Subscribe(ctx context.Context, after uint64) iter.Seq[event.Event]
-}
-
-// Devices are the devices that may use the gateway, or ask to.
-type Devices interface {
-	List(ctx context.Context) ([]openclaw.Device, error)
-	Approve(ctx context.Context, id string) (openclaw.Device, error)
-	ApproveAll(ctx context.Context) ([]openclaw.Device, error)
-	Reject(ctx context.Context, id string) (openclaw.Device, error)
-	Revoke(ctx context.Context, id string) (openclaw.Device, error)
-	Rename(ctx context.Context, id, label string) (openclaw.Device, error)
-}
-
-// Snapshots are the snapshots of the gateway's state.
-type Snapshots interface {
-	Status() snapshot.Status
-	Create(ctx context.Context, r snapshot.Request) (store.Snapshot, error)
-	List(ctx context.Context) ([]store.Snapshot, error)
-	Find(ctx context.Context, id store.ID) (store.Snapshot, error)
-	Files(ctx context.Context, id store.ID) (store.Files, error)
-	Verify(ctx context.Context, id store.ID) (store.Snapshot, error)
-	Pin(ctx context.Context, id store.ID, pinned bool) (store.Snapshot, error)
-	Accept(ctx context.Context, id store.ID) (store.Snapshot, error)
-	Remove(ctx context.Context, id store.ID) (store.Snapshot, error)
-	Restore(ctx context.Context, r snapshot.RestoreRequest) (snapshot.Restored, error)
-}
+// What the pages ask of the parts of creel.
+type (
+	Supervisor = surface.Gateway
+	Journal    = surface.Journal
+	Devices    = surface.Devices
+	Snapshots  = surface.Snapshots
+	Finding    = surface.Finding
+)
 
 // History has what was measured of late.
 type History interface {
@@ -113,25 +75,19 @@ type History interface {
 	Since(now time.Time, span time.Duration) []history.Sample
 }
 
-// Identity knows who may come in.
+// Identity knows who may come in, and how.
 type Identity interface {
-	Sessions() []auth.Session
-	RevokeSession(id string) error
-	Tokens() []auth.Token
-	// CreateToken makes a token; its secret is given out here and nowhere else.
-	// A zero time: it never expires.
-	CreateToken(name string, scopes []auth.Scope, expires time.Time) (telemetry.Secret, auth.Token, error)
-	RevokeToken(id string) error
-	// LoginLink gives the path of a link that lets a person in, once.
-	LoginLink(ctx context.Context) (path string, expires time.Time, err error)
-}
-
-// Finding is what a look at the machine has found out about one thing.
-type Finding struct {
-	Check   string
-	Verdict string // "ok", "warning" or "problem"
-	Message string
-	Hint    string
+	surface.Identity
+	// Open tells whether nobody is asked who they are, and Methods by what people
+	// sign in.
+	Open() bool
+	Methods() []string
+	Password() auth.Password
+	SetPassword(ctx context.Context, text string) error
+	RemovePassword(ctx context.Context) error
+	PasskeyHost() string // that passkeys are bound to; "": there are none
+	Passkeys() []auth.Passkey
+	RemovePasskey(ctx context.Context, id string) error
 }
 
 // Options are what the pages need. Supervisor and Journal must be set; what is nil
@@ -236,7 +192,7 @@ func (u *UI) Routes() []auth.Route {
 		routes = append(routes, auth.Route{Pattern: "GET " + v.pattern, Needs: v.needs, Handler: u.show(v), Page: true})
 	}
 	for _, a := range u.actions() {
-		routes = append(routes, auth.Route{Pattern: "POST " + a.pattern, Needs: a.needs, Handler: u.act(a), Page: true})
+		routes = append(routes, auth.Route{Pattern: "POST " + a.pattern, Needs: a.needs, Person: a.person, Handler: u.act(a), Page: true})
 	}
 	return append(routes,
 		auth.Route{Pattern: "GET " + Prefix + "logs/download", Needs: auth.Read, Handler: http.HandlerFunc(u.downloadLogs), Page: true},

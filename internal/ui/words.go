@@ -18,11 +18,12 @@ import (
 // pill is a state in a word. Its tone is shown as a colour and as a shape.
 type pill struct{ Word, Tone string }
 
-// The tones: all is well; something is under way; look at it; it does not work;
-// it is off.
+// The tones: all is well; something is under way; worth knowing, and no trouble; look
+// at it; it does not work; it is off.
 const (
 	toneOK   = "ok"
 	toneBusy = "busy"
+	toneInfo = "info"
 	toneWarn = "warn"
 	toneBad  = "bad"
 	toneOff  = "off"

@@ -75,23 +75,52 @@ func TestGate(t *testing.T) {
 	if out := c.run("sessions", "list"); !strings.Contains(out, "link") || !strings.Contains(out, "127.0.0.1") {
 		t.Errorf("creel sessions list:\n%s", out)
 	}
-	socket, _, err := websocket.Dial(t.Context(), "ws://"+c.Addr+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {cookie}}})
-	if err != nil {
-		t.Fatal(err)
+	made := func(name string) (secret, id string) {
+		t.Helper()
+		var made api.NewToken
+		if err := json.Unmarshal([]byte(c.run("tokens", "create", name, "--scope", "use", "--json")), &made); err != nil {
+			t.Fatal(err)
+		}
+		return "Bearer " + made.Secret, made.Token.ID
 	}
-	defer func() { _ = socket.CloseNow() }() // it is closed by then
+	dial := func(field, value string) *websocket.Conn {
+		t.Helper()
+		socket, _, err := websocket.Dial(t.Context(), "ws://"+c.Addr+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{field: {value}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = socket.CloseNow() }) // it is closed by then
+		return socket
+	}
+	closed := func(what string, socket *websocket.Conn) {
+		t.Helper()
+		reading, stop := context.WithTimeout(t.Context(), harness.Patience)
+		defer stop()
+		var err error
+		for err == nil {
+			_, _, err = socket.Read(reading)
+		}
+		if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+			t.Errorf("%s was ended, and its WebSocket with %v", what, err)
+		}
+	}
+	revoked, revokedID := made("revoked")
+	other, otherID := made("other")
+	sessions, program, bystander := dial("Cookie", cookie), dial("Authorization", revoked), dial("Authorization", other)
 	c.run("sessions", "revoke", strings.Fields(strings.SplitN(c.run("sessions", "list"), "\n", 2)[1])[0])
 	if got := ask("/item?id=c", "Cookie", cookie); got != 401 {
 		t.Errorf("the session was ended, and its next request gets %d", got)
 	}
-	reading, stop := context.WithTimeout(t.Context(), harness.Patience)
+	closed("the session", sessions)
+	c.run("tokens", "revoke", revokedID)
+	closed("the token", program)
+	pinging, stop := context.WithTimeout(t.Context(), harness.Patience)
 	defer stop()
-	for err == nil {
-		_, _, err = socket.Read(reading)
+	reads := bystander.CloseRead(pinging) // takes the pong, and what the gateway says
+	if err := bystander.Ping(pinging); err != nil || reads.Err() != nil {
+		t.Errorf("another token's WebSocket was closed, too: %v", err)
 	}
-	if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
-		t.Errorf("the session was ended, and its WebSocket with %v", err)
-	}
+	c.run("tokens", "revoke", otherID)
 	token := strings.TrimSpace(c.run("tokens", "create", "prometheus", "--scope", "read"))
 	if got := []int{ask("/_creel/metrics", "Authorization", "Bearer "+token), ask("/item?id=d", "Authorization", "Bearer "+token)}; !slices.Equal(got, []int{200, 403}) {
 		t.Errorf("a token that may read gets %v", got)

@@ -1,4 +1,6 @@
-package api
+// Package logline reads what a line of a program's output says of itself: how grave it is,
+// and of when. Such lines have no form of their own; a line that says nothing has neither.
+package logline
 
 import (
 	"regexp"
@@ -19,6 +21,8 @@ var levelWords = map[string]Level{
 	"info": "info", "notice": "info",
 	"warn": "warn", "warning": "warn",
 	"error": "error", "fatal": "error", "panic": "error", "critical": "error",
+	// As they are cut in consoles, in capitals alone.
+	"dbg": "debug", "inf": "info", "wrn": "warn", "err": "error",
 }
 
 // levelMark finds where a line says its level. A word that could as well be one of
@@ -28,17 +32,18 @@ var levelMark = func() *regexp.Regexp {
 	const words = `trace|debug|info|notice|warn|warning|error|fatal|panic|critical`
 	return regexp.MustCompile(`(?i:"?\b(?:level|severity)"?\s*[=:]\s*"?(` + words + `)\b)` +
 		`|\[(?i:(` + words + `))\]` +
-		`|\b(` + strings.ToUpper(words) + `)\b` +
+		`|\b(` + strings.ToUpper(words) + `|DBG|INF|WRN|ERR)\b` +
 		`|(?:^|[\s\]])(?i:(` + words + `)):` +
-		`|\b[A-Z]\w*(Error|Exception)\b`)
+		`|\b[A-Z]\w*(Error|Exception)\b` +
+		`|\b(Uncaught)\b`)
 }()
 
 // levelWithin is how far into a line its level is looked for: behind the time and
 // the name of a part of the program.
 const levelWithin = 128
 
-// levelOf is the level that a line says it has; empty: it says none.
-func levelOf(line string) Level {
+// LevelOf is the level that a line says it has; empty: it says none.
+func LevelOf(line string) Level {
 	head := line
 	if !strings.HasPrefix(line, "{") {
 		head = line[:min(len(line), levelWithin)]
@@ -52,14 +57,14 @@ func levelOf(line string) Level {
 			if level, ok := levelWords[strings.ToLower(word)]; ok {
 				return level
 			}
-			return "error" // an exception
+			return "error" // an exception, or one that nobody has caught
 		}
 	}
 	return ""
 }
 
-// atLeast tells whether a level is as grave as another one; no other: it always
+// AtLeast tells whether a level is as grave as another one; no other: it always
 // is.
-func (l Level) atLeast(other Level) bool {
+func (l Level) AtLeast(other Level) bool {
 	return other == "" || slices.Index(levels, l) >= slices.Index(levels, other)
 }
