@@ -23,7 +23,7 @@ const (
 // It returns nil once the client has got an answer, or is gone.
 func (x *passage) attempt(l *gateway.Lease) *failure {
 	ctx := x.req.Context()
-	conn, err := x.proxy.pools.of(l).Get(ctx, x.broken > 0 || !x.rule.Idempotent())
+	conn, err := x.proxy.pools.of(l).Get(ctx, x.reuse())
 	if err != nil {
 		return x.notDialled(l, err)
 	}
@@ -62,6 +62,20 @@ func (x *passage) attempt(l *gateway.Lease) *failure {
 	}
 	l.Begun()
 	return x.pass(l, ex, resp)
+}
+
+// reuse says which connections will do. A body that streams is not worth the risk:
+// beside it a new connection costs nothing.
+func (x *passage) reuse() upstream.Reuse {
+	switch {
+	case x.broken > 0:
+		return upstream.ReuseNone
+	case x.rule.Idempotent():
+		return upstream.ReuseAny
+	case x.out.Body == nil:
+		return upstream.ReuseWarm
+	}
+	return upstream.ReuseNone
 }
 
 // notDialled deals with a connection that could not be made. Nobody has seen

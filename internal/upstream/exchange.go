@@ -91,6 +91,7 @@ type Exchange struct {
 	failed   atomic.Pointer[BodyError] // the client's body failed
 	whole    atomic.Bool               // the request is written whole
 	answered atomic.Bool               // the head of the final answer is here
+	unread   bool                      // the gateway had closed the connection before, and has read nothing
 	response *http.Response
 }
 
@@ -192,7 +193,8 @@ func (x *Exchange) setReadDeadline(t time.Time) error {
 	return err
 }
 
-// Evidence says how far the exchange got. While a write of the body is just
+// Evidence says how far the exchange got. What the gateway has provably not read
+// counts as not written. While a write of the body is just
 // returning, it may say one rung less; but never less than HeadWritten once a
 // byte of the head is out, which is the border that counts.
 func (x *Exchange) Evidence() replay.Evidence {
@@ -200,10 +202,10 @@ func (x *Exchange) Evidence() replay.Evidence {
 	switch {
 	case x.response != nil:
 		return replay.AnswerBegun
+	case n == 0, x.unread:
+		return replay.Dialled
 	case x.whole.Load():
 		return replay.AllWritten
-	case n == 0:
-		return replay.Dialled
 	case x.sending != nil && n > x.headSize:
 		return replay.BodyPart
 	}
@@ -216,10 +218,12 @@ func (x *Exchange) Evidence() replay.Evidence {
 // Errors: *BadResponseError, *BodyError, ErrNoAnswer, the cause of ctx's end, or
 // what the connection reported.
 func (x *Exchange) Receive(r *Request) (*http.Response, error) {
-	for range maxInterim {
+	for i := range maxInterim {
 		x.conn.headLeft = maxHead
 		resp, err := http.ReadResponse(x.conn.br, requestFor(x.method))
 		if err != nil {
+			silent := i == 0 && x.conn.headLeft == maxHead
+			x.unread = silent && x.sending == nil && x.sent.writes == 1 && x.conn.unread()
 			return nil, x.receiveError(err)
 		}
 		x.conn.headLeft = -1
@@ -354,6 +358,7 @@ type sentWriter struct {
 	x      *Exchange
 	within time.Duration // 0: no bound of its own
 	set    time.Time
+	writes int // calls of Write while the head, and what goes out with it, was written
 	n      atomic.Int64
 }
 
@@ -370,6 +375,7 @@ func (w *sentWriter) Write(b []byte) (int, error) {
 			}
 		}
 	}
+	w.writes++
 	n, err := w.x.tcp.Write(b)
 	w.n.Add(int64(n))
 	return n, err

@@ -9,21 +9,30 @@
 //
 // What is parsed, is parsed by net/http (ReadResponse).
 //
-// # Why a request that must not be sent twice gets a connection of its own
+// # Which connections a request that must not be sent twice may have
 //
-// An idle connection may be closed by its peer in the moment it is used. For some
-// such ends it could be proved that the request was not read: Linux reports EPIPE,
-// not ECONNRESET, where the peer's FIN came before the RST, so what was written in
-// one piece arrived at a closed socket. For one it cannot, and it is a common one:
-// an app whose event loop stands still for longer than its keep-alive timeout
-// (Node: 5 s) looks at its timers first when it goes on, and closes a connection
-// on which a request has been waiting all the while. The end is then a RST alone,
-// as it is where an app has read and acted on a part of the request and died. A
-// connection that has just been made is not closed so, and the request waits until
-// the app gets round to it. To look for a FIN before writing, or to use none but
-// connections that were idle for a moment, does not help: the app is silent, not
-// late. So such requests are spared the reuse, and connecting is made cheap
-// (socket_linux.go).
+// An idle connection may be closed by its peer in the moment it is used, and of a
+// request that was written into that nobody knows whether it was acted on. A
+// connection of its own for each would be safe, but takes more time than all the
+// rest of such a request. So it may have one that is warm: that has answered in the
+// last 10 ms, whose peer is there, of an instance that was seen to keep idle ones.
+//
+//   - Why so short: what is dangerous is an app whose event loop stands still for
+//     longer than its keep-alive timeout (Node: 5 s). When it goes on it looks at its
+//     timers first, and closes a connection on which a request has been waiting all
+//     the while; one on a new connection would wait until the app gets round to it.
+//     An app that has just answered was at work then. Those that stand to lose are
+//     the requests of the 10 ms after its last answer before it stood still.
+//   - Why it costs nothing: where there is no warm connection, there are fewer than a
+//     hundred requests a second, for which new ones take half a percent of a core.
+//   - Why the instance has to be seen keeping one: there are servers that close at
+//     once and do not say so. "Keep-Alive: timeout=5" would be a promise, where it is
+//     made; most do not make it, and none is needed.
+//
+// If it happens all the same: where the peer closed before the request came, this
+// is proved by what the kernel says (Conn.unread), and the request may be sent
+// again. Where the request was there first, and unread, only a reset is seen, which
+// an app that has acted on a part of it and died leaves as well: that is no proof.
 package upstream
 
 import (
@@ -47,6 +56,11 @@ const (
 	// defaultIdleTimeout is below the keep-alive timeout of common servers
 	// (Node: 5 s), so that they seldom close under a request.
 	defaultIdleTimeout = 2 * time.Second
+	// warmFor is how long a connection is warm: see the package's comment.
+	warmFor = 10 * time.Millisecond
+	// keepsFor is how long an instance must have kept a connection idle to be known
+	// for keeping them.
+	keepsFor = 500 * time.Millisecond
 	// bufferSize is for the head of an answer, and small bodies with it.
 	bufferSize = 4 << 10
 )
@@ -76,13 +90,30 @@ type Options struct {
 	IdleTimeout time.Duration
 }
 
+// Reuse says which connections will do for a request.
+type Reuse int
+
+const (
+	// ReuseAny is an idle connection whose peer is there, or else a new one. It is
+	// for requests that may be sent again.
+	ReuseAny Reuse = iota
+	// ReuseWarm is one that was in use a moment ago, or else a new one. It is for
+	// requests that must not be sent twice, and are written in one piece.
+	ReuseWarm
+	// ReuseNone is a new one.
+	ReuseNone
+)
+
 // Pool holds the connections to one instance.
 type Pool struct {
 	opts Options
 	dial dialFunc
+	// How long connections are warm, and how long an instance must keep one.
+	warmFor, keepsFor time.Duration
 
 	mu      sync.Mutex
 	idle    []*Conn // last used last
+	keeps   bool    // the instance was seen to keep an idle connection
 	queue   queue
 	reaper  *time.Timer
 	retired bool
@@ -96,32 +127,28 @@ func NewPool(o Options) *Pool {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = defaultIdleTimeout
 	}
-	return &Pool{opts: o, dial: dialTo(o.Addr), queue: queue{every: queueTick}}
+	return &Pool{opts: o, dial: dialTo(o.Addr), warmFor: warmFor, keepsFor: keepsFor, queue: queue{every: queueTick}}
 }
 
-// Get gives a connection for one exchange: an idle one whose peer is there, or
-// a new one. With fresh set always a new one: a connection that has been idle
-// may be closed by its peer in the very moment it is used, which a request that
-// must not be sent twice cannot recover from.
+// Get gives a connection for one exchange.
 //
 // The error is *DialError, or the cause of ctx's end.
-func (p *Pool) Get(ctx context.Context, fresh bool) (*Conn, error) {
-	if !fresh {
-		for c := p.takeIdle(); c != nil; c = p.takeIdle() {
-			if time.Since(c.idleSince) < p.opts.IdleTimeout && c.peerPresent() {
-				return c, nil
-			}
-			c.close()
+func (p *Pool) Get(ctx context.Context, reuse Reuse) (*Conn, error) {
+	for c := p.takeIdle(reuse); c != nil; c = p.takeIdle(reuse) {
+		if p.usable(c) {
+			return c, nil
 		}
+		c.close()
 	}
-	if !fresh {
+	queues := reuse == ReuseAny // others wait for nobody
+	if queues {
 		if c, err := p.enter(ctx); c != nil || err != nil {
 			return c, err
 		}
 	}
 	tcp, err := p.dial(ctx)
 	if err != nil {
-		if !fresh {
+		if queues {
 			p.leave(nil)
 		}
 		if ctx.Err() != nil {
@@ -129,22 +156,39 @@ func (p *Pool) Get(ctx context.Context, fresh bool) (*Conn, error) {
 		}
 		return nil, &DialError{Err: err}
 	}
-	c := &Conn{tcp: tcp, pool: p, unproven: !fresh}
+	c := &Conn{tcp: tcp, pool: p, unproven: queues}
 	c.br = bufio.NewReaderSize(&limitedReader{c}, bufferSize)
 	return c, nil
 }
 
-func (p *Pool) takeIdle() *Conn {
+// takeIdle takes the connection that was used last, if it will do; nil: none does.
+func (p *Pool) takeIdle(reuse Reuse) *Conn {
+	if reuse == ReuseNone {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)
-	if n == 0 {
+	if n == 0 || reuse == ReuseWarm && !(p.keeps && time.Since(p.idle[n-1].idleSince) < p.warmFor) {
 		return nil
 	}
 	c := p.idle[n-1]
 	p.idle[n-1] = nil
 	p.idle = p.idle[:n-1]
 	return c
+}
+
+// usable tells whether an idle connection can be used, and takes note of what it
+// shows of the instance.
+func (p *Pool) usable(c *Conn) bool {
+	idle := time.Since(c.idleSince)
+	present := c.peerPresent()
+	if long := idle >= p.keepsFor; present == long { // else it shows nothing
+		p.mu.Lock()
+		p.keeps = present
+		p.mu.Unlock()
+	}
+	return present && idle < p.opts.IdleTimeout
 }
 
 // put keeps a connection for another exchange, or closes it.
@@ -182,9 +226,10 @@ func (p *Pool) reap() {
 	for _, c := range p.idle {
 		if time.Since(c.idleSince) < p.opts.IdleTimeout {
 			kept = append(kept, c)
-		} else {
-			c.close()
+			continue
 		}
+		p.keeps = p.keeps || p.opts.IdleTimeout >= p.keepsFor && c.peerPresent()
+		c.close()
 	}
 	clear(p.idle[len(kept):])
 	p.idle = kept
@@ -259,6 +304,27 @@ func (c *Conn) peerPresent() bool {
 		return true
 	})
 	return err == nil && present
+}
+
+// unread tells, after the end of the connection was read, whether the peer had
+// closed it before it got what was written, and has not read that. On Linux the
+// error of a connection is EPIPE where its reset came after the peer's FIN
+// (tcp_reset), and ECONNRESET where it came without.
+//
+// What it proves holds for a request that was written in one piece, and is all that
+// was written since the last answer. A peer that read it and ended sends a FIN
+// alone, as nothing is left unread and nothing more comes. One that sent the FIN
+// before it read has no way to answer, and takes no more requests (RFC 9112 §9.6).
+func (c *Conn) unread() bool {
+	raw, err := c.tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	code := 0
+	if raw.Control(func(fd uintptr) { code, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR) }) != nil || err != nil {
+		return false
+	}
+	return syscall.Errno(code) == syscall.EPIPE
 }
 
 // limitedReader reads from a connection within its limit for a head.

@@ -41,7 +41,7 @@ func TestQueueShares(t *testing.T) {
 	var all sync.WaitGroup
 	for range requests {
 		all.Go(func() {
-			c, err := p.Get(t.Context(), false)
+			c, err := p.Get(t.Context(), ReuseAny)
 			if err != nil {
 				t.Errorf("get: %v", err)
 				return
@@ -91,7 +91,7 @@ func TestQueueLeave(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(gone)
 	for range 100 {
-		if c, err := p.Get(ctx, false); err == nil { // its turn came first
+		if c, err := p.Get(ctx, ReuseAny); err == nil { // its turn came first
 			c.Discard()
 		} else if !errors.Is(err, gone) {
 			t.Fatalf("get: %v", err)
@@ -119,7 +119,7 @@ func TestQueueRetire(t *testing.T) {
 	for range 10 * unprovenLimit {
 		all.Go(func() {
 			var dial *DialError
-			if _, err := p.Get(t.Context(), false); !errors.As(err, &dial) {
+			if _, err := p.Get(t.Context(), ReuseAny); !errors.As(err, &dial) {
 				t.Errorf("get: %v", err)
 			}
 		})
@@ -135,7 +135,7 @@ func TestQueueRetire(t *testing.T) {
 	}
 	for range 3 {
 		all.Go(func() {
-			c, err := p.Get(t.Context(), false)
+			c, err := p.Get(t.Context(), ReuseAny)
 			if err != nil {
 				t.Errorf("get: %v", err)
 				return

@@ -85,7 +85,11 @@ func request(body io.Reader, length int64) *Request {
 
 func get(t *testing.T, p *Pool, fresh bool) *Conn {
 	t.Helper()
-	c, err := p.Get(t.Context(), fresh)
+	reuse := ReuseAny
+	if fresh {
+		reuse = ReuseNone
+	}
+	c, err := p.Get(t.Context(), reuse)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +284,7 @@ func TestDialError(t *testing.T) {
 	_ = ln.Close()
 	p := NewPool(Options{Addr: addr})
 	defer p.Retire()
-	_, err = p.Get(t.Context(), false)
+	_, err = p.Get(t.Context(), ReuseAny)
 	var dial *DialError
 	if !errors.As(err, &dial) || dial.Blameless() || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%v", err)
@@ -291,7 +295,7 @@ func TestDialError(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
 	cancel(gone)
-	if _, err := p.Get(ctx, true); !errors.Is(err, gone) {
+	if _, err := p.Get(ctx, ReuseNone); !errors.Is(err, gone) {
 		t.Errorf("%v, want the context's cause", err)
 	}
 }
