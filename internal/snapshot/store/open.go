@@ -269,7 +269,9 @@ func connect(ctx context.Context, o *Options, g *guard, key Key) (repo.DirectRep
 	if err != nil {
 		return nil, err
 	}
-	return r.(repo.DirectRepository), nil // all but kopia's own server are
+	direct := r.(repo.DirectRepository) // all but kopia's own server are
+	fillPacks(direct, packUnit)
+	return direct, nil
 }
 
 // kopiaStore is a Store on a kopia repository.
