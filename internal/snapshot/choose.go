@@ -33,8 +33,14 @@ func (e *choiceError) Error() string {
 // enough; "": the newest good one, of the present lineage if there is one; newest
 // by its standing, see accepted.go. One
 // that has shrunk is passed over, since it may tell of a loss, and stays in the
-// store; one that is damaged is not (*choiceError).
+// store; one that is damaged is not (*choiceError). Nor are those of which the store has
+// lost sight: if there may be any, the error is a *store.DamagedError.
 func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error) {
+	if id == "" {
+		if err := k.checkStore(ctx); err != nil {
+			return store.Snapshot{}, err
+		}
+	}
 	all, err := k.List(ctx)
 	if err != nil {
 		return store.Snapshot{}, err
@@ -71,6 +77,19 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 		return store.Snapshot{}, fmt.Errorf("%w since its state began anew; the newest of before is %s", errNone, others)
 	}
 	return store.Snapshot{}, errNone
+}
+
+// checkStore has the store look whether it lists all that it should.
+func (k *Keeper) checkStore(ctx context.Context) error {
+	st, err := k.store.get(ctx)
+	if err != nil {
+		return err
+	}
+	err = st.Check(ctx)
+	if ctx.Err() == nil {
+		k.storeHealth(err)
+	}
+	return err
 }
 
 // olderThan is the newest good snapshot before id, of the same lineage; empty:

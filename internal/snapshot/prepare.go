@@ -186,6 +186,9 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 	case errors.As(err, &databases):
 		older = k.olderThan(ctx, databases.Snapshot)
 	}
+	if damaged != nil && damaged.ID == "" {
+		return "Mend the store, then `creel start`; or `creel snapshot list` says what is left of it, and `creel snapshot restore ID` restores that; `creel snapshot restore --or-fresh` begins without a state if nothing can be restored."
+	}
 	if older != "" {
 		return fmt.Sprintf("`creel snapshot restore %s` restores the one before it; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails.", older)
 	}

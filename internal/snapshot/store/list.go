@@ -128,6 +128,10 @@ func (s *kopiaStore) remove(ctx context.Context, ids []ID) error {
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
+	// What is not listed may be what those were to be dispensable for.
+	if _, err := s.recoverLost(ctx); err != nil {
+		return err
+	}
 	return s.write(ctx, "remove", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
 		for _, id := range ids {
 			for _, labels := range []map[string]string{

@@ -39,10 +39,13 @@ func (s *kopiaStore) maintain(ctx context.Context) error {
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
-	if err := s.readManifests(ctx); err != nil {
+	if err := s.check(ctx); err != nil {
 		return err
 	}
 	if err := s.claimMaintenance(ctx); err != nil {
+		return err
+	}
+	if err := s.giveUp(ctx); err != nil { // before it is done: afterwards it looks like a loss
 		return err
 	}
 	err := s.write(ctx, "maintain", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
@@ -51,7 +54,10 @@ func (s *kopiaStore) maintain(ctx context.Context) error {
 	if _, other := errors.AsType[maintenance.NotOwnedError](err); other {
 		return nil // another machine does it
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.giveUp(ctx)
 }
 
 // readManifests reads all lists of snapshots. A snapshot in a list that cannot be

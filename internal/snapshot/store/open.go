@@ -132,9 +132,12 @@ func openRepository(ctx context.Context, o *Options, g *guard) (*kopiaStore, err
 	}
 	s := &kopiaStore{opts: *o, guard: g, repo: r, writing: make(chan struct{}, 1)}
 	if len(damaged) > 0 {
-		if err := s.salvage(ctx, damaged); err != nil {
-			return nil, errors.Join(err, r.Close(ctx))
-		}
+		err = s.salvage(ctx, damaged)
+	} else if !missing {
+		err = s.checkOpened(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return s, nil
 }
@@ -281,6 +284,7 @@ type kopiaStore struct {
 	repo  repo.DirectRepository
 
 	writing chan struct{} // holds a value while a call writes
+	judged  sync.Map      // blob.ID of packs that recoverLost has found to be left over
 	calls   calls
 	closing sync.Once
 }

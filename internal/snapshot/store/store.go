@@ -136,6 +136,12 @@ type Store interface {
 	// the first that is missing or not as it was saved.
 	Verify(ctx context.Context, id ID, portion float64, p Progress) error
 
+	// Check looks whether all that was ever saved, and not removed since, is listed,
+	// and mends what it can. It comes before a choice among snapshots by which others
+	// are passed over; Maintain and Remove include it. It returns *DamagedError if
+	// there may be snapshots that are not listed.
+	Check(ctx context.Context) error
+
 	// Mark changes what is known of a snapshot.
 	Mark(ctx context.Context, id ID, change func(*Marks)) error
 

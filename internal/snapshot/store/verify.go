@@ -33,12 +33,23 @@ func (s *kopiaStore) verify(ctx context.Context, id ID, portion float64, p Progr
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
+	if portion >= 1 {
+		if _, err := s.recoverLost(ctx); err != nil {
+			return err
+		}
+	}
 	found, err := find(ctx, s.repo, id)
 	if err != nil {
 		return err
 	}
-	v := &verification{store: s, id: id, portion: portion, progress: p, seen: make(map[content.ID]bool)}
+	v := newVerification(s, id, portion, p)
 	err = v.run(past(ctx), found)
+	if _, damaged := errors.AsType[*DamagedError](err); damaged && portion < 1 {
+		if n, e := s.recoverLost(ctx); n > 0 && e == nil { // once more, with what was missing
+			v = newVerification(s, id, portion, p)
+			err = v.run(past(ctx), found)
+		}
+	}
 	if len(v.lost) > 0 {
 		if e := v.forget(ctx); e != nil && s.opts.Logger != nil {
 			s.opts.Logger.Warn("damaged contents stay in the snapshot index", "snapshot", id, "error", e)
@@ -60,6 +71,10 @@ type verification struct {
 	data  []piece
 	lost  []content.ID // damaged
 	first error
+}
+
+func newVerification(s *kopiaStore, id ID, portion float64, p Progress) *verification {
+	return &verification{store: s, id: id, portion: portion, progress: p, seen: make(map[content.ID]bool)}
 }
 
 // piece is a content to be read.
