@@ -189,7 +189,11 @@ func (k *Keeper) markDamaged(ctx context.Context, st store.Store, id store.ID, e
 	if !errors.As(err, &damaged) {
 		return nil // it could not be read now, which says nothing about it
 	}
-	k.event(event.SnapshotDamaged, err.Error(), map[string]any{"snapshot": id})
+	fields := map[string]any{"snapshot": id}
+	if len(damaged.Paths) > 0 {
+		fields["paths"], fields["more_paths"] = first(damaged.Paths, mostSkipped)
+	}
+	k.event(event.SnapshotDamaged, err.Error(), fields)
 	return st.Mark(ctx, id, func(m *store.Marks) { m.Damaged = damaged.Error() })
 }
 

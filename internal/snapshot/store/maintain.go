@@ -68,7 +68,7 @@ func (s *kopiaStore) readManifests(ctx context.Context) error {
 	}, func(c content.Info) error {
 		_, err := s.repo.ContentReader().GetContent(past(ctx), c.ContentID)
 		if err != nil {
-			return s.damage(ctx, "", "", fmt.Errorf("a list of snapshots cannot be read, so nothing is given up: %w", err))
+			return s.damage(ctx, "", "", fmt.Errorf("a list of snapshots cannot be read, so that it cannot be told which are missing, and nothing is given up: %w; bring it back from a copy of the store, or, if there is none, give the list up with a stock kopia (`kopia content delete %s --advanced-commands=enabled`)", err, c.ContentID))
 		}
 		return nil
 	})

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"creel/internal/snapshot/tree"
@@ -194,6 +196,9 @@ type DamagedError struct {
 	ID   ID     // empty: the store as a whole
 	Path string // which file; empty: the snapshot as a whole
 	Err  error
+	// Paths are all files and folders that are affected, as far as Verify has looked;
+	// of a folder, all that is in it.
+	Paths []string
 }
 
 func (e *DamagedError) Error() string {
@@ -203,7 +208,20 @@ func (e *DamagedError) Error() string {
 	if e.Path == "" {
 		return fmt.Sprintf("snapshot %s is damaged: %v", e.ID, e.Err)
 	}
-	return fmt.Sprintf("snapshot %s is damaged at %q: %v", e.ID, e.Path, e.Err)
+	at := strconv.Quote(e.Path)
+	if n := len(e.Paths); n > 1 {
+		var names []string
+		for _, p := range e.Paths[:min(n, mostNamed)] {
+			names = append(names, strconv.Quote(p))
+		}
+		if at = strings.Join(names, ", "); n > mostNamed {
+			at += fmt.Sprintf(" and %d more", n-mostNamed)
+		}
+	}
+	return fmt.Sprintf("snapshot %s is damaged at %s: %v", e.ID, at, e.Err)
 }
+
+// mostNamed is how many files a DamagedError names.
+const mostNamed = 10
 
 func (e *DamagedError) Unwrap() error { return e.Err }
