@@ -16,12 +16,16 @@ var errNone = errors.New("the store has no good snapshot of this gateway")
 // choiceError says that creel does not choose by itself: a person has to say how
 // much may be lost.
 type choiceError struct {
-	Newest store.ID // which is damaged
+	Newest store.ID // which is damaged, or has shrunk
 	Why    string
+	Shrunk bool
 	Older  store.ID // the next older one that is good; empty: there is none
 }
 
 func (e *choiceError) Error() string {
+	if e.Shrunk {
+		return fmt.Sprintf("the only snapshot that could be restored is %s, and it may tell of a loss (%s)", e.Newest, e.Why)
+	}
 	s := fmt.Sprintf("the newest snapshot, %s, is damaged (%s)", e.Newest, e.Why)
 	if e.Older == "" {
 		return s + ", and no older one is good"
@@ -55,7 +59,7 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 	slices.SortStableFunc(all, compareStanding)
 	lineage := r.Lineage
 	var damaged *choiceError
-	others := store.ID("")
+	others, small := store.ID(""), store.Snapshot{}
 	for _, s := range slices.Backward(all) {
 		switch {
 		case s.Totals.Files == 0:
@@ -68,11 +72,15 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 			return store.Snapshot{}, damaged
 		case good(s):
 			return s, nil
+		case small.ID == "":
+			small = s
 		}
 	}
 	switch {
 	case damaged != nil:
 		return store.Snapshot{}, damaged
+	case small.ID != "":
+		return store.Snapshot{}, &choiceError{Newest: small.ID, Why: small.Shrunk, Shrunk: true}
 	case others != "":
 		return store.Snapshot{}, fmt.Errorf("%w since its state began anew; the newest of before is %s", errNone, others)
 	}

@@ -60,7 +60,7 @@ func load(ctx context.Context, r repo.Repository, labels map[string]string) ([]*
 		list = append(list, s)
 	}
 	// Of two within one second the ids do not tell which is the newer one.
-	slices.SortFunc(list, func(a, b *stored) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(list, func(a, b *stored) int { return cmp.Or(a.Order().Compare(b.Order()), cmp.Compare(a.ID, b.ID)) })
 	return list, nil
 }
 

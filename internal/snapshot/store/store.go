@@ -43,8 +43,11 @@ type Meta struct {
 	ID      ID        `json:"id"`
 	Gateway string    `json:"gateway"`
 	Time    time.Time `json:"time"` // of the cut, UTC
-	Reason  Reason    `json:"reason"`
-	Note    string    `json:"note,omitempty"` // a person's words
+	// After is set where the clock was behind that of a snapshot before this one: as of
+	// when this one counts, since it is the newer.
+	After  time.Time `json:"after,omitzero"`
+	Reason Reason    `json:"reason"`
+	Note   string    `json:"note,omitempty"` // a person's words
 	// Parent is the snapshot that this state grew from: the one restored last,
 	// or the one taken last on this machine since then; empty: a fresh start.
 	Parent ID `json:"parent,omitempty"`
@@ -59,11 +62,21 @@ type Meta struct {
 	Fence      uint64 `json:"fence,omitempty"`
 	AppVersion string `json:"app_version,omitempty"`
 	// Frozen is how long the gateway was held still; 0: it did not run.
-	Frozen  time.Duration  `json:"frozen_ns"`
-	Roots   []Root         `json:"roots"`
-	Totals  tree.Totals    `json:"totals"`
-	Skipped []tree.Skipped `json:"skipped,omitempty"` // at most 100; Omitted counts the others
-	Omitted int            `json:"omitted,omitempty"`
+	Frozen time.Duration `json:"frozen_ns"`
+	Roots  []Root        `json:"roots"`
+	Totals tree.Totals   `json:"totals"`
+	// RootFiles are the Files of each root, by its name; nil: a creel of before.
+	RootFiles map[string]int64 `json:"root_files,omitempty"`
+	Skipped   []tree.Skipped   `json:"skipped,omitempty"` // at most 100; Omitted counts the others
+	Omitted   int              `json:"omitted,omitempty"`
+}
+
+// Order is the time by which snapshots are put in order.
+func (m Meta) Order() time.Time {
+	if m.After.After(m.Time) {
+		return m.After
+	}
+	return m.Time
 }
 
 // Root is a state folder.
