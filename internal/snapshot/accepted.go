@@ -28,10 +28,10 @@ import (
 // standing is what snapshots are compared by.
 func standing(s store.Snapshot) (fence uint64, at time.Time) {
 	r := s.Restored
-	if r.Fence > s.Fence || r.Fence == s.Fence && r.At.After(s.Time) {
+	if r.Fence > s.Fence || r.Fence == s.Fence && r.At.After(s.Order()) {
 		return r.Fence, r.At
 	}
-	return s.Fence, s.Time
+	return s.Fence, s.Order()
 }
 
 func fenceOf(s store.Snapshot) uint64 {
@@ -60,6 +60,17 @@ func after(all []store.Snapshot, i int, r store.Restoration) store.Restoration {
 		}
 	}
 	return r
+}
+
+// behind is m, moved behind all snapshots that are there: it is newer than they are,
+// though the clock may have been set back since they were taken.
+func behind(all []store.Snapshot, m store.Meta) store.Meta {
+	for _, s := range all {
+		if fence, at := standing(s); fence == m.Fence && !at.Before(m.Order()) {
+			m.After = at.Add(time.Millisecond)
+		}
+	}
+	return m
 }
 
 // acceptEvery is the pause between two attempts to tell the store of a restore.

@@ -184,6 +184,7 @@ func (m *memory) Remove(ctx context.Context, ids ...store.ID) error {
 	return nil
 }
 
+func (m *memory) Check(ctx context.Context) error    { return m.begin(ctx, "check") }
 func (m *memory) Maintain(ctx context.Context) error { return m.begin(ctx, "maintain") }
 func (m *memory) Close(ctx context.Context) error    { return m.begin(ctx, "close") }
 

@@ -288,7 +288,19 @@ func (nobody) RestoreFailed()                                                   
 const shrinkFiles, shrinkBytes = 10, 64 << 10
 
 // shrunk says how much smaller now is than before; "" if it is not by much.
-func shrunk(before, now tree.Totals, to float64) string {
+//
+// That nothing at all is left in one of several roots is a loss whatever its size: a disk
+// may not have been mounted.
+func shrunk(before record, now store.Meta, to float64) string {
+	for _, r := range now.Roots {
+		if n := before.RootFiles[r.Name]; n > 0 && now.RootFiles[r.Name] == 0 {
+			return fmt.Sprintf("nothing is left in the state folder %s (%s), which had %d files", r.Name, r.Path, n)
+		}
+	}
+	return smaller(before.Totals, now.Totals, to)
+}
+
+func smaller(before, now tree.Totals, to float64) string {
 	files := before.Files >= shrinkFiles && float64(now.Files) < to*float64(before.Files)
 	bytes := before.Bytes >= shrinkBytes && float64(now.Bytes) < to*float64(before.Bytes)
 	if !files && !bytes {

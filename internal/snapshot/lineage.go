@@ -32,6 +32,8 @@ type record struct {
 	Last   store.ID    `json:"last,omitempty"`
 	LastAt time.Time   `json:"last_at,omitzero"`
 	Totals tree.Totals `json:"totals,omitzero"`
+	// RootFiles are those of Last, see store.Meta; nil: not known.
+	RootFiles map[string]int64 `json:"root_files,omitempty"`
 	// Mark is what the state looked like in Last (capture.Cut.Mark); empty: not
 	// known.
 	Mark string `json:"mark,omitempty"`
@@ -76,6 +78,9 @@ func (r *record) takeBack() {
 	w := r.Wish
 	*r = *r.earlier()
 	r.Wish = w
+	if r.Last != "" { // what was saved of the other state meanwhile is not the newest
+		r.Accepted = r.accepted()
+	}
 }
 
 // proved is r after a trial that has succeeded.

@@ -179,12 +179,17 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 		older     store.ID
 	)
 	switch {
+	case errors.As(err, &choice) && choice.Shrunk:
+		return fmt.Sprintf("`creel snapshot restore %s` restores it all the same, and `creel snapshot accept %s` has it chosen from now on; `creel snapshot restore --fresh` begins without a state.", choice.Newest, choice.Newest)
 	case errors.As(err, &choice):
 		older = choice.Older
 	case errors.As(err, &damaged) && damaged.ID != "":
 		older = k.olderThan(ctx, damaged.ID)
 	case errors.As(err, &databases):
 		older = k.olderThan(ctx, databases.Snapshot)
+	}
+	if damaged != nil && damaged.ID == "" {
+		return "Mend the store, then `creel start`; or `creel snapshot list` says what is left of it, and `creel snapshot restore ID` restores that; `creel snapshot restore --or-fresh` begins without a state if nothing can be restored."
 	}
 	if older != "" {
 		return fmt.Sprintf("`creel snapshot restore %s` restores the one before it; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails.", older)
@@ -213,7 +218,10 @@ func (k *Keeper) beforeUpgrade(ctx context.Context, still gateway.Stillness) err
 		return nil
 	}
 	other := app != r.App && r.App != ""
-	if other || r.Config != "" { // else nothing has run on this state under creel
+	if r.Trial != 0 {
+		// Nothing is the better for a copy of what was just restored; and if no instance gets
+		// ready on it, it would stand as the newest of a state that is put away.
+	} else if other || r.Config != "" { // else nothing has run on this state under creel
 		if err := k.saveStill(ctx, still, other); err != nil {
 			if other {
 				return &gateway.PlanError{

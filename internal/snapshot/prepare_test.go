@@ -59,6 +59,30 @@ func TestAnotherMachine(t *testing.T) {
 	}
 }
 
+// TestNewestOfAll: before the newest is chosen the store looks whether it has lost sight
+// of any; the older one that it lists is not taken for the newest.
+func TestNewestOfAll(t *testing.T) {
+	w := newWorld(t)
+	w.write(3, "old")
+	k := w.keeper()
+	must(t, w.prepare(k, 1, gateway.End{}))
+	w.take(k)
+	w.write(3, "new")
+	w.take(k)
+	hidden := w.Store.all[1]
+	w.Store.all = w.Store.all[:1]
+	w.Store.check = func(method string) {
+		if method == "check" && len(w.Store.all) == 1 {
+			w.Store.all = append(w.Store.all, hidden)
+		}
+	}
+	must(t, os.RemoveAll(w.State))
+	must(t, w.prepare(k, 2, gateway.End{}))
+	if w.says() != "new" {
+		t.Errorf("restored is %q", w.says())
+	}
+}
+
 func TestFreshStartIsDeclaredOnce(t *testing.T) {
 	w := newWorld(t)
 	k := w.keeper()
@@ -87,6 +111,7 @@ func TestNoBlankStart(t *testing.T) {
 		"reading fails":       {"files", errDown, false},
 		"credentials refused": {"open", &store.AccessError{Store: "s", Err: errors.New("no"), Hint: "h"}, true},
 		"snapshot damaged":    {"files", damaged, true},
+		"list not whole":      {"check", &store.DamagedError{Err: errors.New("a pack is in no index")}, true},
 	} {
 		for _, record := range []string{"known", "another machine"} {
 			t.Run(name+", "+record, func(t *testing.T) {

@@ -83,7 +83,7 @@ func retainLineage(line []*Kept, keep Keep) {
 		switch {
 		case k.Pinned:
 			k.because("pinned")
-		case k.Shrunk != "" && k.Damaged == "":
+		case k.Shrunk != "": // damaged or not: while it is there, it keeps the one before
 			k.because("shrunk, and not accepted yet")
 		}
 		if k.Shrunk != "" {

@@ -49,6 +49,7 @@ func TestRetain(t *testing.T) {
 		{"none read back: all stay", Keep{Last: 1}, []store.Snapshot{snap(3*day, unread), snap(2*day, unread)}, "kk"},
 		{"shrunk takes no place and keeps the one before", Keep{Last: 1}, []store.Snapshot{snap(5 * day), snap(4 * day), snap(3*day, shrunken), snap(2 * day), snap(day)}, "-kk-k"},
 		{"shrunk and the newest", Keep{Last: 2}, []store.Snapshot{snap(4 * day), snap(3 * day), snap(2 * day), snap(day, shrunken)}, "-kkk"},
+		{"shrunk, and damaged since, still keeps the one before", Keep{Last: 1}, []store.Snapshot{snap(4 * day), snap(3*day, shrunken, damaged), snap(2 * day), snap(day)}, "kk-k"},
 		{"damaged goes", Keep{Last: 3}, []store.Snapshot{snap(3*day, damaged), snap(2 * day)}, "-k"},
 		{"damaged is the last there is", Keep{Last: 1}, []store.Snapshot{snap(3*day, damaged), snap(2*day, damaged)}, "kk"},
 		{"only a shrunk one and a damaged one", Keep{}, []store.Snapshot{snap(3*day, damaged), snap(2*day, shrunken)}, "kk"},

@@ -144,7 +144,8 @@ func (w *worker) step(ctx context.Context) time.Time {
 	k := w.k
 	st := k.opts.Supervisor.Status()
 	next := time.Now().Add(idleEvery)
-	if !k.opts.Manual && k.record.get().Lineage != "" {
+	// A state on trial is in the store already, and may be put away yet.
+	if r := k.record.get(); !k.opts.Manual && r.Lineage != "" && r.Trial == 0 {
 		switch st.State {
 		case gateway.Ready, gateway.Backoff:
 			w.snapshot(ctx, false)

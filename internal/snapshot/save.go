@@ -11,6 +11,7 @@ import (
 	"creel/internal/event"
 	"creel/internal/snapshot/capture"
 	"creel/internal/snapshot/store"
+	"creel/internal/snapshot/tree"
 )
 
 // ErrNoLineage says that it is not known where the present state came from, so
@@ -115,13 +116,16 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, cut.Release()) }()
-	if v.before.Lineage == "" {
-		return s, ErrNoLineage
+	if v.before.Lineage == "" || cut.Totals.Files == 0 && v.before.Last != "" && v.before.Totals.Files > 0 {
+		return s, ErrNoLineage // it went away between the look at it and the cut
 	}
 	m := store.Meta{
 		ID: store.NewID(cut.Time), Gateway: k.opts.Gateway, Time: cut.Time.UTC(), Reason: v.Reason, Note: v.Note,
 		Parent: v.before.Parent, Lineage: v.before.Lineage, Machine: machine(), Generation: k.opts.Supervisor.Status().Generation,
 		AppVersion: v.before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
+	}
+	if m.RootFiles, err = filesByRoot(ctx, cut); err != nil {
+		return s, err
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
 	v.stage = stageSave
@@ -132,6 +136,13 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	st, err := k.store.get(ctx)
 	if err != nil {
 		return s, err
+	}
+	all, err := k.List(ctx)
+	if err != nil {
+		return s, err
+	}
+	if m = behind(all, m); !m.After.IsZero() {
+		k.log.Warn("the clock is behind that of a snapshot which was taken earlier; the new one counts as newer all the same", "snapshot", m.ID, "after", m.After)
 	}
 	if !v.before.Tried {
 		if err := v.note(func(n *record) { n.Tried = true }); err != nil {
@@ -147,7 +158,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
 		return s, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
 	}
-	small := shrunk(v.before.Totals, s.Totals, k.settings().ShrinkTo)
+	small := shrunk(v.before, s.Meta, k.settings().ShrinkTo)
 	s.Sampled, s.Shrunk = time.Now().UTC(), small
 	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled, m.Shrunk = s.Sampled, small }); err != nil {
 		return s, err
@@ -157,13 +168,28 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	// next one must not be made of what this one has left in the store.
 	err = v.note(func(n *record) {
 		n.Fence, n.Accepted = m.Fence, nil
-		n.Parent, n.Last, n.LastAt, n.Totals, n.Mark = s.ID, s.ID, s.Time, s.Totals, cut.Mark
+		n.Parent, n.Last, n.LastAt, n.Totals, n.RootFiles, n.Mark = s.ID, s.ID, s.Time, s.Totals, s.RootFiles, cut.Mark
 		k.savedAs(cut.Mark)
 	})
 	if err == nil {
 		crashpoint.Passed(crashpoint.SnapshotRecorded)
 	}
 	return s, err
+}
+
+// filesByRoot counts as Totals do, for each root.
+func filesByRoot(ctx context.Context, t tree.Tree) (map[string]int64, error) {
+	count := map[string]int64{}
+	for e, err := range t.Walk(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Kind != tree.Dir {
+			name, _ := tree.SplitRoot(e.Path)
+			count[name]++
+		}
+	}
+	return count, nil
 }
 
 // hold is the stillness of the cut.
@@ -189,7 +215,11 @@ func (k *Keeper) markDamaged(ctx context.Context, st store.Store, id store.ID, e
 	if !errors.As(err, &damaged) {
 		return nil // it could not be read now, which says nothing about it
 	}
-	k.event(event.SnapshotDamaged, err.Error(), map[string]any{"snapshot": id})
+	fields := map[string]any{"snapshot": id}
+	if len(damaged.Paths) > 0 {
+		fields["paths"], fields["more_paths"] = first(damaged.Paths, mostSkipped)
+	}
+	k.event(event.SnapshotDamaged, err.Error(), fields)
 	return st.Mark(ctx, id, func(m *store.Marks) { m.Damaged = damaged.Error() })
 }
 
@@ -226,7 +256,7 @@ func (k *Keeper) saveFailed(r Request, stage string, err error) {
 // Finish saves what the gateway has left when it was stopped for creel's own end,
 // if that is in no snapshot yet.
 func (k *Keeper) Finish(ctx context.Context) error {
-	if r := k.record.get(); k.opts.Manual || r.Lineage == "" {
+	if r := k.record.get(); k.opts.Manual || r.Lineage == "" || r.Trial != 0 {
 		return nil
 	}
 	mark, err := k.look(ctx)

@@ -24,7 +24,7 @@ func (k *Keeper) List(ctx context.Context) ([]store.Snapshot, error) {
 		k.storeHealth(err)
 	}
 	// IDs tell times to the second; of two in one second the newest must be known.
-	slices.SortStableFunc(all, func(a, b store.Snapshot) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(all, func(a, b store.Snapshot) int { return a.Order().Compare(b.Order()) })
 	return all, err
 }
 
@@ -126,7 +126,7 @@ func (k *Keeper) reviewShrunk(ctx context.Context) error {
 		return err
 	}
 	for _, s := range slices.Backward(all) {
-		if s.Shrunk != "" && s.Damaged == "" && s.Lineage == k.record.get().Lineage {
+		if s.Shrunk != "" && s.Lineage == k.record.get().Lineage {
 			k.set(TroubleShrunk, shrunkMessage(s))
 			return nil
 		}
@@ -302,6 +302,9 @@ func (k *Keeper) sweep(ctx context.Context) error {
 		o.Before = time.Now().Add(-old)
 	}
 	for _, s := range slices.Backward(all) {
+		if s.Time.After(time.Now()) {
+			continue // the clock was ahead: nobody knows whether it was before or after
+		}
 		if good(s) && !s.Verified.IsZero() && s.Lineage == k.record.get().Lineage {
 			o.Verified = s.Time
 			break

@@ -117,12 +117,18 @@ func (k *Keeper) judge(still gateway.Stillness, p gateway.Preparation) error {
 	k.verdict.Lock()
 	defer k.verdict.Unlock()
 	r := k.record.get()
-	switch {
-	case r.Trial == 0:
+	if r.Trial == 0 {
 		return nil
+	}
+	gone, err := k.restore.empty()
+	if err != nil {
+		return err
+	}
+	gone = gone && r.Totals.Files > 0
+	switch {
 	case k.ready.Load() >= r.Trial && !r.Undoing: // it was ready, and has ended before that was noted
 		return k.proved()
-	case !r.hasFailed(p.Last) && r.Wish == nil:
+	case !r.hasFailed(p.Last) && r.Wish == nil && !gone:
 		return k.record.change(func(n *record) { n.Trial = p.Generation })
 	}
 	p.Restoring()
@@ -141,6 +147,9 @@ func (k *Keeper) judge(still gateway.Stillness, p gateway.Preparation) error {
 		return nil
 	}
 	why := fmt.Errorf("the gateway did not get ready on the state of %s (%s); the old state is back", named(r.Put), p.Last.Message)
+	if gone {
+		why = fmt.Errorf("the state of %s went away before the gateway got ready on it; the old state is back", named(r.Put))
+	}
 	k.opts.Recorder.RestoreFailed()
 	k.event(event.RestoreUndone, why.Error(), map[string]any{"snapshot": r.Put})
 	k.set(TroubleRestore, why.Error())

@@ -52,6 +52,7 @@ func inodeOf(path string) (uint64, error) {
 //	           new       –          old  –   exchange P O, else rename P R
 //	           old       –          new  –   rename O R
 //	           –         –          old  new rename O P
+//	           –         –          old  –   rename O P: somebody has removed the new one
 //	           old       –          –    new done
 //
 // Where there was no folder before: rename N P, and back, from either, to R.
@@ -152,7 +153,24 @@ func (r *Restorer) stepBackward(t *root, m moves) (done bool, err error) {
 		return false, r.move(t.staged(), t.rejected())
 	case t.Had && m == moves{n: true, o: true}, t.Had && m == moves{o: true, r: true}:
 		return false, r.move(t.old(), t.Path)
+	case t.Had && m == moves{o: true}:
+		isOld, err := t.isOld(t.old(), true)
+		if err != nil {
+			return false, err
+		}
+		if isOld {
+			return false, r.move(t.old(), t.Path)
+		}
 	case t.Had && m == moves{p: true, o: true}:
+		// Somebody may have put another folder in the place of the new one: what is old
+		// is told by the old one alone.
+		back, err := t.isBack()
+		if err != nil {
+			return false, err
+		}
+		if back {
+			return false, r.move(t.old(), t.rejected())
+		}
 		isOld, err := t.isOld(t.old(), true)
 		if err != nil {
 			return false, err
@@ -163,8 +181,21 @@ func (r *Restorer) stepBackward(t *root, m moves) (done bool, err error) {
 		return false, r.move(t.old(), t.rejected())
 	case t.Had && m == moves{p: true, r: true}:
 		return true, nil
+	case t.Had && m == moves{p: true}:
+		if back, err := t.isBack(); back || err != nil {
+			return back, err
+		}
 	}
 	return false, t.lost(m)
+}
+
+// isBack tells whether the old folder is surely in its place.
+func (t *root) isBack() (bool, error) {
+	if t.NewInode == t.OldInode {
+		return false, nil
+	}
+	inode, err := inodeOf(t.Path)
+	return inode == t.OldInode, err
 }
 
 // isOld tells whether the folder at path is the old one. Without an exchange it

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -46,6 +47,7 @@ func damage(t *testing.T, kind string, harm func(string) error) {
 	before := blobs(t, dir, kind)
 	bad := good.Clone()
 	bad.File("state/new", storetest.Noise(8, 500_000))
+	bad.File("workspace/copy", storetest.Noise(8, 500_000)) // what it has is in the store once
 	hurt := storetest.Save(t, s, bad, storetest.Meta("g"), kept.ID)
 	for _, f := range added(t, before, blobs(t, dir, kind)) {
 		if err := harm(f); err != nil {
@@ -57,8 +59,8 @@ func damage(t *testing.T, kind string, harm func(string) error) {
 	if !ok || d.ID != hurt.ID {
 		t.Fatalf("verify gives %v", err)
 	}
-	if kind == "p" && d.Path != "state/new" {
-		t.Errorf("the damage is at %q", d.Path)
+	if kind == "p" && (fmt.Sprint(d.Paths) != "[state/new workspace/copy]" || !strings.Contains(d.Error(), `"workspace/copy"`)) {
+		t.Errorf("the damage is at %q, and it says: %v", d.Paths, d)
 	}
 	if err := read(t, s, hurt.ID); err == nil {
 		t.Error("what is damaged reads as whole")

@@ -29,3 +29,6 @@ func WithStep(o Options, step func(string)) Options {
 func Follow(l Ledger, name string, value []byte, before uint64) (string, error) {
 	return l.(*folderLedger).follow(name, value, before)
 }
+
+// FillLikeKopia has a store fill its packs as kopia does by itself.
+func FillLikeKopia(s Store) bool { return fillPacks(s.(*kopiaStore).repo, 4096) }

@@ -60,7 +60,7 @@ func load(ctx context.Context, r repo.Repository, labels map[string]string) ([]*
 		list = append(list, s)
 	}
 	// Of two within one second the ids do not tell which is the newer one.
-	slices.SortFunc(list, func(a, b *stored) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(list, func(a, b *stored) int { return cmp.Or(a.Order().Compare(b.Order()), cmp.Compare(a.ID, b.ID)) })
 	return list, nil
 }
 
@@ -126,6 +126,10 @@ func (s *kopiaStore) Remove(ctx context.Context, ids ...ID) error {
 
 func (s *kopiaStore) remove(ctx context.Context, ids []ID) error {
 	if err := s.refresh(ctx); err != nil {
+		return err
+	}
+	// What is not listed may be what those were to be dispensable for.
+	if _, err := s.recoverLost(ctx); err != nil {
 		return err
 	}
 	return s.write(ctx, "remove", func(ctx context.Context, w repo.DirectRepositoryWriter) error {

@@ -39,10 +39,13 @@ func (s *kopiaStore) maintain(ctx context.Context) error {
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
-	if err := s.readManifests(ctx); err != nil {
+	if err := s.check(ctx); err != nil {
 		return err
 	}
 	if err := s.claimMaintenance(ctx); err != nil {
+		return err
+	}
+	if err := s.giveUp(ctx); err != nil { // before it is done: afterwards it looks like a loss
 		return err
 	}
 	err := s.write(ctx, "maintain", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
@@ -51,7 +54,10 @@ func (s *kopiaStore) maintain(ctx context.Context) error {
 	if _, other := errors.AsType[maintenance.NotOwnedError](err); other {
 		return nil // another machine does it
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.giveUp(ctx)
 }
 
 // readManifests reads all lists of snapshots. A snapshot in a list that cannot be
@@ -62,7 +68,7 @@ func (s *kopiaStore) readManifests(ctx context.Context) error {
 	}, func(c content.Info) error {
 		_, err := s.repo.ContentReader().GetContent(past(ctx), c.ContentID)
 		if err != nil {
-			return s.damage(ctx, "", "", fmt.Errorf("a list of snapshots cannot be read, so nothing is given up: %w", err))
+			return s.damage(ctx, "", "", fmt.Errorf("a list of snapshots cannot be read, so that it cannot be told which are missing, and nothing is given up: %w; bring it back from a copy of the store, or, if there is none, give the list up with a stock kopia (`kopia content delete %s --advanced-commands=enabled`)", err, c.ContentID))
 		}
 		return nil
 	})

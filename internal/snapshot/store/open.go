@@ -132,9 +132,12 @@ func openRepository(ctx context.Context, o *Options, g *guard) (*kopiaStore, err
 	}
 	s := &kopiaStore{opts: *o, guard: g, repo: r, writing: make(chan struct{}, 1)}
 	if len(damaged) > 0 {
-		if err := s.salvage(ctx, damaged); err != nil {
-			return nil, errors.Join(err, r.Close(ctx))
-		}
+		err = s.salvage(ctx, damaged)
+	} else if !missing {
+		err = s.checkOpened(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return s, nil
 }
@@ -269,7 +272,9 @@ func connect(ctx context.Context, o *Options, g *guard, key Key) (repo.DirectRep
 	if err != nil {
 		return nil, err
 	}
-	return r.(repo.DirectRepository), nil // all but kopia's own server are
+	direct := r.(repo.DirectRepository) // all but kopia's own server are
+	fillPacks(direct, packUnit)
+	return direct, nil
 }
 
 // kopiaStore is a Store on a kopia repository.
@@ -279,6 +284,7 @@ type kopiaStore struct {
 	repo  repo.DirectRepository
 
 	writing chan struct{} // holds a value while a call writes
+	judged  sync.Map      // blob.ID of packs that recoverLost has found to be left over
 	calls   calls
 	closing sync.Once
 }

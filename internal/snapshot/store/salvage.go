@@ -7,9 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
-	"github.com/kopia/kopia/repo/content"
 )
 
 // A repository has its index in some blobs, and kopia opens it only if it can read all
@@ -22,9 +20,8 @@ import (
 // What is lost with the index is which contents were given up since: a snapshot that
 // was removed may be listed again. None that was there is missing.
 //
-// An index blob that is gone, not damaged, is missed by nobody: what it told of looks
-// like the packs of a Save that was cut short. And where a pack cannot be read either,
-// nothing is made anew: what is missing then cannot be told.
+// An index blob that is gone, not damaged, is another matter: see lost.go. And where a
+// pack cannot be read either, nothing is set aside: what is missing then cannot be told.
 
 // indexPrefix begins the names of all index blobs.
 const indexPrefix blob.ID = "x"
@@ -120,35 +117,9 @@ func (s *kopiaStore) refresh(ctx context.Context) error {
 
 // salvage makes the index anew from the packs, and sets the damaged blobs aside.
 func (s *kopiaStore) salvage(ctx context.Context, damaged []blob.ID) error {
-	contents, unread := 0, 0
-	err := s.write(ctx, "recover the index", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
-		for _, prefix := range content.PackBlobIDPrefixes {
-			err := w.BlobReader().ListBlobs(ctx, prefix, func(m blob.Metadata) error {
-				found, err := w.ContentManager().RecoverIndexFromPackBlob(ctx, m.BlobID, m.Length, true)
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				if err != nil {
-					unread++
-					return nil
-				}
-				contents += len(found)
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil && unread > 0 {
-		// What was in them may be the newest snapshot. A store that seems to have none
-		// is where a gateway begins anew.
-		err = fmt.Errorf("%d packs cannot be read either", unread)
-	}
-	if err == nil {
-		err = s.repo.Refresh(ctx)
-	}
+	// Packs that cannot be read are an error, too: what was in them may be the newest
+	// snapshot. A store that seems to have none is where a gateway begins anew.
+	contents, err := s.recoverLost(ctx, damaged...)
 	if err != nil {
 		s.guard.hidden.show(damaged)
 		return &DamagedError{Err: fmt.Errorf("%d blobs of its index cannot be read, and it could not be made anew from the packs: %w; nothing was removed: bring the files of the store back from a copy of it, or see what a stock kopia finds (`kopia index recover --ignore-errors`)", len(damaged), err)}

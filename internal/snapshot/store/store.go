@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"creel/internal/snapshot/tree"
@@ -41,8 +43,11 @@ type Meta struct {
 	ID      ID        `json:"id"`
 	Gateway string    `json:"gateway"`
 	Time    time.Time `json:"time"` // of the cut, UTC
-	Reason  Reason    `json:"reason"`
-	Note    string    `json:"note,omitempty"` // a person's words
+	// After is set where the clock was behind that of a snapshot before this one: as of
+	// when this one counts, since it is the newer.
+	After  time.Time `json:"after,omitzero"`
+	Reason Reason    `json:"reason"`
+	Note   string    `json:"note,omitempty"` // a person's words
 	// Parent is the snapshot that this state grew from: the one restored last,
 	// or the one taken last on this machine since then; empty: a fresh start.
 	Parent ID `json:"parent,omitempty"`
@@ -57,11 +62,21 @@ type Meta struct {
 	Fence      uint64 `json:"fence,omitempty"`
 	AppVersion string `json:"app_version,omitempty"`
 	// Frozen is how long the gateway was held still; 0: it did not run.
-	Frozen  time.Duration  `json:"frozen_ns"`
-	Roots   []Root         `json:"roots"`
-	Totals  tree.Totals    `json:"totals"`
-	Skipped []tree.Skipped `json:"skipped,omitempty"` // at most 100; Omitted counts the others
-	Omitted int            `json:"omitted,omitempty"`
+	Frozen time.Duration `json:"frozen_ns"`
+	Roots  []Root        `json:"roots"`
+	Totals tree.Totals   `json:"totals"`
+	// RootFiles are the Files of each root, by its name; nil: a creel of before.
+	RootFiles map[string]int64 `json:"root_files,omitempty"`
+	Skipped   []tree.Skipped   `json:"skipped,omitempty"` // at most 100; Omitted counts the others
+	Omitted   int              `json:"omitted,omitempty"`
+}
+
+// Order is the time by which snapshots are put in order.
+func (m Meta) Order() time.Time {
+	if m.After.After(m.Time) {
+		return m.After
+	}
+	return m.Time
 }
 
 // Root is a state folder.
@@ -136,6 +151,12 @@ type Store interface {
 	// the first that is missing or not as it was saved.
 	Verify(ctx context.Context, id ID, portion float64, p Progress) error
 
+	// Check looks whether all that was ever saved, and not removed since, is listed,
+	// and mends what it can. It comes before a choice among snapshots by which others
+	// are passed over; Maintain and Remove include it. It returns *DamagedError if
+	// there may be snapshots that are not listed.
+	Check(ctx context.Context) error
+
 	// Mark changes what is known of a snapshot.
 	Mark(ctx context.Context, id ID, change func(*Marks)) error
 
@@ -188,6 +209,9 @@ type DamagedError struct {
 	ID   ID     // empty: the store as a whole
 	Path string // which file; empty: the snapshot as a whole
 	Err  error
+	// Paths are all files and folders that are affected, as far as Verify has looked;
+	// of a folder, all that is in it.
+	Paths []string
 }
 
 func (e *DamagedError) Error() string {
@@ -197,7 +221,20 @@ func (e *DamagedError) Error() string {
 	if e.Path == "" {
 		return fmt.Sprintf("snapshot %s is damaged: %v", e.ID, e.Err)
 	}
-	return fmt.Sprintf("snapshot %s is damaged at %q: %v", e.ID, e.Path, e.Err)
+	at := strconv.Quote(e.Path)
+	if n := len(e.Paths); n > 1 {
+		var names []string
+		for _, p := range e.Paths[:min(n, mostNamed)] {
+			names = append(names, strconv.Quote(p))
+		}
+		if at = strings.Join(names, ", "); n > mostNamed {
+			at += fmt.Sprintf(" and %d more", n-mostNamed)
+		}
+	}
+	return fmt.Sprintf("snapshot %s is damaged at %s: %v", e.ID, at, e.Err)
 }
+
+// mostNamed is how many files a DamagedError names.
+const mostNamed = 10
 
 func (e *DamagedError) Unwrap() error { return e.Err }

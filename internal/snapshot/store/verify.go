@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
@@ -33,12 +35,28 @@ func (s *kopiaStore) verify(ctx context.Context, id ID, portion float64, p Progr
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
+	if portion >= 1 {
+		if _, err := s.recoverLost(ctx); err != nil {
+			return err
+		}
+	}
 	found, err := find(ctx, s.repo, id)
 	if err != nil {
 		return err
 	}
-	v := &verification{store: s, id: id, portion: portion, progress: p, seen: make(map[content.ID]bool)}
+	v := newVerification(s, id, portion, p)
 	err = v.run(past(ctx), found)
+	damaged, is := errors.AsType[*DamagedError](err)
+	if is && portion < 1 {
+		if n, e := s.recoverLost(ctx); n > 0 && e == nil { // once more, with what was missing
+			v = newVerification(s, id, portion, p)
+			err = v.run(past(ctx), found)
+			damaged, is = errors.AsType[*DamagedError](err)
+		}
+	}
+	if is {
+		err = v.sayAll(damaged)
+	}
 	if len(v.lost) > 0 {
 		if e := v.forget(ctx); e != nil && s.opts.Logger != nil {
 			s.opts.Logger.Warn("damaged contents stay in the snapshot index", "snapshot", id, "error", e)
@@ -58,8 +76,18 @@ type verification struct {
 	seen  map[content.ID]bool
 	lists []piece // of directories and of the sidecar: read whatever the portion
 	data  []piece
-	lost  []content.ID // damaged
+	lost  []content.ID            // damaged
+	bad   map[content.ID]bool     // of those, what several files may have
+	more  map[content.ID][]string // where else a content is
 	first error
+	at    map[string]bool // files and folders that are affected
+}
+
+func newVerification(s *kopiaStore, id ID, portion float64, p Progress) *verification {
+	return &verification{
+		store: s, id: id, portion: portion, progress: p, seen: make(map[content.ID]bool),
+		bad: make(map[content.ID]bool), more: make(map[content.ID][]string), at: make(map[string]bool),
+	}
 }
 
 // piece is a content to be read.
@@ -139,17 +167,29 @@ func joinPath(dir, name string) string {
 func (v *verification) noteDamage(ctx context.Context, path string, err error) error {
 	err = v.store.damage(ctx, v.id, path, err)
 	if _, damaged := errors.AsType[*DamagedError](err); damaged {
-		v.note(err)
+		v.note(err, path)
 		return nil
 	}
 	return err
 }
 
-// note keeps the first error.
-func (v *verification) note(err error) {
+// note keeps the first error, and what is affected.
+func (v *verification) note(err error, paths ...string) {
 	if v.first == nil {
 		v.first = err
 	}
+	for _, p := range paths {
+		if p != "" {
+			v.at[p] = true
+		}
+	}
+}
+
+// sayAll is a damage with all that is affected as far as was looked.
+func (v *verification) sayAll(d *DamagedError) error {
+	all := *d
+	all.Paths = slices.Sorted(maps.Keys(v.at))
+	return &all
 }
 
 func (v *verification) listPacks(ctx context.Context) error {
@@ -178,6 +218,11 @@ func (v *verification) object(ctx context.Context, id object.ID, path string, in
 	}
 	for _, c := range contents {
 		if v.seen[c] {
+			if v.bad[c] {
+				v.note(nil, path)
+			} else if path != "" {
+				v.more[c] = append(v.more[c], path)
+			}
 			continue
 		}
 		v.seen[c] = true
@@ -199,7 +244,8 @@ func (v *verification) object(ctx context.Context, id object.ID, path string, in
 			continue
 		}
 		v.lost = append(v.lost, c)
-		v.note(&DamagedError{ID: v.id, Path: path, Err: err})
+		v.bad[c] = true
+		v.note(&DamagedError{ID: v.id, Path: path, Err: err}, path)
 	}
 	return nil
 }
@@ -309,7 +355,7 @@ func (v *verification) read(ctx context.Context, pieces []piece) error {
 	}
 	for i, err := range bad {
 		if err != nil {
-			v.note(err)
+			v.note(err, append(v.more[pieces[i].id], pieces[i].path)...)
 			v.lost = append(v.lost, pieces[i].id)
 		}
 	}

@@ -43,6 +43,7 @@ func Run(t *testing.T, fresh func(t *testing.T) *Place) {
 		"concurrent saves":    concurrentSaves,
 		"two stores":          twoStores,
 		"verify whole":        verifyWhole,
+		"check":               check,
 		"space is given back": spaceBack,
 		"closed":              closed,
 		"stored":              storedBytes,
@@ -310,6 +311,46 @@ func twoStores(t *testing.T, p *Place) {
 	for _, s := range []store.Store{a, b} {
 		if err := s.Maintain(t.Context()); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// check looks at a sound place again and again while another machine saves there: it
+// never finds anything amiss, and nothing is listed that should not be.
+func check(t *testing.T, p *Place) {
+	a, b := Open(t, p, 0), Open(t, p, 1)
+	from := Everything()
+	gone := Save(t, a, from, Meta("g"), "")
+	done := make(chan struct{})
+	var last store.Snapshot
+	go func() {
+		defer close(done)
+		for i := range 4 {
+			from := from.Clone()
+			from.File("state/more", Noise(uint64(i), 50_000))
+			var err error
+			if last, err = a.Save(t.Context(), from, Meta("g"), gone.ID, nil); err != nil {
+				t.Error(err)
+			}
+			if err := a.Remove(t.Context(), gone.ID); err != nil {
+				t.Error(err)
+			}
+			gone = last
+		}
+	}()
+	for under := true; under; {
+		select {
+		case <-done:
+			under = false
+		default:
+		}
+		if err := b.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, s := range []store.Store{a, b} {
+		if all, err := s.List(t.Context(), ""); err != nil || len(all) != 1 || all[0].ID != last.ID {
+			t.Errorf("listed: %v, %v", all, err)
 		}
 	}
 }
