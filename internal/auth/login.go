@@ -2,7 +2,7 @@ package auth
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"html/template"
@@ -22,10 +22,15 @@ const codeLife = 10 * time.Minute
 // codeLength is a generous bound on what a code looks like.
 const codeLength = 200
 
-//go:embed login.html
-var loginHTML string
+//go:embed look.html login.html passkeys.html
+var pages embed.FS
 
-var loginPage = template.Must(template.New("login").Parse(loginHTML))
+// page is one of the gate's own pages, which look alike.
+func page(name string) *template.Template {
+	return template.Must(template.New(name+".html").ParseFS(pages, "look.html", name+".html"))
+}
+
+var loginPage = page("login")
 
 // loginView is what the page to sign in at shows.
 type loginView struct {

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,10 +33,7 @@ const (
 //go:embed passkey.js
 var passkeyJS []byte
 
-//go:embed passkeys.html
-var passkeysHTML string
-
-var passkeysPage = template.Must(template.New("passkeys").Parse(passkeysHTML))
+var passkeysPage = page("passkeys")
 
 // passkeyRecord is a passkey that an owner has registered. It holds no secret: that
 // stays with the authenticator.

@@ -26,6 +26,9 @@ const (
 	hashLength  = 32
 )
 
+// newHash is what a new hash is made with. Tests make it cheap.
+var newHash = hash{time: hashTime, memory: hashMemory, threads: hashThreads}
+
 // Bounds of a hash that was made elsewhere.
 const (
 	maxHashTime   = 100
@@ -46,7 +49,9 @@ func HashPassword(password string) (string, error) {
 	}
 	salt := make([]byte, hashSalt)
 	_, _ = rand.Read(salt) // it does not fail: it ends the program instead
-	return hash{time: hashTime, memory: hashMemory, threads: hashThreads, salt: salt}.with(password), nil
+	h := newHash
+	h.salt = salt
+	return h.with(password), nil
 }
 
 // hash is an argon2id hash with what it was made with.

@@ -19,7 +19,10 @@ import (
 	"creel/internal/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	newHash.memory = 64 // KiB; the race detector makes 64 MiB a second's work
+	goleak.VerifyTestMain(m)
+}
 
 // world is a gate in front of a gateway that tells what it was asked.
 type world struct {

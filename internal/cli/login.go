@@ -141,7 +141,7 @@ snapshots, devices), admin (restore, sessions, tokens, configuration).`,
 		&cobra.Command{Use: "list", Short: "List API tokens, the newest first", Args: cobra.NoArgs, RunE: list},
 		newTokenCreate(e),
 		&cobra.Command{
-			Use: "revoke ID...", Short: "End API tokens", Args: cobra.MinimumNArgs(1),
+			Use: "revoke ID...", Short: "End API tokens, and close what they have open", Args: cobra.MinimumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
 				var known api.TokenList
 				if _, err := e.talk(http.MethodGet, "tokens", nil, &known); err != nil {

@@ -2,6 +2,7 @@ package logline
 
 import (
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -16,13 +17,29 @@ var timeMark = func() *regexp.Regexp {
 	return regexp.MustCompile(`^[\s\[(]*` + stamp + `|(?:^|[\s{,])"?(?:time|ts|timestamp|@timestamp)"?\s*[=:]\s*"?` + stamp)
 }()
 
+// Cut takes the time off a line that begins with it; without one, the line stays as it
+// is.
+func Cut(line string) (at time.Time, rest string) {
+	found := timeMark.FindStringSubmatchIndex(line[:min(len(line), timeWithin)])
+	if found == nil || found[2] < 0 {
+		return time.Time{}, line
+	}
+	if at = parsed(line[found[2]:found[3]]); at.IsZero() {
+		return at, line
+	}
+	return at, strings.TrimLeft(line[found[3]:], " \t])")
+}
+
 // TimeOf is the time that a line says it is of; zero: it says none.
 func TimeOf(line string) time.Time {
 	found := timeMark.FindStringSubmatch(line[:min(len(line), timeWithin)])
 	if found == nil {
 		return time.Time{}
 	}
-	text := found[1] + found[2]
+	return parsed(found[1] + found[2])
+}
+
+func parsed(text string) time.Time {
 	for _, form := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z0700"} {
 		if t, err := time.Parse(form, text); err == nil {
 			return t.UTC()

@@ -25,6 +25,16 @@ func TestTimeOf(t *testing.T) {
 			t.Errorf("%q: %v", line, got)
 		}
 	}
+	for line, rest := range map[string]string{"2026-11-26T05:00:01Z [gateway] x": "[gateway] x", "[2026-11-26T05:00:01Z]  x": "x", "2026-11-26T05:00:01Z": ""} {
+		if at, got := Cut(line); !at.Equal(want) || got != rest {
+			t.Errorf("%q is cut into %v and %q", line, at, got)
+		}
+	}
+	for _, line := range []string{`{"time":"2026-11-26T05:00:01Z"}`, "no time", ""} {
+		if at, got := Cut(line); !at.IsZero() || got != line {
+			t.Errorf("%q is cut into %v and %q", line, at, got)
+		}
+	}
 	if got := TimeOf("2026-11-26T05:00:01.123456789Z x"); got.Nanosecond() != 123456789 {
 		t.Errorf("%v", got)
 	}

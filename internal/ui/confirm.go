@@ -189,8 +189,8 @@ func confirmSession(u *UI, r *http.Request) (any, error) {
 		}
 		p := confirmPage{
 			Title: "End the session of " + s.Name + "?", Action: Prefix + "settings/sessions/revoke", Do: "End it", Grave: true, Back: Prefix + "settings#sessions",
-			Facts:  []fact{{"Signed in by", s.Method}, {"Address", s.Address}, {"Browser", s.Agent}, {"Since", s.Created.Local().Format("2 Jan 2006, 15:04")}},
-			Points: []string{"The next click in that browser is refused, in the gateway too.", "Whoever it is can sign in again, if they know how."},
+			Facts:  []fact{{"Signed in by", s.Method}, {"Address", s.Address}, {"Browser", browserOf(s.Agent)}, {"Since", s.Created.Local().Format("2 Jan 2006, 15:04")}},
+			Points: []string{"What that browser has open is closed at once, chats with the gateway among it, and its next click is refused.", "Whoever it is can sign in again, if they know how."},
 			Fields: []field{{Name: "id", Value: s.ID}},
 		}
 		if s.ID == auth.From(r.Context()).Session {
@@ -210,7 +210,7 @@ func confirmToken(u *UI, r *http.Request) (any, error) {
 		if t.ID == id {
 			return confirmPage{
 				Title: "Revoke the token “" + t.Name + "”?", Action: Prefix + "settings/tokens/revoke", Do: "Revoke it", Grave: true, Back: Prefix + "settings#tokens",
-				Points: []string{"Whatever uses it is refused from then on.", "It cannot be brought back; a new one can be made."},
+				Points: []string{"What uses it loses its open connections at once, and is refused from then on.", "It cannot be brought back; a new one can be made."},
 				Fields: []field{{Name: "id", Value: t.ID}},
 			}, nil
 		}

@@ -51,10 +51,12 @@ type levelChoice struct {
 	Now         bool
 }
 
-// logLine is a line, with the level that it was found to have.
+// logLine is a line, with the level and the time that it was found to have.
 type logLine struct {
 	Level string `json:"level,omitempty"` // "error", "warn", "info", "debug"; empty: none was found
-	Text  string `json:"text"`
+	At    string `json:"at,omitempty"`    // the time that it begins with, as it is shown; empty: with none
+	Time  string `json:"time,omitempty"`  // the same as RFC 3339
+	Text  string `json:"text"`            // what follows
 }
 
 // How many lines are shown, looked through, and given to be kept.
@@ -97,7 +99,7 @@ func logsData(u *UI, r *http.Request) (any, error) {
 }
 
 func passes(l logLine, query, level string) bool {
-	if query != "" && !strings.Contains(strings.ToLower(l.Text), strings.ToLower(query)) {
+	if query != "" && !strings.Contains(strings.ToLower(l.At+" "+l.Text), strings.ToLower(query)) {
 		return false
 	}
 	return levelPasses(l.Level, level)
@@ -119,7 +121,13 @@ func levelPasses(have, least string) bool {
 // lineOf redacts a line and finds its level.
 func lineOf(line string) logLine {
 	text := clip(telemetry.Redact(plainText(line)), longestLine)
-	return logLine{Level: string(logline.LevelOf(text)), Text: text}
+	l := logLine{Level: string(logline.LevelOf(text)), Text: text}
+	// A time to the millisecond, with day and zone, is half a line on a phone. The file
+	// that can be loaded has lines as they are.
+	if at, rest := logline.Cut(text); !at.IsZero() && rest != "" {
+		l.At, l.Time, l.Text = at.Local().Format(time.TimeOnly), at.Format(time.RFC3339Nano), rest
+	}
+	return l
 }
 
 // plainText takes the escape sequences of terminals out of a line (ECMA-48 §5.4:

@@ -318,6 +318,8 @@ var functions = template.FuncMap{
 	"capital": capital,
 	"prose":   prose,
 	"toneof":  toneOf,
+	"browser": browserOf,
+	"date":    func(t time.Time) string { return t.Local().Format("2 Jan 2006") },
 	"spoken":  spoken,
 	"share": func(n, of int64) string {
 		if of <= 0 {

@@ -116,25 +116,32 @@ func spoken(text string) string {
 }
 
 // detail says what else an event knows, by the name of its field. An empty one is not
-// shown: it is said elsewhere.
+// shown: it is said elsewhere, or is an id that helps nobody who reads a page.
 func detail(name string, value any) string {
-	seconds, isNumber := value.(float64)
-	switch {
-	case name == "snapshot", name == "generation":
+	switch name {
+	case "snapshot", "generation", "session", "token", "passkey", "lineage", "method":
 		return ""
-	case name == "seconds" && isNumber:
-		return "it took " + took(time.Duration(seconds*float64(time.Second)))
-	case strings.HasSuffix(name, "_seconds") && isNumber:
-		return plain(strings.TrimSuffix(name, "_seconds")) + " for " + took(time.Duration(seconds*float64(time.Second)))
-	case name == "reason":
-		if s, ok := value.(store.Reason); ok {
-			return "why: " + reasonWords(s)
-		}
-		if s, ok := value.(string); ok {
-			return "why: " + reasonWords(store.Reason(s))
-		}
-	case name == "stage":
+	case "device":
+		return "device " + clip(shownValue(value), 8)
+	case "pid":
+		return "process " + shownValue(value)
+	case "address":
+		return "from " + shownValue(value)
+	case "agent":
+		return browserOf(shownValue(value))
+	case "reason":
+		return "why: " + reasonWords(store.Reason(shownValue(value)))
+	case "stage":
 		return "while: " + plain(shownValue(value))
+	}
+	if what, ok := strings.CutSuffix(name, "seconds"); ok {
+		if seconds, err := strconv.ParseFloat(shownValue(value), 64); err == nil {
+			d := took(time.Duration(seconds * float64(time.Second)))
+			if what == "" {
+				return "it took " + d
+			}
+			return plain(strings.TrimSuffix(what, "_")) + " for " + d
+		}
 	}
 	return plain(name) + ": " + shownValue(value)
 }

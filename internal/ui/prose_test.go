@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -49,14 +50,20 @@ func TestEntries(t *testing.T) {
 	if e.Snapshot != "20261126T050000Z-7f3a" || strings.Contains(e.Message, "7f3a") || string(prose(e.Message)) != "1604 files with 57.0 MiB, 47.1 KiB added to the store; held still for 8.1 ms" {
 		t.Errorf("%+v", e)
 	}
-	if got := strings.Join(e.More, "; "); got != "Why: the state had changed; It took 2.2 s" {
+	if got := e.Beside; got != "Why: the state had changed · it took 2.2 s" || e.More != nil {
 		t.Error(got)
 	}
 	e = entryOf(event.Event{Kind: event.OpenClawConfigChanged, Fields: map[string]any{
 		"changes": []any{map[string]any{"key": "a.b", "before": "1", "after": "2"}, map[string]any{"key": "c", "after": `"x"`}},
-		"scopes":  []string{"read", "use"}, "ok": true, "pid": 4711, "silent_seconds": 31.5, "none": nil, "processes": []any{map[string]any{"pid": 7.0, "command": "sleep"}},
+		"scopes":  []string{"read", "use"}, "ok": true, "pid": 4711, "silent_seconds": json.Number("31.5"), "none": nil, "processes": []any{map[string]any{"pid": 7.0, "command": "sleep"}},
 	}})
-	if got := strings.Join(e.More, "; "); got != `Changes: a.b: 1 → 2, c: none → "x"; None: none; Ok: yes; Pid: 4711; Processes: command sleep, pid 7; Scopes: read, use; Silent for 32 s` {
+	if got := strings.Join(e.More, "; "); got != `changes: a.b: 1 → 2, c: none → "x"; none: none; ok: yes; process 4711; processes: command sleep, pid 7; scopes: read, use; silent for 32 s` {
 		t.Error(got)
+	}
+	e = entryOf(event.Event{Kind: event.Login, Message: "owner has signed in (link)", Fields: map[string]any{
+		"session": "abc", "method": "link", "address": "10.8.0.2", "agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+	}})
+	if e.Beside != "From 10.8.0.2 · Firefox 145 on Linux" {
+		t.Error(e.Beside)
 	}
 }

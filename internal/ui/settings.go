@@ -156,7 +156,7 @@ func revokeSession(u *UI, r *http.Request) (string, flash, error) {
 	if err := u.opts.Identity.RevokeSession(r.PostForm.Get("id")); err != nil {
 		return "", flash{}, err
 	}
-	return "", flash{Tone: toneOK, Text: "The session was ended: its next request is refused."}, nil
+	return "", flash{Tone: toneOK, Text: "The session was ended, and what it had open is closed."}, nil
 }
 
 func revokeToken(u *UI, r *http.Request) (string, flash, error) {
@@ -166,7 +166,7 @@ func revokeToken(u *UI, r *http.Request) (string, flash, error) {
 	if err := u.opts.Identity.RevokeToken(r.PostForm.Get("id")); err != nil {
 		return "", flash{}, err
 	}
-	return "", flash{Tone: toneOK, Text: "The token was revoked: its next request is refused."}, nil
+	return "", flash{Tone: toneOK, Text: "The token was revoked, and what it had open is closed."}, nil
 }
 
 var errNoIdentity = &pageError{http.StatusNotFound, "Nobody is asked who they are", "This creel asks nobody who they are.", ""}

@@ -45,6 +45,7 @@ type timelineEntry struct {
 	Hint     string
 	Log      []string
 	More     []string // what else is known, as "name: value"
+	Beside   string   // the same in one line, where it is short
 	Times    int      // how often in a row, if more than once
 	Snapshot string   // the snapshot that it is about
 }
@@ -137,7 +138,7 @@ var aboutEvents = map[event.Kind]about{
 	event.RestoreFailed:    {"Restore failed", "restore", toneBad},
 	event.RestoreUndone:    {"Restore undone", "restore", toneBad},
 	event.RestoreRecovered: {"Restore finished or taken back", "restore", toneWarn},
-	event.FreshStart:       {"State begins anew", "restore", toneWarn},
+	event.FreshStart:       {"State begins anew", "restore", toneInfo},
 }
 
 // aboutEvent knows kinds of other parts of creel by the beginning of their names,
@@ -232,9 +233,12 @@ func entryOf(e event.Event) timelineEntry {
 			entry.Log = texts(value)
 		default:
 			if text := detail(name, value); text != "" {
-				entry.More = append(entry.More, capital(telemetry.Redact(text)))
+				entry.More = append(entry.More, telemetry.Redact(text))
 			}
 		}
+	}
+	if line := strings.Join(entry.More, " · "); len(line) <= shortMore {
+		entry.More, entry.Beside = nil, capital(line)
 	}
 	if id, ok := e.Fields["snapshot"]; ok {
 		entry.Snapshot = fmt.Sprint(id)
@@ -243,6 +247,9 @@ func entryOf(e event.Event) timelineEntry {
 	}
 	return entry
 }
+
+// shortMore is how much of what else is known needs no fold.
+const shortMore = 90
 
 // texts takes lines out of a field, which is []any if the event was read from a
 // file.

@@ -197,7 +197,7 @@ const log = {
   held: [],
   passes(line) {
     const query = $("#q")?.value.toLowerCase() ?? "", level = $("#level")?.value ?? "";
-    if (query && !line.text.toLowerCase().includes(query)) return false;
+    if (query && !`${line.at ?? ""} ${line.text}`.toLowerCase().includes(query)) return false;
     return level === "" || ranks[line.level ?? ""] <= ranks[level];
   },
   take(lines, reset) {
@@ -212,7 +212,13 @@ const log = {
     const below = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     const made = lines.map((line) => {
       const item = document.createElement("li");
-      item.textContent = line.text;
+      if (line.at) {
+        const time = document.createElement("time");
+        time.dateTime = time.title = line.time;
+        time.textContent = line.at;
+        item.append(time, " ");
+      }
+      item.append(line.text);
       if (line.level) item.dataset.level = line.level;
       item.hidden = !this.passes(line);
       return item;
