@@ -270,10 +270,13 @@ func (s *Supervisor) decide(m message) bool {
 	if m.inst != nil {
 		s.hold(m.inst, m.Kind == Found)
 	}
-	s.note(before, m.Event)
-	if s.machine.State == Ready && before.State != Ready && s.opts.Keeper != nil {
-		s.opts.Keeper.Ready(s.machine.Generation)
+	if s.machine.State == Ready && before.State != Ready {
+		if s.opts.Keeper != nil {
+			s.opts.Keeper.Ready(s.machine.Generation)
+		}
+		s.gate() // those who wait for it need not wait for what follows
 	}
+	s.note(before, m.Event)
 	for _, e := range effects {
 		s.do(e)
 	}
