@@ -87,6 +87,7 @@ type Gateway interface {
 	Stop(ctx context.Context) error
 	Restart(ctx context.Context) error
 	WaitFor(ctx context.Context, holds func(gateway.Status) bool) (gateway.Status, error)
+	AwaitEnd(ctx context.Context, generation uint64) (gateway.Fate, error)
 }
 
 // Journal is what the API asks of the journal.

@@ -95,6 +95,7 @@ type Supervisor struct {
 	done   chan struct{}  // run has ended
 	ran    atomic.Bool    // Run was called, or never will be
 	status atomic.Pointer[Status]
+	shown  atomic.Pointer[instance] // face, for AwaitEnd
 	live   atomic.Pointer[Settings]
 	watch  change.Signal // of the status
 
@@ -287,6 +288,7 @@ func (s *Supervisor) decide(m message) bool {
 func (s *Supervisor) hold(inst runtime.Instance, adopted bool) {
 	s.inst = inst
 	s.face = newInstance(s.machine.Generation, inst.Addr(), inst.Done())
+	s.shown.Store(s.face)
 	s.adopted, s.launchAt = adopted, inst.Record().StartedAt
 }
 
