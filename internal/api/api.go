@@ -59,6 +59,7 @@ import (
 
 	"creel/internal/auth"
 	"creel/internal/config"
+	"creel/internal/gateway"
 	"creel/internal/health"
 	"creel/internal/problem"
 	"creel/internal/provider"
@@ -77,9 +78,14 @@ const (
 
 func v1(what string) string { return v1Prefix + what }
 
-// What the API asks of the parts of creel.
+// Gateway is what the API asks of a supervisor.
+type Gateway interface {
+	surface.Gateway
+	AwaitEnd(ctx context.Context, generation uint64) (gateway.Fate, error)
+}
+
+// What the API asks of the other parts of creel.
 type (
-	Gateway = surface.Gateway
 	Journal = surface.Journal
 	Devices = surface.Devices
 )

@@ -66,6 +66,14 @@ func (f *fake) WaitFor(ctx context.Context, holds func(gateway.Status) bool) (ga
 	return f.Status(), ctx.Err()
 }
 
+func (f *fake) AwaitEnd(ctx context.Context, generation uint64) (gateway.Fate, error) {
+	if generation < f.Status().Generation {
+		return gateway.Fate{Crashed: true}, nil
+	}
+	<-ctx.Done()
+	return gateway.Fate{}, ctx.Err()
+}
+
 type journal struct{ list []event.Event }
 
 func (j *journal) Recent(n int) []event.Event { return j.list[max(0, len(j.list)-n):] }

@@ -29,6 +29,7 @@ type Done struct {
 func (a *API) ownRoutes() []route {
 	return []route{
 		handle("GET", v1("place"), auth.Admin, "getPlace", "Where the gateway serves, once it is ready; for a creel that drains", a.place, jsonOf[Place]()).onSocket(),
+		handle("GET", v1("place/end"), auth.Admin, "awaitEnd", "How an instance ended, once it has; for a creel that drains", a.end, jsonOf[gateway.Fate]()).onSocket(),
 		handle("POST", v1("upgrade"), auth.Admin, "upgrade", "Replace creel by the program that is on disk now", a.upgrade, jsonOf[Done]()).onSocket(),
 		handle("POST", v1("reload"), auth.Admin, "reload", "Read the configuration again", a.reload, jsonOf[Reload](), jsonOf[Reload]().with(http.StatusUnprocessableEntity)).onSocket(),
 	}
@@ -44,6 +45,24 @@ func (a *API) place(w http.ResponseWriter, r *http.Request, _ none) {
 		return
 	}
 	writeJSON(w, http.StatusOK, Place{Generation: st.Generation, Address: st.Addr})
+}
+
+// endQuery are the parameters of end.
+type endQuery struct {
+	Generation int `query:"generation" required:"true" min:"1" max:"9007199254740991" doc:"the number of the instance"`
+}
+
+// end tells how an instance ended, once it has. A client that still wants to know
+// after placeWait asks again.
+func (a *API) end(w http.ResponseWriter, r *http.Request, q endQuery) {
+	ctx, cancel := context.WithTimeout(r.Context(), placeWait)
+	defer cancel()
+	fate, err := a.opts.Gateway.AwaitEnd(ctx, uint64(q.Generation))
+	if err != nil {
+		late(w, a.opts.Gateway.Status(), placeWait)
+		return
+	}
+	writeJSON(w, http.StatusOK, fate)
 }
 
 // upgrade replaces creel, and answers when its successor is in charge.

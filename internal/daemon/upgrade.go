@@ -170,7 +170,9 @@ func (d *daemon) drain() error {
 	// The lock is the successor's alone from here on: should that one die, the
 	// next creel must not have to wait for the end of this drain.
 	lockErr := d.lock.close()
-	d.leases.set(&remote{d.cfg().DataDir}, nil, d.gatedSuccessor(d.engine.routes()))
+	successor := newRemote(d.cfg().DataDir)
+	defer successor.close()
+	d.leases.set(successor, nil, d.gatedSuccessor(d.engine.routes()))
 	err := errors.Join(lockErr, d.listener.Close())
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)
 	defer cancel()

@@ -107,15 +107,6 @@ func (l *Lease) Unreachable() {
 	}
 }
 
-// Foreign is a lease on an instance that another creel is in charge of: the one
-// that has taken over from this one, which still has requests to finish. Nobody
-// here hears of that instance's end.
-func Foreign(generation uint64, addr string) Lease {
-	inst := newInstance(generation, addr, nil)
-	inst.enter()
-	return Lease{inst: inst}
-}
-
 // Release gives the lease back. It must be called once, and may be called again
 // on the same Lease, but not on a copy of it.
 func (l *Lease) Release() {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"creel/internal/event"
 	"creel/internal/runtime"
 )
 
@@ -27,6 +28,35 @@ func TestStartsAtOnce(t *testing.T) {
 		r.wantsJournal("starting 1", "ready 1")
 	})
 }
+
+// TestLetInAtOnce: those who wait for an instance are let in before it is told to
+// anybody else that it is ready.
+func TestLetInAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var s *Supervisor
+		told := false
+		r := newRig(t, func(o *Options) {
+			o.Journal = recordFunc(func(e event.Event) {
+				if e.Kind == event.Ready {
+					told = true
+					if s.broker.open.Load() == nil {
+						t.Error("it was told first")
+					}
+				}
+			})
+		})
+		s = r.Supervisor
+		r.run()
+		r.wants(Ready, 1)
+		if !told {
+			t.Error("it was not told at all")
+		}
+	})
+}
+
+type recordFunc func(event.Event)
+
+func (f recordFunc) Record(e event.Event) { f(e) }
 
 func TestStartsOnDemand(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -95,6 +95,7 @@ type Supervisor struct {
 	done   chan struct{}  // run has ended
 	ran    atomic.Bool    // Run was called, or never will be
 	status atomic.Pointer[Status]
+	shown  atomic.Pointer[instance] // face, for AwaitEnd
 	live   atomic.Pointer[Settings]
 	watch  change.Signal // of the status
 
@@ -270,10 +271,13 @@ func (s *Supervisor) decide(m message) bool {
 	if m.inst != nil {
 		s.hold(m.inst, m.Kind == Found)
 	}
-	s.note(before, m.Event)
-	if s.machine.State == Ready && before.State != Ready && s.opts.Keeper != nil {
-		s.opts.Keeper.Ready(s.machine.Generation)
+	if s.machine.State == Ready && before.State != Ready {
+		if s.opts.Keeper != nil {
+			s.opts.Keeper.Ready(s.machine.Generation)
+		}
+		s.gate() // those who wait for it need not wait for what follows
 	}
+	s.note(before, m.Event)
 	for _, e := range effects {
 		s.do(e)
 	}
@@ -284,6 +288,7 @@ func (s *Supervisor) decide(m message) bool {
 func (s *Supervisor) hold(inst runtime.Instance, adopted bool) {
 	s.inst = inst
 	s.face = newInstance(s.machine.Generation, inst.Addr(), inst.Done())
+	s.shown.Store(s.face)
 	s.adopted, s.launchAt = adopted, inst.Record().StartedAt
 }
 

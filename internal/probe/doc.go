@@ -33,7 +33,9 @@
 //   - Backoff between checks: it is what makes others release their waiting
 //     requests 100 ms late. A refused dial on the loopback interface costs
 //     tens of µs, so one every 2 ms takes a few per cent of one core, for as long as a
-//     start lasts.
+//     start lasts, and less than a tenth of it in its first half second.
+//   - Go's timers for the pauses: on an idle machine they count in milliseconds, which
+//     made each pause a millisecond longer than it was to be.
 //   - Waiting for the port with inotify or netlink: no portable event says
 //     that a socket has begun to listen.
 package probe

@@ -13,9 +13,10 @@ type Pace struct {
 	Eager   time.Duration // after another failure, for the first EagerFor; default 3 ms
 	Steady  time.Duration // after that, and if a check could not be made; default 10 ms
 
-	// Early is how long after the beginning of Wait pauses after refused connections
-	// are shorter, in proportion to the time gone by, but an eighth at least: an app
-	// that boots in 5 ms is not to wait 2 more for being found out. Default 512 ms; <0: never.
+	// Early is how long after the beginning of Wait pauses are shorter, in proportion to
+	// the time gone by: an app that boots in 5 ms is not to wait 2 more for being found
+	// out. After refused connections they are an eighth at least, after other failures,
+	// which cost the app something too, a half. Default 1024 ms; <0: never.
 	Early time.Duration
 
 	// EagerFor is counted from the first failure that is not a refusal: most
@@ -35,7 +36,7 @@ const (
 	DefaultEager    = 3 * time.Millisecond
 	DefaultSteady   = 10 * time.Millisecond
 	DefaultEagerFor = time.Second
-	DefaultEarly    = 512 * time.Millisecond
+	DefaultEarly    = 1024 * time.Millisecond
 )
 
 // SlowBoot is the pace for apps that take ten seconds or so to boot and need
@@ -86,6 +87,12 @@ func rounded(d time.Duration) time.Duration {
 // when t.Done is closed because the instance has ended; both cut short a check
 // under way. VerdictOf tells what the last whole check found.
 func Wait(ctx context.Context, p Probe, t Target, pace Pace) error {
+	s := newSleeper()
+	defer s.close()
+	return waitWith(ctx, s, p, t, pace)
+}
+
+func waitWith(ctx context.Context, s sleeper, p Probe, t Target, pace Pace) error {
 	w := wait{pace: pace.withDefaults(), began: time.Now()}
 	ctx, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
@@ -101,12 +108,8 @@ func Wait(ctx context.Context, p Probe, t Target, pace Pace) error {
 		cancel(nil)
 		<-watched
 	}()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return w.failed(context.Cause(ctx))
 		}
 		err := p.Check(ctx, t)
@@ -117,7 +120,7 @@ func Wait(ctx context.Context, p Probe, t Target, pace Pace) error {
 			return w.failed(context.Cause(ctx))
 		}
 		w.last = err
-		timer.Reset(w.pause(err, time.Now()))
+		s.sleep(ctx, w.pause(err, time.Now()))
 	}
 }
 
@@ -149,17 +152,14 @@ func (w *wait) pause(err error, now time.Time) time.Duration {
 	var d time.Duration
 	switch VerdictOf(err) {
 	case Refused:
-		d = w.pace.Refused
-		if gone := now.Sub(w.began); gone < w.pace.Early {
-			d = max(d/8, time.Duration(float64(d)*float64(gone)/float64(w.pace.Early)))
-		}
+		d = w.early(w.pace.Refused, w.pace.Refused/8, now)
 	case Unchecked:
 		d = w.pace.Steady
 	default:
 		if w.listen.IsZero() {
 			w.listen = now
 		}
-		d = w.pace.Eager
+		d = w.early(w.pace.Eager, w.pace.Eager/2, now)
 		if now.Sub(w.listen) >= w.pace.EagerFor {
 			d = w.pace.Steady
 		}
@@ -171,6 +171,15 @@ func (w *wait) pause(err error, now time.Time) time.Duration {
 		d = max(d, f.Every)
 	}
 	return d
+}
+
+// early is a pause of d, or less in the beginning, but at least that.
+func (w *wait) early(d, least time.Duration, now time.Time) time.Duration {
+	gone := now.Sub(w.began)
+	if gone >= w.pace.Early {
+		return d
+	}
+	return max(least, time.Duration(float64(d)*float64(gone)/float64(w.pace.Early)))
 }
 
 func (p Pace) withDefaults() Pace {

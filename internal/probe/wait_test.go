@@ -65,6 +65,12 @@ func TestPace(t *testing.T) {
 			}
 			return nil
 		}, []time.Duration{0, 1 * ms, 2 * ms, 3 * ms, 4500 * time.Microsecond, 6750 * time.Microsecond, 10125 * time.Microsecond, 15187500, 22781250, 30781250}},
+		{"says no at first, in proportion", Pace{Eager: 8 * ms, Early: 16 * ms}, func(at time.Duration) error {
+			if at < 26*ms {
+				return failing(NotReady)
+			}
+			return nil
+		}, []time.Duration{0, 4 * ms, 8 * ms, 12 * ms, 18 * ms, 26 * ms}},
 		{"listens early, says no", late, func(at time.Duration) error {
 			switch {
 			case at < 500*ms:
@@ -103,7 +109,7 @@ func TestPace(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{say: tt.say}
-				if err := Wait(t.Context(), s, Target{}, tt.pace); err != nil {
+				if err := waitWith(t.Context(), timers{}, s, Target{}, tt.pace); err != nil {
 					t.Fatal(err)
 				}
 				for i := range max(len(s.at), len(tt.want)) {
@@ -121,7 +127,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		s := &script{say: func(time.Duration) error { return &Failure{Verdict: NotReady, Seen: "GET /readyz answered 503"} }}
-		err := Wait(ctx, s, Target{}, Pace{})
+		err := waitWith(ctx, timers{}, s, Target{}, Pace{})
 		if err == nil || err.Error() != "not ready after 2m0s: GET /readyz answered 503" {
 			t.Errorf("got %v", err)
 		}
@@ -135,7 +141,7 @@ func TestWaitIsCalledOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(1500*ms, func() { cancel(errors.New("creel is stopping")) })
-		err := Wait(ctx, &script{say: func(time.Duration) error { return failing(Refused) }}, Target{}, Pace{})
+		err := waitWith(ctx, timers{}, &script{say: func(time.Duration) error { return failing(Refused) }}, Target{}, Pace{})
 		if err == nil || err.Error() != "not ready after 1.5s: creel is stopping; last seen: refused" {
 			t.Errorf("got %v", err)
 		}
@@ -146,14 +152,14 @@ func TestWaitEndsWithTheInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		done := make(chan struct{})
 		time.AfterFunc(30*ms, func() { close(done) })
-		err := Wait(t.Context(), &script{say: func(time.Duration) error { return failing(Refused) }}, Target{Done: done}, Pace{})
+		err := waitWith(t.Context(), timers{}, &script{say: func(time.Duration) error { return failing(Refused) }}, Target{Done: done}, Pace{})
 		if !errors.Is(err, ErrEnded) || err.Error() != "not ready after 30ms: the instance ended; last seen: refused" {
 			t.Errorf("got %v", err)
 		}
 		// Its end cuts short a check under way, which then has no say.
 		done = make(chan struct{})
 		time.AfterFunc(40*ms, func() { close(done) })
-		err = Wait(t.Context(), probeFunc(func(ctx context.Context) error {
+		err = waitWith(t.Context(), timers{}, probeFunc(func(ctx context.Context) error {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}), Target{Done: done}, Pace{})

@@ -162,6 +162,25 @@ func TestInterim(t *testing.T) {
 	}
 }
 
+// TestInterimKeepsFields: what creel has put into the head of the final answer is not
+// in interim ones, and not lost with them.
+func TestInterimKeepsFields(t *testing.T) {
+	w := newWorld(t, script("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	ours := w.srv.Handler
+	w.srv.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("X-Ours", "1")
+		ours.ServeHTTP(rw, r)
+	})
+	c := w.dial()
+	c.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	if resp, _ := c.answer("GET"); resp.StatusCode != 103 || resp.Header.Get("Link") != "</a>" || resp.Header.Get("X-Ours") != "" {
+		t.Errorf("the interim answer is %d %v", resp.StatusCode, resp.Header)
+	}
+	if resp, _ := c.answer("GET"); resp.StatusCode != 200 || resp.Header.Get("Link") != "" || resp.Header.Get("X-Ours") != "1" {
+		t.Errorf("the answer is %d %v", resp.StatusCode, resp.Header)
+	}
+}
+
 // TestOwnCookie: the gateway sets no cookie of creel's, in whichever answer and however
 // written; its own it does.
 func TestOwnCookie(t *testing.T) {

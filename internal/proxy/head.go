@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -168,9 +169,12 @@ func (x *passage) Interim(status int, header http.Header) {
 		return // the client is gone, which the request's context tells
 	}
 	h := x.w.Header()
+	final := maps.Clone(h) // what creel has put there is for the final answer
+	clear(h)
 	x.proxy.copyHeader(h, header)
 	x.w.WriteHeader(status)
 	clear(h)
+	maps.Copy(h, final)
 }
 
 // copyHeader copies the fields of an answer that are not of the connection, and no

@@ -16,6 +16,7 @@ type pools struct {
 	mu      sync.Mutex
 	last    uint64
 	closed  bool
+	retired sync.WaitGroup // each ends when its connections are closed
 }
 
 type generationPool struct {
@@ -41,14 +42,16 @@ func (p *pools) of(l *gateway.Lease) *upstream.Pool {
 	}
 	p.last = l.Generation()
 	if old := p.present.Swap(fresh); old != nil {
-		old.Retire()
+		p.retired.Go(old.Retire) // the first request of a new instance need not wait for it
 	}
 	return fresh.Pool
 }
 
+// close gives up all connections.
 func (p *pools) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.retired.Wait()
 	p.closed = true
 	if old := p.present.Swap(nil); old != nil {
 		old.Retire()

@@ -179,10 +179,9 @@ func (p *Proxy) CloseTunnels(ctx context.Context, code int, reason string) error
 	return p.tunnels.close(ctx, code, reason)
 }
 
-// Leave says that another creel is in charge of the gateway. Of its instances
-// nobody here hears any more, so that a WebSocket whose gateway side breaks off
-// is closed as at a restart: its client is to connect anew, which leads it to
-// whoever knows more.
+// Leave says that another creel is in charge of the gateway. A WebSocket whose
+// gateway side breaks off is closed as at a restart then: its client is to connect
+// anew, which leads it to whoever knows more.
 func (p *Proxy) Leave() { p.tunnels.leaving.Store(true) }
 
 // Close gives up the connections to the gateway.

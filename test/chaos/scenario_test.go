@@ -31,9 +31,9 @@ type scenario struct {
 	ends bool
 	// codes are the problems that clients may be told of.
 	codes []string
-	// unwatched tells that requests of a creel that drains may be sent to an
-	// instance of the next one, of whose end it does not hear. They are told that
-	// the gateway broke the connection, not that it crashed.
+	// unwatched tells that a creel may drain while no other is in charge, since that
+	// one was killed. It does not hear of the instance's end in time then: its clients
+	// are told that the gateway broke the connection, not that it crashed.
 	unwatched bool
 	// deaths are its own.
 	deaths []death
@@ -68,7 +68,7 @@ var scenarios = []scenario{
 		w.await("creel's end", func() error { return stillThere(w, r.before.Creel.PID) })
 		return nil
 	}},
-	{name: "upgrade", unwatched: true, act: func(w *world, _ *round) error { return w.ask("upgrade") }},
+	{name: "upgrade", act: func(w *world, _ *round) error { return w.ask("upgrade") }},
 	{name: "upgrade fails", deaths: []death{{crashpoint.UpgradeSigned, roleNew, 1, victimCreel}}, act: func(w *world, r *round) error {
 		if err := w.ask("upgrade"); err == nil {
 			return fmt.Errorf("the upgrade has not failed")

@@ -3,6 +3,7 @@ package crash
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -201,4 +202,80 @@ func TestDrainDeadline(t *testing.T) {
 		t.Errorf("the gateway was pid %d and is pid %d", first.PID, st.PID)
 	}
 	c.endSuccessor(st)
+}
+
+// TestDrainHearsOfTheEnd: a request that reaches the gateway by way of a creel that
+// drains is told what became of it as truthfully as by the one in charge: that the
+// gateway crashed, or that somebody restarted it. What may be sent again is.
+func TestDrainHearsOfTheEnd(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	old := c.WaitFor("ready", ready).Creel.PID
+	var conns []*bufio.ReadWriter
+	for range 3 {
+		conn, err := net.Dial("tcp", c.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+		conns = append(conns, rw)
+		send(t, rw, "GET /item?id=first HTTP/1.1")
+		if code := outcome(t, rw); code != "" {
+			t.Fatalf("before the upgrade: %s", code)
+		}
+	}
+	c.Post("upgrade")
+	c.WaitFor("the successor", func(st api.Status) bool { return st.OK && st.Creel.PID != old })
+	for n, tt := range []struct {
+		method, want string
+		end          func()
+	}{
+		{"POST", "gateway_crashed", func() { c.Crash() }},
+		{"POST", "gateway_restarted", func() { c.Post("restart") }},
+		{"GET", "", func() { c.Crash() }},
+	} {
+		c.WaitFor("ready", ready)
+		send(t, conns[n], tt.method+" /1xx?n=15&every=100ms HTTP/1.1")
+		if resp, err := http.ReadResponse(conns[n].Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
+			t.Fatalf("%s has not arrived: %v, %v", tt.method, resp, err)
+		}
+		tt.end()
+		if code := outcome(t, conns[n]); code != tt.want {
+			t.Errorf("a %s is told %q, want %q", tt.method, code, tt.want)
+		}
+	}
+	c.AwaitEnd(old)
+	c.endSuccessor(c.WaitFor("ready", ready))
+}
+
+func send(t *testing.T, rw *bufio.ReadWriter, line string) {
+	t.Helper()
+	_, err := rw.WriteString(line + "\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+	if err = errors.Join(err, rw.Flush()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// outcome reads an answer; it gives the code of a problem document, and "" for 200.
+func outcome(t *testing.T, rw *bufio.ReadWriter) string {
+	t.Helper()
+	resp, err := http.ReadResponse(rw.Reader, nil)
+	for err == nil && resp.StatusCode < 200 {
+		resp, err = http.ReadResponse(rw.Reader, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var d struct{ Code string }
+	if err := json.NewDecoder(resp.Body).Decode(&d); resp.StatusCode != http.StatusOK && err != nil {
+		t.Fatalf("status %d, without a problem document: %v", resp.StatusCode, err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return d.Code
 }

@@ -1,0 +1,64 @@
+package gateway
+
+import "context"
+
+// Fate is how an instance ended, as far as those need to know who had requests with
+// it: see Lease.Crashed and Lease.FromOutside.
+type Fate struct {
+	Crashed     bool `json:"crashed"`
+	FromOutside bool `json:"from_outside"`
+}
+
+// Foreign is an instance that another creel is in charge of: the one that has taken
+// over from this one, which still has requests to finish. Nobody here hears of its
+// end but from that one.
+type Foreign struct{ inst *instance }
+
+// NewForeign makes one of what the other creel says.
+func NewForeign(generation uint64, addr string) *Foreign {
+	return &Foreign{newInstance(generation, addr, nil)}
+}
+
+// Lease gives a lease on it. It is to be had at any time; the other creel knows
+// nothing of it.
+func (f *Foreign) Lease() Lease {
+	f.inst.enter() // it is never closed
+	return Lease{inst: f.inst}
+}
+
+// End tells the holders of its leases that it has ended. It must be called once at
+// the most.
+func (f *Foreign) End(fate Fate) {
+	f.inst.fate.Store(askedToEnd)
+	if fate.Crashed {
+		f.inst.fate.Store(crashed)
+	}
+	f.inst.outside.Store(fate.FromOutside)
+	close(f.inst.ended)
+}
+
+// AwaitEnd waits for the end of an instance, on behalf of another creel, and says
+// how it came about. Of one that has been replaced it is not known any more, and
+// taken for somebody else's doing.
+func (s *Supervisor) AwaitEnd(ctx context.Context, generation uint64) (Fate, error) {
+	var face *instance
+	var ended <-chan struct{} // nil: not the present one yet
+	for {
+		changed := s.watch.Next()
+		if now := s.shown.Load(); now != nil && now.number == generation {
+			face, ended = now, now.ended
+		}
+		if st := s.status.Load(); face == nil && st.Ready() && st.Generation > generation {
+			return Fate{Crashed: true, FromOutside: true}, nil // it has, or this one would not run (I1)
+		}
+		select {
+		case <-ended:
+			return Fate{Crashed: face.fate.Load() != askedToEnd, FromOutside: face.outside.Load()}, nil
+		case <-changed:
+		case <-s.done:
+			return Fate{}, errClosed
+		case <-ctx.Done():
+			return Fate{}, context.Cause(ctx)
+		}
+	}
+}
