@@ -54,7 +54,7 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 	}
 	r := k.record.get()
 	if i := slices.IndexFunc(all, func(s store.Snapshot) bool { return s.ID == r.Last }); i >= 0 && r.Accepted != nil {
-		all[i].Restored = after(all, i, *r.Accepted)
+		all[i].Restored = k.restored(all, i, *r.Accepted)
 	}
 	slices.SortStableFunc(all, compareStanding)
 	lineage := r.Lineage

@@ -129,7 +129,8 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
 	v.stage = stageSave
-	if m.Fence, err = k.confirmed(ctx); err != nil {
+	lease, err := k.confirmed(ctx)
+	if err != nil {
 		return s, err
 	}
 	doing.stage("saving")
@@ -141,6 +142,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if err != nil {
 		return s, err
 	}
+	m.Fence = k.fence(all, lease)
 	if m = behind(all, m); !m.After.IsZero() {
 		k.log.Warn("the clock is behind that of a snapshot which was taken earlier; the new one counts as newer all the same", "snapshot", m.ID, "after", m.After)
 	}
@@ -167,7 +169,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	// Only now: a state whose snapshot cannot be read back is not saved, and the
 	// next one must not be made of what this one has left in the store.
 	err = v.note(func(n *record) {
-		n.Fence, n.Accepted = m.Fence, nil
+		n.Fence, n.Accepted = lease, nil
 		n.Parent, n.Last, n.LastAt, n.Totals, n.RootFiles, n.Mark = s.ID, s.ID, s.Time, s.Totals, s.RootFiles, cut.Mark
 		k.savedAs(cut.Mark)
 	})

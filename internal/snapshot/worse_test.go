@@ -251,3 +251,58 @@ func TestTrialEmptied(t *testing.T) {
 		})
 	}
 }
+
+// TestNoLeaseAnyMore: a creel that shares its gateway with no other any more takes
+// snapshots that are newer than those which bear a fencing number, and what it restores
+// stands above them.
+func TestNoLeaseAnyMore(t *testing.T) {
+	w := newWorld(t)
+	lease := &leased{fence: 5}
+	w.Set = func(o *Options) { o.Lease = lease }
+	w.write(3, "shared")
+	k := w.keeper()
+	must(t, w.prepare(k, 1, gateway.End{}))
+	if s := w.take(k); s.Fence != 5 {
+		t.Fatalf("%+v", s)
+	}
+	must(t, k.Close(t.Context()))
+	w.Set = nil
+	k = w.keeper()
+	must(t, w.prepare(k, 2, gateway.End{}))
+	w.write(3, "alone")
+	alone := w.take(k)
+	must(t, os.RemoveAll(w.State))
+	must(t, w.prepare(k, 3, gateway.End{}))
+	if w.says() != "alone" {
+		t.Errorf("here, the state says %q", w.says())
+	}
+	must(t, k.Close(t.Context()))
+	k = w.elsewhere()
+	if w.says() != "alone" {
+		t.Errorf("elsewhere, the state says %q", w.says())
+	}
+	w.write(3, "later")
+	w.take(k)
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: alone.ID} }))
+	must(t, w.prepare(k, 2, gateway.End{Generation: 1, Cause: gateway.CauseAsked}))
+	k.Ready(2)
+	must(t, k.prove())
+	must(t, k.tellAccepted(t.Context()))
+	must(t, k.Close(t.Context()))
+	k = w.elsewhere()
+	if w.says() != "alone" {
+		t.Errorf("gone back to, the state says %q", w.says())
+	}
+	must(t, k.Close(t.Context()))
+	// And shared again, with the number of before.
+	w.Set = func(o *Options) { o.Lease = lease }
+	k = w.keeper()
+	must(t, w.prepare(k, 2, gateway.End{Generation: 1, Cause: gateway.CauseAsked}))
+	w.write(3, "shared again")
+	w.take(k)
+	must(t, k.Close(t.Context()))
+	w.elsewhere()
+	if w.says() != "shared again" {
+		t.Errorf("shared again, the state says %q", w.says())
+	}
+}

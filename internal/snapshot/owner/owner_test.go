@@ -427,3 +427,30 @@ func walk(t *testing.T, dirs []string, rates []float64, seed uint64, run int) (w
 	l.late.Wait()
 	return wrong, launches
 }
+
+// TestRecordLost: where the record of owners is lost, numbers go on from what the
+// snapshots bear; while those cannot be told, nobody owns the gateway.
+func TestRecordLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, &fakeLedger{}, home{name: "a", dir: t.TempDir(), seed: 1})
+		var mu sync.Mutex
+		away := errors.New("the store is away")
+		m.opts.Floor = func(context.Context) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return 7, away
+		}
+		m.start()
+		defer m.halt()
+		if _, err := m.Demand(t.Context()); !errors.Is(err, away) {
+			t.Errorf("got %v", err)
+		}
+		mu.Lock()
+		away = nil
+		mu.Unlock()
+		time.Sleep(term) // of the fake clock
+		if fence, err := m.Demand(t.Context()); err != nil || fence != 8 {
+			t.Errorf("got %d, %v", fence, err)
+		}
+	})
+}
