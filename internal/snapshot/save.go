@@ -146,6 +146,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if m = behind(all, m); !m.After.IsZero() {
 		k.log.Warn("the clock is behind that of a snapshot which was taken earlier; the new one counts as newer all the same", "snapshot", m.ID, "after", m.After)
 	}
+	m.Smaller = shrunk(v.before, m, k.settings().ShrinkTo)
 	if !v.before.Tried {
 		if err := v.note(func(n *record) { n.Tried = true }); err != nil {
 			return s, err
@@ -160,9 +161,8 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
 		return s, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
 	}
-	small := shrunk(v.before, s.Meta, k.settings().ShrinkTo)
-	s.Sampled, s.Shrunk = time.Now().UTC(), small
-	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled, m.Shrunk = s.Sampled, small }); err != nil {
+	s.Sampled = time.Now().UTC()
+	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled = s.Sampled }); err != nil {
 		return s, err
 	}
 	crashpoint.Passed(crashpoint.SnapshotMarked)

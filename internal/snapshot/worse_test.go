@@ -306,3 +306,40 @@ func TestNoLeaseAnyMore(t *testing.T) {
 		t.Errorf("shared again, the state says %q", w.says())
 	}
 }
+
+// TestShrunkAndKilled: a snapshot that has shrunk is known for one from the instant it
+// exists, though creel dies before it has looked at it: else it would be the newest good
+// one, and the one that a later shrunk one keeps.
+func TestShrunkAndKilled(t *testing.T) {
+	for _, method := range []string{"verify", "mark"} {
+		w := newWorld(t)
+		w.Set = func(o *Options) { o.Settings.Keep = Keep{Last: 1} }
+		w.write(30, "all of it")
+		k := w.keeper()
+		must(t, w.prepare(k, 1, gateway.End{}))
+		whole := w.take(k)
+		w.write(3, "a tenth")
+		w.Store.fail(method, errDown) // as good as a death: nothing comes after it
+		if _, err := k.Create(t.Context(), Request{}); !errors.Is(err, errDown) {
+			t.Fatal(err)
+		}
+		must(t, k.Close(t.Context()))
+		w.Store.fail(method, nil)
+		k = w.keeper()
+		must(t, w.prepare(k, 2, gateway.End{}))
+		if s, err := k.choose(t.Context(), ""); err != nil || s.ID != whole.ID {
+			t.Errorf("%s: chosen is %s (%v)", method, s.ID, err)
+		}
+		w.write(4, "a tenth and one")
+		w.take(k)
+		for range 3 {
+			w.write(4, "and on")
+			w.take(k)
+			_, err := k.Prune(t.Context(), false)
+			must(t, err)
+		}
+		if _, err := k.Find(t.Context(), whole.ID); err != nil {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}

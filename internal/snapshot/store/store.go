@@ -67,8 +67,11 @@ type Meta struct {
 	Totals tree.Totals   `json:"totals"`
 	// RootFiles are the Files of each root, by its name; nil: a creel of before.
 	RootFiles map[string]int64 `json:"root_files,omitempty"`
-	Skipped   []tree.Skipped   `json:"skipped,omitempty"` // at most 100; Omitted counts the others
-	Omitted   int              `json:"omitted,omitempty"`
+	// Smaller says in words how much smaller it is than the one before. It is the first
+	// Marks.Shrunk: what may tell of a loss must be known for it from the instant it is there.
+	Smaller string         `json:"smaller,omitempty"`
+	Skipped []tree.Skipped `json:"skipped,omitempty"` // at most 100; Omitted counts the others
+	Omitted int            `json:"omitted,omitempty"`
 }
 
 // Order is the time by which snapshots are put in order.
