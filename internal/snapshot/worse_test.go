@@ -343,3 +343,42 @@ func TestShrunkAndKilled(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstLease: a machine with a state from a time when the gateway was not shared does
+// not go on with it once another machine, under a lease, has gone on from there.
+func TestFirstLease(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		w := newWorld(t)
+		w.write(3, "before it was shared")
+		k := w.keeper()
+		must(t, w.prepare(k, 1, gateway.End{}))
+		first := w.take(k)
+		must(t, k.Close(t.Context()))
+
+		other := newWorld(t)
+		other.Store = w.Store
+		other.Set = func(o *Options) { o.Lease = &leased{fence: 1} }
+		k = other.keeper()
+		must(t, other.prepare(k, 1, gateway.End{}))
+		if other.says() != "before it was shared" {
+			t.Fatalf("the state says %q", other.says())
+		}
+		other.write(3, "gone on")
+		last := other.take(k)
+		must(t, k.Close(t.Context()))
+		if i := w.Store.find(last.ID); foreign {
+			w.Store.all[i].Machine = "another"
+		}
+		if last.Lineage != first.Lineage {
+			t.Fatal("it has begun anew")
+		}
+
+		w.Set = func(o *Options) { o.Lease = &leased{fence: 2} }
+		k = w.keeper()
+		must(t, w.prepare(k, 2, gateway.End{}))
+		// What this machine has saved itself it has not lost sight of, and goes on from.
+		if want := map[bool]string{true: "gone on", false: "before it was shared"}[foreign]; w.says() != want {
+			t.Errorf("foreign: %v; the state says %q", foreign, w.says())
+		}
+	}
+}
