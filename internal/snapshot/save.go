@@ -128,6 +128,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 		return s, err
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
+	m.Unread = cut.Unread
 	v.stage = stageSave
 	lease, err := k.confirmed(ctx)
 	if err != nil {
@@ -230,13 +231,28 @@ func (k *Keeper) saved(s store.Snapshot, r Request, before record, took time.Dur
 	k.clear(TroubleSave)
 	k.clear(TroubleOverdue)
 	k.clear(TroubleRestore) // what has failed then is past
+	k.sayUnread(s)
+	lacks := ""
+	if s.Unread > 0 {
+		lacks = fmt.Sprintf("; %d files could not be read, and are not in it", s.Unread)
+	}
 	k.opts.Recorder.SnapshotTaken(s.Time, s.Frozen, took, s.Totals.Files, s.Totals.Bytes, s.Stored)
-	k.event(event.SnapshotTaken, fmt.Sprintf("snapshot %s: %d files with %d bytes, %d added to the store; held still for %v", s.ID, s.Totals.Files, s.Totals.Bytes, s.Stored, s.Frozen.Round(100*time.Microsecond)),
+	k.event(event.SnapshotTaken, fmt.Sprintf("snapshot %s: %d files with %d bytes, %d added to the store; held still for %v%s", s.ID, s.Totals.Files, s.Totals.Bytes, s.Stored, s.Frozen.Round(100*time.Microsecond), lacks),
 		map[string]any{"snapshot": s.ID, "reason": r.Reason, "seconds": took.Seconds()})
 	if s.Shrunk != "" {
 		k.set(TroubleShrunk, shrunkMessage(s))
 		k.event(event.SnapshotShrunk, s.Shrunk, map[string]any{"snapshot": s.ID, "before": before.Last})
 	}
+}
+
+// sayUnread has the trouble about files that cannot be read say what is so of the newest
+// snapshot.
+func (k *Keeper) sayUnread(s store.Snapshot) {
+	if s.Unread == 0 {
+		k.clear(TroubleUnread)
+		return
+	}
+	k.set(TroubleUnread, fmt.Sprintf("snapshot %s lacks %d files that could not be read; `creel snapshot show %s` names them. Those before it are kept", s.ID, s.Unread, s.ID))
 }
 
 func shrunkMessage(s store.Snapshot) string {

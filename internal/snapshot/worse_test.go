@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -380,5 +381,41 @@ func TestFirstLease(t *testing.T) {
 		if want := map[bool]string{true: "gone on", false: "before it was shared"}[foreign]; w.says() != want {
 			t.Errorf("foreign: %v; the state says %q", foreign, w.says())
 		}
+	}
+}
+
+// TestLacking: a snapshot that lacks files which could not be read pushes nothing out, and
+// is not restored by itself, nor is the one before it: which of the two is for a person
+// to say.
+func TestLacking(t *testing.T) {
+	w, k, whole := lost(t)
+	w.write(3, "two")
+	lacks := w.take(k)
+	w.Store.all[1].Unread = 1
+	must(t, k.reviewShrunk(t.Context()))
+	if w.troubled(TroubleUnread) == "" {
+		t.Error("it goes unsaid")
+	}
+	must(t, os.RemoveAll(w.State))
+	plan := refused(t, w.prepare(k, 2, gateway.End{}), true)
+	if !strings.Contains(plan.Hint, string(lacks.ID)) || !strings.Contains(plan.Hint, string(whole.ID)) {
+		t.Errorf("the hint names not both: %q", plan.Hint)
+	}
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: lacks.ID} }))
+	must(t, w.prepare(k, 3, gateway.End{}))
+	if w.says() != "two" {
+		t.Errorf("asked for, the state says %q", w.says())
+	}
+	k.Ready(3)
+	must(t, k.prove())
+	w.write(3, "three")
+	w.take(k)
+	if said := w.troubled(TroubleUnread); said != "" {
+		t.Errorf("a whole one was taken since, and it still says %q", said)
+	}
+	must(t, os.RemoveAll(w.State))
+	must(t, w.prepare(k, 4, gateway.End{}))
+	if w.says() != "three" {
+		t.Errorf("the state says %q", w.says())
 	}
 }

@@ -72,6 +72,9 @@ type Meta struct {
 	Smaller string         `json:"smaller,omitempty"`
 	Skipped []tree.Skipped `json:"skipped,omitempty"` // at most 100; Omitted counts the others
 	Omitted int            `json:"omitted,omitempty"`
+	// Unread is how many files their disk did not give when it was taken: it lacks them,
+	// and is no reason to remove others.
+	Unread int64 `json:"unread,omitempty"`
 }
 
 // Order is the time by which snapshots are put in order.
