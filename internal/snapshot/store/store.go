@@ -32,7 +32,6 @@ const (
 	OnChange      Reason = "change"         // the state had changed
 	OnInterval    Reason = "interval"       // it was time
 	BeforeUpgrade Reason = "before_upgrade" // another version or configuration was about to start
-	BeforeSleep   Reason = "before_sleep"
 	BeforeRestore Reason = "before_restore" // the state that a restore sets aside
 	OnStop        Reason = "stop"           // the gateway had stopped in good order
 	Imported      Reason = "import"         // brought in from elsewhere
