@@ -115,6 +115,9 @@ func snapshotState(s store.Snapshot) string {
 	default:
 		words = append(words, "not read back yet")
 	}
+	if s.Unread > 0 {
+		words = append(words, fmt.Sprintf("%d files could not be read", s.Unread))
+	}
 	if s.Shrunk != "" {
 		words = append(words, "shrunk")
 	}

@@ -30,6 +30,7 @@ func (e *engine) newOwnership(open func(context.Context) (store.Ledger, error)) 
 	o, err := owner.New(owner.Options{
 		Gateway: cfg.Gateway.Name, Self: owner.Identify(cfg.DataDir, machineName()), Path: filepath.Join(gatewayDir(cfg), "owner.json"),
 		Open: open, Term: cfg.Snapshots.OwnerTerm, StopTime: func() time.Duration { return stopTime(e.d.cfg()) },
+		Floor:   func(ctx context.Context) (uint64, error) { return e.keeper.HighestFence(ctx) }, // asked by Run, when there is one
 		Journal: e.journal, Logger: e.d.log,
 		Trouble: func(message, hint string) {
 			if message == "" {

@@ -186,6 +186,7 @@ var troubles = map[snapshot.Trouble]struct {
 	snapshot.TroubleOverdue: {health.Trouble, "see `creel events` for why no snapshot was taken"},
 	snapshot.TroubleLook:    {health.Trouble, "let creel read the gateway's state folders"},
 	snapshot.TroubleShrunk:  {health.Warning, "`creel snapshot diff` shows what is missing; `creel snapshot accept` if that is right"},
+	snapshot.TroubleUnread:  {health.Trouble, "look after the disk; remove the files that cannot be read, or bring them back from an earlier snapshot (`creel snapshot cat`)"},
 	snapshot.TroublePrune:   {health.Warning, "it is tried again after the next snapshot"},
 }
 

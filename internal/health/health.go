@@ -52,6 +52,7 @@ const (
 	Overdue        Condition = "snapshots_overdue"    // changes are in no snapshot for too long
 	Unreadable     Condition = "state_unreadable"     // whether the state has changed cannot be seen
 	Shrunk         Condition = "snapshot_shrunk"      // a snapshot is much smaller than the one before
+	Incomplete     Condition = "snapshot_incomplete"  // the newest snapshot lacks files that could not be read
 	NotPruned      Condition = "snapshots_not_pruned" // old snapshots cannot be removed
 )
 
@@ -59,7 +60,7 @@ const (
 var Conditions = []Condition{
 	Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Ownership, Connections,
 	OpenClawConfig, Provider, Variables,
-	StateMissing, StateRecord, RestoreFailed, SnapshotStore, SnapshotFailed, Overdue, Unreadable, Shrunk, NotPruned,
+	StateMissing, StateRecord, RestoreFailed, SnapshotStore, SnapshotFailed, Overdue, Unreadable, Shrunk, Incomplete, NotPruned,
 }
 
 // Severity says how bad a condition is.

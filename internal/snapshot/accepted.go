@@ -62,6 +62,25 @@ func after(all []store.Snapshot, i int, r store.Restoration) store.Restoration {
 	return r
 }
 
+// restored is after for what was restored here.
+func (k *Keeper) restored(all []store.Snapshot, i int, r store.Restoration) store.Restoration {
+	r.Fence = k.fence(all, r.Fence)
+	return after(all, i, r)
+}
+
+// HighestFence is the highest fencing number that a snapshot of the gateway bears.
+func (k *Keeper) HighestFence(ctx context.Context) (uint64, error) {
+	all, err := k.List(ctx)
+	return highestFence(all), err
+}
+
+func highestFence(all []store.Snapshot) (top uint64) {
+	for _, s := range all {
+		top = max(top, s.Fence, s.Restored.Fence)
+	}
+	return top
+}
+
 // behind is m, moved behind all snapshots that are there: it is newer than they are,
 // though the clock may have been set back since they were taken.
 func behind(all []store.Snapshot, m store.Meta) store.Meta {
@@ -71,6 +90,15 @@ func behind(all []store.Snapshot, m store.Meta) store.Meta {
 		}
 	}
 	return m
+}
+
+// fence is the fencing number of what is saved here. Where no lease is kept any more it is
+// the highest that was ever given: what is saved now is newer than all of that.
+func (k *Keeper) fence(all []store.Snapshot, lease uint64) uint64 {
+	if k.opts.Lease != nil {
+		return lease
+	}
+	return max(lease, highestFence(all))
 }
 
 // acceptEvery is the pause between two attempts to tell the store of a restore.
@@ -104,7 +132,7 @@ func (k *Keeper) tellAccepted(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		restored := after(all, i, *r.Accepted)
+		restored := k.restored(all, i, *r.Accepted)
 		if err := st.Mark(ctx, r.Last, func(m *store.Marks) { m.Restored = restored }); err != nil {
 			return err
 		}

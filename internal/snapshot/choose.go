@@ -19,6 +19,7 @@ type choiceError struct {
 	Newest store.ID // which is damaged, or has shrunk
 	Why    string
 	Shrunk bool
+	Unread int64    // how many files it lacks, since they could not be read
 	Older  store.ID // the next older one that is good; empty: there is none
 }
 
@@ -27,6 +28,9 @@ func (e *choiceError) Error() string {
 		return fmt.Sprintf("the only snapshot that could be restored is %s, and it may tell of a loss (%s)", e.Newest, e.Why)
 	}
 	s := fmt.Sprintf("the newest snapshot, %s, is damaged (%s)", e.Newest, e.Why)
+	if e.Unread > 0 {
+		s = fmt.Sprintf("the newest snapshot, %s, lacks %d files that could not be read when it was taken", e.Newest, e.Unread)
+	}
 	if e.Older == "" {
 		return s + ", and no older one is good"
 	}
@@ -54,7 +58,7 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 	}
 	r := k.record.get()
 	if i := slices.IndexFunc(all, func(s store.Snapshot) bool { return s.ID == r.Last }); i >= 0 && r.Accepted != nil {
-		all[i].Restored = after(all, i, *r.Accepted)
+		all[i].Restored = k.restored(all, i, *r.Accepted)
 	}
 	slices.SortStableFunc(all, compareStanding)
 	lineage := r.Lineage
@@ -67,6 +71,8 @@ func (k *Keeper) choose(ctx context.Context, id store.ID) (store.Snapshot, error
 			others = cmp.Or(others, s.ID)
 		case s.Damaged != "" && damaged == nil:
 			damaged = &choiceError{Newest: s.ID, Why: s.Damaged}
+		case lacking(s) && damaged == nil:
+			damaged = &choiceError{Newest: s.ID, Unread: s.Unread}
 		case good(s) && damaged != nil:
 			damaged.Older = s.ID
 			return store.Snapshot{}, damaged

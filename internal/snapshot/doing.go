@@ -86,6 +86,7 @@ const (
 	TroubleLook    Trouble = "state_unreadable"     // whether the state has changed cannot be seen
 	TroubleStore   Trouble = "snapshot_store"       // the store cannot be used
 	TroubleShrunk  Trouble = "snapshot_shrunk"      // a snapshot is much smaller than the one before
+	TroubleUnread  Trouble = "snapshot_incomplete"  // the newest snapshot lacks files that could not be read
 	TroubleMissing Trouble = "state_missing"        // the state is missing and cannot be restored
 	TroubleRestore Trouble = "restore_failed"       // the last restore that was asked for has failed
 	TroublePrune   Trouble = "snapshots_not_pruned" // old snapshots cannot be removed

@@ -80,7 +80,7 @@ func (m *memory) Save(ctx context.Context, t tree.Tree, meta store.Meta, _ store
 	if err := m.begin(ctx, "save"); err != nil {
 		return store.Snapshot{}, err
 	}
-	k := kept{Snapshot: store.Snapshot{Meta: meta}, content: map[string][]byte{}}
+	k := kept{Snapshot: store.Snapshot{Meta: meta, Marks: store.Marks{Shrunk: meta.Smaller}}, content: map[string][]byte{}}
 	for e, err := range t.Walk(ctx) {
 		if err != nil {
 			return store.Snapshot{}, err

@@ -65,12 +65,12 @@ func (k *Keeper) catchUp(ctx context.Context, fence uint64) error {
 		return gateway.RestoreError(err, "Let creel read the gateway's state folders.", false)
 	}
 	newer := store.ID("")
-	if r.Fence != 0 && !empty && r.Wish == nil && r.Trial == 0 {
+	if r.Lineage != "" && !empty && r.Wish == nil && r.Trial == 0 {
 		s, err := k.choose(ctx, "")
 		switch {
-		case err == nil && s.ID != r.Last && fenceOf(s) > r.Fence:
+		case err == nil && s.ID != r.Last && (r.Fence != 0 && fenceOf(s) > r.Fence || r.Fence == 0 && grownElsewhere(s, r)):
 			newer = s.ID
-		case err != nil && !errors.Is(err, errNone):
+		case err != nil && !errors.Is(err, errNone) && r.Fence != 0:
 			return gateway.RestoreError(fmt.Errorf("another machine has owned the gateway since it ran here, and what it has saved cannot be told: %w", err), "See that the snapshot store can be reached, then `creel start`.", false)
 		}
 	}
@@ -87,6 +87,12 @@ func (k *Keeper) catchUp(ctx context.Context, fence uint64) error {
 		return gateway.RestoreError(err, "Make room in creel's data folder.", false)
 	}
 	return nil
+}
+
+// grownElsewhere tells whether a snapshot is of this state as it went on under a lease on
+// another machine, while none was kept here.
+func grownElsewhere(s store.Snapshot, r record) bool {
+	return s.Fence > 0 && s.Lineage == r.Lineage && s.Machine != machine() && s.Order().After(r.LastAt)
 }
 
 // confirmed gives the fencing number for a snapshot that is about to be saved. What

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"creel/internal/event"
@@ -181,6 +182,8 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 	switch {
 	case errors.As(err, &choice) && choice.Shrunk:
 		return fmt.Sprintf("`creel snapshot restore %s` restores it all the same, and `creel snapshot accept %s` has it chosen from now on; `creel snapshot restore --fresh` begins without a state.", choice.Newest, choice.Newest)
+	case errors.As(err, &choice) && choice.Unread > 0:
+		return strings.TrimSpace(fmt.Sprintf("`creel snapshot show %s` says which; `creel snapshot restore %s` restores it without them. %s", choice.Newest, choice.Newest, olderHint(choice.Older)))
 	case errors.As(err, &choice):
 		older = choice.Older
 	case errors.As(err, &damaged) && damaged.ID != "":
@@ -192,9 +195,16 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 		return "Mend the store, then `creel start`; or `creel snapshot list` says what is left of it, and `creel snapshot restore ID` restores that; `creel snapshot restore --or-fresh` begins without a state if nothing can be restored."
 	}
 	if older != "" {
-		return fmt.Sprintf("`creel snapshot restore %s` restores the one before it; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails.", older)
+		return olderHint(older)
 	}
 	return "Mend the cause, then `creel start`; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails."
+}
+
+func olderHint(id store.ID) string {
+	if id == "" {
+		return ""
+	}
+	return fmt.Sprintf("`creel snapshot restore %s` restores the one before it; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails.", id)
 }
 
 // begins notes where a state comes from that nothing is known of.

@@ -55,6 +55,9 @@ var periods = []struct {
 //     present state;
 //   - a damaged one only while nothing else of its lineage is good: some of its
 //     files may be the last that there are;
+//   - of those that lack files which could not be read, and are newer than the newest
+//     good one that was read back, as many of the newest as keep.Last says, and one at
+//     least: there is nothing better of that time;
 //   - pinned ones.
 func Retain(all []store.Snapshot, keep Keep) []Kept {
 	kept := make([]Kept, len(all))
@@ -69,7 +72,11 @@ func Retain(all []store.Snapshot, keep Keep) []Kept {
 	return kept
 }
 
-func good(s store.Snapshot) bool { return s.Damaged == "" && s.Shrunk == "" }
+// good tells whether all is in it that should be, as far as is known.
+func good(s store.Snapshot) bool { return s.Damaged == "" && s.Shrunk == "" && s.Unread == 0 }
+
+// lacking tells whether only what could not be read is not in it.
+func lacking(s store.Snapshot) bool { return s.Damaged == "" && s.Shrunk == "" && s.Unread > 0 }
 
 // proven tells whether content of it was read back.
 func proven(s store.Snapshot) bool { return !s.Sampled.IsZero() || !s.Verified.IsZero() }
@@ -96,8 +103,12 @@ func retainLineage(line []*Kept, keep Keep) {
 		}
 	}
 	slices.Reverse(goods)
+	retainLacking(line, keep)
 	if len(goods) == 0 {
 		for _, k := range line {
+			if lacking(k.Snapshot) {
+				continue // of those the newest are kept
+			}
 			k.because("nothing better is left")
 		}
 		return
@@ -131,6 +142,19 @@ func retainLineage(line []*Kept, keep Keep) {
 				left--
 				k.because(p.name)
 			}
+		}
+	}
+}
+
+func retainLacking(line []*Kept, keep Keep) {
+	left := max(keep.Last, 1)
+	for _, k := range slices.Backward(line) {
+		switch {
+		case good(k.Snapshot) && proven(k.Snapshot), left == 0:
+			return
+		case lacking(k.Snapshot):
+			k.because("not all could be read, and no later one is whole")
+			left--
 		}
 	}
 }

@@ -26,6 +26,7 @@ func snap(age time.Duration, mark ...func(*store.Snapshot)) store.Snapshot {
 
 func unread(s *store.Snapshot)   { s.Sampled = time.Time{} }
 func shrunken(s *store.Snapshot) { s.Shrunk = "10 of 1000 files" }
+func lacks(s *store.Snapshot)    { s.Unread = 2 }
 func damaged(s *store.Snapshot)  { s.Damaged = "a chunk is missing" }
 func pinned(s *store.Snapshot)   { s.Pinned = true }
 func other(s *store.Snapshot)    { s.Lineage = "b" }
@@ -53,6 +54,10 @@ func TestRetain(t *testing.T) {
 		{"damaged goes", Keep{Last: 3}, []store.Snapshot{snap(3*day, damaged), snap(2 * day)}, "-k"},
 		{"damaged is the last there is", Keep{Last: 1}, []store.Snapshot{snap(3*day, damaged), snap(2*day, damaged)}, "kk"},
 		{"only a shrunk one and a damaged one", Keep{}, []store.Snapshot{snap(3*day, damaged), snap(2*day, shrunken)}, "kk"},
+		{"what lacks files pushes nothing out", Keep{Last: 1}, []store.Snapshot{snap(5 * day), snap(4 * day), snap(3*day, lacks), snap(2*day, lacks), snap(day, lacks)}, "-k--k"},
+		{"a whole one makes those that lack files dispensable", Keep{Last: 2}, []store.Snapshot{snap(3 * day), snap(2*day, lacks), snap(day)}, "k-k"},
+		{"one that was not read back does not", Keep{Last: 1}, []store.Snapshot{snap(3 * day), snap(2*day, lacks), snap(day, unread)}, "kkk"},
+		{"nothing whole is left", Keep{Last: 1}, []store.Snapshot{snap(3*day, damaged), snap(2*day, lacks), snap(day, lacks)}, "k-k"},
 		{"pinned", Keep{Last: 1}, []store.Snapshot{snap(300*day, pinned), snap(2 * day), snap(day)}, "k-k"},
 		{"a new lineage pushes nothing out", Keep{Last: 1}, []store.Snapshot{snap(3 * day), snap(2 * day), snap(day, other), snap(0, other)}, "-k-k"},
 		{"none", Keep{Last: 1}, nil, ""},

@@ -128,8 +128,10 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 		return s, err
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
+	m.Unread = cut.Unread
 	v.stage = stageSave
-	if m.Fence, err = k.confirmed(ctx); err != nil {
+	lease, err := k.confirmed(ctx)
+	if err != nil {
 		return s, err
 	}
 	doing.stage("saving")
@@ -141,9 +143,11 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if err != nil {
 		return s, err
 	}
+	m.Fence = k.fence(all, lease)
 	if m = behind(all, m); !m.After.IsZero() {
 		k.log.Warn("the clock is behind that of a snapshot which was taken earlier; the new one counts as newer all the same", "snapshot", m.ID, "after", m.After)
 	}
+	m.Smaller = shrunk(v.before, m, k.settings().ShrinkTo)
 	if !v.before.Tried {
 		if err := v.note(func(n *record) { n.Tried = true }); err != nil {
 			return s, err
@@ -158,16 +162,15 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	if err := st.Verify(ctx, s.ID, sampleAfterSave, doing); err != nil {
 		return s, errors.Join(err, k.markDamaged(ctx, st, s.ID, err))
 	}
-	small := shrunk(v.before, s.Meta, k.settings().ShrinkTo)
-	s.Sampled, s.Shrunk = time.Now().UTC(), small
-	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled, m.Shrunk = s.Sampled, small }); err != nil {
+	s.Sampled = time.Now().UTC()
+	if err := st.Mark(ctx, s.ID, func(m *store.Marks) { m.Sampled = s.Sampled }); err != nil {
 		return s, err
 	}
 	crashpoint.Passed(crashpoint.SnapshotMarked)
 	// Only now: a state whose snapshot cannot be read back is not saved, and the
 	// next one must not be made of what this one has left in the store.
 	err = v.note(func(n *record) {
-		n.Fence, n.Accepted = m.Fence, nil
+		n.Fence, n.Accepted = lease, nil
 		n.Parent, n.Last, n.LastAt, n.Totals, n.RootFiles, n.Mark = s.ID, s.ID, s.Time, s.Totals, s.RootFiles, cut.Mark
 		k.savedAs(cut.Mark)
 	})
@@ -228,13 +231,28 @@ func (k *Keeper) saved(s store.Snapshot, r Request, before record, took time.Dur
 	k.clear(TroubleSave)
 	k.clear(TroubleOverdue)
 	k.clear(TroubleRestore) // what has failed then is past
+	k.sayUnread(s)
+	lacks := ""
+	if s.Unread > 0 {
+		lacks = fmt.Sprintf("; %d files could not be read, and are not in it", s.Unread)
+	}
 	k.opts.Recorder.SnapshotTaken(s.Time, s.Frozen, took, s.Totals.Files, s.Totals.Bytes, s.Stored)
-	k.event(event.SnapshotTaken, fmt.Sprintf("snapshot %s: %d files with %d bytes, %d added to the store; held still for %v", s.ID, s.Totals.Files, s.Totals.Bytes, s.Stored, s.Frozen.Round(100*time.Microsecond)),
+	k.event(event.SnapshotTaken, fmt.Sprintf("snapshot %s: %d files with %d bytes, %d added to the store; held still for %v%s", s.ID, s.Totals.Files, s.Totals.Bytes, s.Stored, s.Frozen.Round(100*time.Microsecond), lacks),
 		map[string]any{"snapshot": s.ID, "reason": r.Reason, "seconds": took.Seconds()})
 	if s.Shrunk != "" {
 		k.set(TroubleShrunk, shrunkMessage(s))
 		k.event(event.SnapshotShrunk, s.Shrunk, map[string]any{"snapshot": s.ID, "before": before.Last})
 	}
+}
+
+// sayUnread has the trouble about files that cannot be read say what is so of the newest
+// snapshot.
+func (k *Keeper) sayUnread(s store.Snapshot) {
+	if s.Unread == 0 {
+		k.clear(TroubleUnread)
+		return
+	}
+	k.set(TroubleUnread, fmt.Sprintf("snapshot %s lacks %d files that could not be read; `creel snapshot show %s` names them. Those before it are kept", s.ID, s.Unread, s.ID))
 }
 
 func shrunkMessage(s store.Snapshot) string {

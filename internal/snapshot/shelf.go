@@ -118,15 +118,22 @@ func (k *Keeper) Accept(ctx context.Context, id store.ID) (store.Snapshot, error
 	return s, k.reviewShrunk(ctx)
 }
 
-// reviewShrunk has the trouble about shrunk snapshots say what is so: it must
-// outlive creel, and end when all of them were accepted or removed.
+// reviewShrunk has the troubles about shrunk snapshots and those that lack files say what
+// is so: they must outlive creel, and end when all of them were accepted or removed.
 func (k *Keeper) reviewShrunk(ctx context.Context) error {
 	all, err := k.List(ctx)
 	if err != nil {
 		return err
 	}
+	lineage := k.record.get().Lineage
 	for _, s := range slices.Backward(all) {
-		if s.Shrunk != "" && s.Lineage == k.record.get().Lineage {
+		if s.Lineage == lineage {
+			k.sayUnread(s)
+			break
+		}
+	}
+	for _, s := range slices.Backward(all) {
+		if s.Shrunk != "" && s.Lineage == lineage {
 			k.set(TroubleShrunk, shrunkMessage(s))
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -249,5 +250,172 @@ func TestTrialEmptied(t *testing.T) {
 			}
 			w.settled(k, s)
 		})
+	}
+}
+
+// TestNoLeaseAnyMore: a creel that shares its gateway with no other any more takes
+// snapshots that are newer than those which bear a fencing number, and what it restores
+// stands above them.
+func TestNoLeaseAnyMore(t *testing.T) {
+	w := newWorld(t)
+	lease := &leased{fence: 5}
+	w.Set = func(o *Options) { o.Lease = lease }
+	w.write(3, "shared")
+	k := w.keeper()
+	must(t, w.prepare(k, 1, gateway.End{}))
+	if s := w.take(k); s.Fence != 5 {
+		t.Fatalf("%+v", s)
+	}
+	must(t, k.Close(t.Context()))
+	w.Set = nil
+	k = w.keeper()
+	must(t, w.prepare(k, 2, gateway.End{}))
+	w.write(3, "alone")
+	alone := w.take(k)
+	must(t, os.RemoveAll(w.State))
+	must(t, w.prepare(k, 3, gateway.End{}))
+	if w.says() != "alone" {
+		t.Errorf("here, the state says %q", w.says())
+	}
+	must(t, k.Close(t.Context()))
+	k = w.elsewhere()
+	if w.says() != "alone" {
+		t.Errorf("elsewhere, the state says %q", w.says())
+	}
+	w.write(3, "later")
+	w.take(k)
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: alone.ID} }))
+	must(t, w.prepare(k, 2, gateway.End{Generation: 1, Cause: gateway.CauseAsked}))
+	k.Ready(2)
+	must(t, k.prove())
+	must(t, k.tellAccepted(t.Context()))
+	must(t, k.Close(t.Context()))
+	k = w.elsewhere()
+	if w.says() != "alone" {
+		t.Errorf("gone back to, the state says %q", w.says())
+	}
+	must(t, k.Close(t.Context()))
+	// And shared again, with the number of before.
+	w.Set = func(o *Options) { o.Lease = lease }
+	k = w.keeper()
+	must(t, w.prepare(k, 2, gateway.End{Generation: 1, Cause: gateway.CauseAsked}))
+	w.write(3, "shared again")
+	w.take(k)
+	must(t, k.Close(t.Context()))
+	w.elsewhere()
+	if w.says() != "shared again" {
+		t.Errorf("shared again, the state says %q", w.says())
+	}
+}
+
+// TestShrunkAndKilled: a snapshot that has shrunk is known for one from the instant it
+// exists, though creel dies before it has looked at it: else it would be the newest good
+// one, and the one that a later shrunk one keeps.
+func TestShrunkAndKilled(t *testing.T) {
+	for _, method := range []string{"verify", "mark"} {
+		w := newWorld(t)
+		w.Set = func(o *Options) { o.Settings.Keep = Keep{Last: 1} }
+		w.write(30, "all of it")
+		k := w.keeper()
+		must(t, w.prepare(k, 1, gateway.End{}))
+		whole := w.take(k)
+		w.write(3, "a tenth")
+		w.Store.fail(method, errDown) // as good as a death: nothing comes after it
+		if _, err := k.Create(t.Context(), Request{}); !errors.Is(err, errDown) {
+			t.Fatal(err)
+		}
+		must(t, k.Close(t.Context()))
+		w.Store.fail(method, nil)
+		k = w.keeper()
+		must(t, w.prepare(k, 2, gateway.End{}))
+		if s, err := k.choose(t.Context(), ""); err != nil || s.ID != whole.ID {
+			t.Errorf("%s: chosen is %s (%v)", method, s.ID, err)
+		}
+		w.write(4, "a tenth and one")
+		w.take(k)
+		for range 3 {
+			w.write(4, "and on")
+			w.take(k)
+			_, err := k.Prune(t.Context(), false)
+			must(t, err)
+		}
+		if _, err := k.Find(t.Context(), whole.ID); err != nil {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
+// TestFirstLease: a machine with a state from a time when the gateway was not shared does
+// not go on with it once another machine, under a lease, has gone on from there.
+func TestFirstLease(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		w := newWorld(t)
+		w.write(3, "before it was shared")
+		k := w.keeper()
+		must(t, w.prepare(k, 1, gateway.End{}))
+		first := w.take(k)
+		must(t, k.Close(t.Context()))
+
+		other := newWorld(t)
+		other.Store = w.Store
+		other.Set = func(o *Options) { o.Lease = &leased{fence: 1} }
+		k = other.keeper()
+		must(t, other.prepare(k, 1, gateway.End{}))
+		if other.says() != "before it was shared" {
+			t.Fatalf("the state says %q", other.says())
+		}
+		other.write(3, "gone on")
+		last := other.take(k)
+		must(t, k.Close(t.Context()))
+		if i := w.Store.find(last.ID); foreign {
+			w.Store.all[i].Machine = "another"
+		}
+		if last.Lineage != first.Lineage {
+			t.Fatal("it has begun anew")
+		}
+
+		w.Set = func(o *Options) { o.Lease = &leased{fence: 2} }
+		k = w.keeper()
+		must(t, w.prepare(k, 2, gateway.End{}))
+		// What this machine has saved itself it has not lost sight of, and goes on from.
+		if want := map[bool]string{true: "gone on", false: "before it was shared"}[foreign]; w.says() != want {
+			t.Errorf("foreign: %v; the state says %q", foreign, w.says())
+		}
+	}
+}
+
+// TestLacking: a snapshot that lacks files which could not be read pushes nothing out, and
+// is not restored by itself, nor is the one before it: which of the two is for a person
+// to say.
+func TestLacking(t *testing.T) {
+	w, k, whole := lost(t)
+	w.write(3, "two")
+	lacks := w.take(k)
+	w.Store.all[1].Unread = 1
+	must(t, k.reviewShrunk(t.Context()))
+	if w.troubled(TroubleUnread) == "" {
+		t.Error("it goes unsaid")
+	}
+	must(t, os.RemoveAll(w.State))
+	plan := refused(t, w.prepare(k, 2, gateway.End{}), true)
+	if !strings.Contains(plan.Hint, string(lacks.ID)) || !strings.Contains(plan.Hint, string(whole.ID)) {
+		t.Errorf("the hint names not both: %q", plan.Hint)
+	}
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: lacks.ID} }))
+	must(t, w.prepare(k, 3, gateway.End{}))
+	if w.says() != "two" {
+		t.Errorf("asked for, the state says %q", w.says())
+	}
+	k.Ready(3)
+	must(t, k.prove())
+	w.write(3, "three")
+	w.take(k)
+	if said := w.troubled(TroubleUnread); said != "" {
+		t.Errorf("a whole one was taken since, and it still says %q", said)
+	}
+	must(t, os.RemoveAll(w.State))
+	must(t, w.prepare(k, 4, gateway.End{}))
+	if w.says() != "three" {
+		t.Errorf("the state says %q", w.says())
 	}
 }

@@ -420,7 +420,7 @@ func TestConnectedUnseen(t *testing.T) {
 
 // TestSnapshotWords: every reason has words.
 func TestSnapshotWords(t *testing.T) {
-	for _, r := range []store.Reason{store.Asked, store.OnChange, store.OnInterval, store.BeforeUpgrade, store.BeforeSleep, store.BeforeRestore, store.OnStop, store.Imported} {
+	for _, r := range []store.Reason{store.Asked, store.OnChange, store.OnInterval, store.BeforeUpgrade, store.BeforeRestore, store.OnStop, store.Imported} {
 		if w := reasonWords(r); w == "" || strings.Contains(w, "_") {
 			t.Errorf("%s: %q", r, w)
 		}

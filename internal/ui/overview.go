@@ -172,7 +172,7 @@ const shownNames = 4
 // conditionLink is where a condition is dealt with.
 func conditionLink(c health.Condition) string {
 	switch c {
-	case health.StateMissing, health.StateRecord, health.RestoreFailed, health.SnapshotStore, health.SnapshotFailed, health.Overdue, health.Unreadable, health.Shrunk, health.NotPruned:
+	case health.StateMissing, health.StateRecord, health.RestoreFailed, health.SnapshotStore, health.SnapshotFailed, health.Overdue, health.Unreadable, health.Shrunk, health.Incomplete, health.NotPruned:
 		return Prefix + "snapshots"
 	case health.Journal, health.DataFolder, health.LowSpace, health.Bodies, health.Descriptors, health.Connections, health.Start, health.Ownership:
 		return Prefix + "timeline?kind=health"

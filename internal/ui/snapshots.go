@@ -129,6 +129,9 @@ func marksOf(s store.Snapshot) []mark {
 	case !s.Sampled.IsZero():
 		list = append(list, mark{"sampled", toneOK, "A part of its content was read back and found whole"})
 	}
+	if s.Unread > 0 {
+		list = append(list, mark{"incomplete", toneWarn, "Files that could not be read when it was taken are not in it"})
+	}
 	if s.Shrunk != "" {
 		list = append(list, mark{"much smaller", toneWarn, s.Shrunk})
 	}

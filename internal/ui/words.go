@@ -115,8 +115,6 @@ func reasonWords(r store.Reason) string {
 		return "it was time"
 	case store.BeforeUpgrade:
 		return "before an upgrade"
-	case store.BeforeSleep:
-		return "before sleep"
 	case store.BeforeRestore:
 		return "before a restore"
 	case store.OnStop:

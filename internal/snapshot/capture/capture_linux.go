@@ -20,6 +20,9 @@ const (
 	maxRounds = 8
 	// maxTries bounds how often it is held still, if something else writes.
 	maxTries = 3
+	// mostUnread is how many files may be unreadable for an error of their disk: with
+	// more of them it is the disk that is lost.
+	mostUnread = 100
 	// spareSpace is left free on the disk of the copies.
 	spareSpace = 16 << 20
 )
@@ -31,6 +34,8 @@ type Capturer struct {
 	// step is nil but in tests: it is told of each entry that is about to be looked
 	// at, and of each file that is about to be copied, with everything held still.
 	step func(path string, copying bool)
+	// fault is nil but in tests: an error that reading a file gives.
+	fault func(path string) error
 }
 
 // New gives a Capturer, and removes what a capture that was cut short has left
@@ -88,8 +93,10 @@ type session struct {
 	progress Progress
 	stash    *stash
 	step     func(path string, copying bool)
-	found    tree.Totals   // what all rounds together had to copy, for progress
-	looking  time.Duration // that a look at every file takes
+	fault    func(path string) error
+	bad      map[id]badFile // files that could not be read
+	found    tree.Totals    // what all rounds together had to copy, for progress
+	looking  time.Duration  // that a look at every file takes
 
 	at      *walked // the root that is being walked
 	path    []byte  // of the present entry, as in a tree
@@ -116,7 +123,7 @@ func (c *Capturer) begin(progress Progress) (*session, error) {
 		return nil, err
 	}
 	s := &session{
-		Options: c.opts, folder: folder, inodes: inodes, progress: progress, step: c.step,
+		Options: c.opts, folder: folder, inodes: inodes, progress: progress, step: c.step, fault: c.fault, bad: map[id]badFile{},
 		maps:    mappings{processes: c.opts.Processes},
 		dirents: make([]byte, 64<<10), buffer: make([]byte, 256<<10), noClone: map[uint64]bool{},
 	}

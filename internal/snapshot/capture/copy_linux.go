@@ -15,6 +15,10 @@ func (r *round) file(n *node, dirfd int, st stamp, alloc int64) error {
 	if r.reuse(n, st) {
 		return nil
 	}
+	if bad, found := r.bad[st.id()]; found && bad.stamp == st && !r.look {
+		n.in = &inode{Stamp: st}
+		return r.lose(n, bad.err) // asking a disk again takes seconds
+	}
 	if r.look {
 		n.in = &inode{Stamp: st} // for the mark
 		r.count(min(alloc, st.Size))
@@ -51,6 +55,11 @@ func (r *round) file(n *node, dirfd int, st stamp, alloc int64) error {
 	if err := r.content(in, fd); err != nil {
 		delete(r.inodes, st.id())
 		n.in = nil
+		if isBroken(err) {
+			r.bad[st.id()] = badFile{st, err}
+			n.in = &inode{Stamp: st} // for the mark
+			return r.lose(n, err)
+		}
 		return err
 	}
 	in.Xattrs = xattrs(fd)
@@ -95,6 +104,11 @@ func (r *round) content(in *inode, fd int) error {
 	size := in.Stamp.Size
 	if size == 0 {
 		return nil
+	}
+	if r.fault != nil {
+		if err := r.fault(string(r.path)); err != nil {
+			return r.fail("read", err)
+		}
 	}
 	if r.frozen && r.stash.fits(size) {
 		return r.keep(in, fd)
@@ -214,8 +228,7 @@ func (r *round) piece(fd, bfd int, off int64, n int) (int, error) {
 			return r.piece(fd, bfd, off, n)
 		case unix.ENOSPC, unix.EDQUOT:
 			return 0, r.folder.full(err)
-		case unix.EIO:
-			return 0, r.fail("copy", err)
+		case unix.EIO: // of which of the two is told by doing it apart
 		default: // another file system on an old kernel, or a seccomp filter
 			r.noRange = true
 		}

@@ -31,6 +31,9 @@ type Cut struct {
 	Mark    string
 	Totals  tree.Totals
 	Skipped []tree.Skipped
+	// Unread counts those of Skipped that their disk, or file system, could not give: the
+	// cut lacks what it should have. A folder counts once, with all that is in it.
+	Unread int64
 	// Excluded counts what patterns keep out.
 	Excluded []Excluded
 	// OutsideLinks counts files that have hard links outside their root.

@@ -30,7 +30,7 @@ func (s *session) cut(r *round) (*Cut, error) {
 		b.first, b.names = map[*inode]string{}, map[*inode]uint32{}
 		b.rules = make([]int, len(b.root.ignore.list))
 		if b.root.top == nil {
-			b.skipped(b.root.Name, "there is no such folder: "+b.root.Path)
+			b.skipped(b.root.Name, &node{skip: "there is no such folder: " + b.root.Path})
 			continue
 		}
 		b.add(b.root.top, b.root.Name)
@@ -52,15 +52,15 @@ func (s *session) cut(r *round) (*Cut, error) {
 // under adds what is in a directory.
 func (b *builder) under(n *node, path string) {
 	if n.skip != "" {
-		b.skipped(path, n.skip)
+		b.skipped(path, n)
 	}
 	for _, c := range n.children {
 		at := path + "/" + c.name
 		switch {
 		case c.rule >= 0:
 			b.excluded(c.rule, at)
-		case c.in == nil:
-			b.skipped(at, c.skip)
+		case c.in == nil, c.lost && c.kind() != tree.Dir:
+			b.skipped(at, c)
 		default:
 			b.add(c, at)
 			if c.kind() == tree.Dir {
@@ -99,8 +99,16 @@ func (b *builder) add(n *node, path string) {
 	b.cut.Totals.Add(e)
 }
 
-func (b *builder) skipped(path, reason string) {
-	b.cut.Skipped = append(b.cut.Skipped, tree.Skipped{Path: printable(path), Reason: reason})
+// skipped says that a node, or what is in it, is not in the cut. What its disk did not give
+// comes first: of a long list only the beginning is kept.
+func (b *builder) skipped(path string, n *node) {
+	s := tree.Skipped{Path: printable(path), Reason: n.skip}
+	if n.lost {
+		b.cut.Skipped = slices.Insert(b.cut.Skipped, int(b.cut.Unread), s)
+		b.cut.Unread++
+		return
+	}
+	b.cut.Skipped = append(b.cut.Skipped, s)
 }
 
 func (b *builder) excluded(rule int, path string) {

@@ -67,8 +67,10 @@
 // Files, directories, symbolic links (never followed, dangling or not) and
 // FIFOs. Hard links are kept within a root; a link to a file outside it becomes
 // a file of its own, and is counted (OutsideLinks). Sockets and devices are
-// skipped. What creel may not read is skipped with the reason; an I/O error ends
-// the capture, since it is not known what is lost. A folder that is a mount
+// skipped. What creel may not read is skipped with the reason. So is what its disk
+// does not give (EIO, or what a file system says of its own damage), up to mostUnread
+// files; the cut then says that it is not whole (Unread). An error of a state folder
+// itself ends the capture. A folder that is a mount
 // point is saved as an empty folder and skipped: a restore swaps a root by
 // rename and could not put it back, so it has to be a root of its own. (A single
 // file that is a mount point is saved: it comes back as a plain file.) A root may

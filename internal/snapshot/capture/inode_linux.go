@@ -93,6 +93,7 @@ type node struct {
 	children []*node // of a directory, by name
 	in       *inode  // nil: not in the copy; then skip or rule says why
 	skip     string  // why it is not in the copy, or what of it is not
+	lost     bool    // skip says that its disk could not give it
 	rule     int     // the pattern that excludes it; unruled, notIgnored
 	ruledDir bool    // rule was found for a directory
 	round    int     // the last round that found it

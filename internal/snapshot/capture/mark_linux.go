@@ -54,7 +54,7 @@ func markOf(h hash.Hash, n *node) {
 	// A stamp is of fixed size, and writing to a hash does not fail.
 	_ = binary.Write(h, binary.LittleEndian, st)
 	for _, c := range n.children {
-		if c.rule < 0 && c.in != nil {
+		if c.rule < 0 && c.in != nil { // what could not be read, too
 			markOf(h, c)
 		}
 	}

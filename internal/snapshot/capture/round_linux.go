@@ -30,6 +30,7 @@ type round struct {
 	largest string      // path of the largest file of it
 	largeN  int64
 	took    time.Duration
+	lost    int // files that could not be read
 }
 
 // errGone says that a path is not what it was a moment ago.
@@ -112,7 +113,12 @@ func (r *round) dir(n *node, fd int, st stamp) error {
 		if errno == unix.ENOENT || errno == unix.ESTALE {
 			return errGone // removed since it was opened
 		}
-		return r.fail("read the folder", err)
+		err = r.fail("read the folder", err)
+		if isBroken(err) && n != r.at.kept {
+			n.children = n.children[:0]
+			return r.lose(n, err)
+		}
+		return err
 	}
 	length := len(r.path)
 	defer func() { r.path = r.path[:length] }()
@@ -178,6 +184,7 @@ func (r *round) entry(n *node, dirfd int) error {
 	if err := unix.Statx(dirfd, n.name, unix.AT_SYMLINK_NOFOLLOW, statMask, &sx); err != nil {
 		return r.unreadable(n, "look at", err)
 	}
+	n.lost = false
 	st := stampOf(&sx)
 	isDir := st.format() == unix.S_IFDIR
 	if n.rule == unruled || n.ruledDir != isDir {
@@ -311,7 +318,41 @@ func (r *round) unreadable(n *node, what string, err error) error {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ESTALE):
 		return errGone
 	}
-	return r.fail(what, err)
+	if err = r.fail(what, err); isBroken(err) {
+		return r.lose(n, err)
+	}
+	return err
+}
+
+// badFile is a file that could not be read.
+type badFile struct {
+	stamp stamp
+	err   error
+}
+
+// lose leaves out what a disk does not give. The other files are worth a copy more than
+// ever; the cut says that it is not whole. The state's own folder is not left out, nor
+// too much: then there is no cut.
+func (r *round) lose(n *node, err error) error {
+	n.lost, n.skip = true, "cannot be read: "+cause(err)
+	if r.lost++; r.lost > mostUnread {
+		return fmt.Errorf("more than %d files cannot be read, so that nothing is captured; look after the disk: %w", mostUnread, err)
+	}
+	return nil
+}
+
+func cause(err error) string {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
+}
+
+// isBroken tells errors that say that a disk, or what a file system has on it, is.
+func isBroken(err error) bool {
+	_, reading := errors.AsType[*readError](err)
+	return reading && (errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG))
 }
 
 func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
@@ -319,5 +360,10 @@ func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(er
 // fail is an error about the present path.
 func (r *round) fail(what string, err error) error {
 	rel := strings.TrimPrefix(string(r.path), r.at.Name)
-	return fmt.Errorf("cannot %s %s: %w", what, printable(filepath.Join(r.at.path, rel)), err)
+	return &readError{fmt.Errorf("cannot %s %s: %w", what, printable(filepath.Join(r.at.path, rel)), err)}
 }
+
+// readError is an error of the state, not of the folder for copies.
+type readError struct{ error }
+
+func (e *readError) Unwrap() error { return e.error }

@@ -10,6 +10,9 @@ import (
 
 func TestMain(m *testing.M) {
 	crashgw.RunIfAsked()
+	if largeWriterAsked() {
+		return
+	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
 		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))

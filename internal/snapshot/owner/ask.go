@@ -79,7 +79,8 @@ func (o *Owner) Confirm(ctx context.Context) (fence uint64, err error) {
 
 // TakeOver makes this creel the owner at once, without waiting for another one's
 // term to be over. If that one still runs, it goes on until it next renews its
-// ownership, and stops its gateway then: two run meanwhile.
+// ownership (a third of its term at most), or, if it does not reach the store, until it
+// stops its gateway for the end of its term: two run meanwhile.
 func (o *Owner) TakeOver(ctx context.Context) error {
 	o.mu.Lock()
 	o.forced = true

@@ -26,6 +26,12 @@ type Options struct {
 	// killed. It may change.
 	StopTime func() time.Duration
 
+	// Floor gives the highest fencing number that anything which was saved bears. It is
+	// asked where there is no record of an owner, since one may have been lost: numbers
+	// that begin anew would make what is saved from then on older than all from before.
+	// May be nil.
+	Floor func(ctx context.Context) (uint64, error)
+
 	Journal Journal
 	// Trouble is told what keeps the lease from being renewed, and the next step;
 	// "": nothing, or no longer.
@@ -89,6 +95,9 @@ func New(o Options) (*Owner, error) {
 	}
 	if o.Journal == nil {
 		o.Journal = nobody{}
+	}
+	if o.Floor == nil {
+		o.Floor = func(context.Context) (uint64, error) { return 0, nil }
 	}
 	if o.Trouble == nil {
 		o.Trouble = func(string, string) {}
@@ -222,6 +231,11 @@ func (o *Owner) look(ctx context.Context) (time.Duration, error) {
 	}
 	if r.Nonce != "" && r.Nonce == o.tried.nonce { // its answer was lost
 		o.granted(r, o.tried)
+	}
+	if version == "" {
+		if r.Fence, err = o.opts.Floor(ctx); err != nil {
+			return 0, fmt.Errorf("there is no record of who owns the gateway, and what is saved cannot be told: %w", err)
+		}
 	}
 	if version == "" || r.Released || r.Holder == o.holder {
 		return o.claim(ctx, r, version)

@@ -326,6 +326,30 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
+// TestTakeOverUnseen: where the other does not reach the store, two run until the end of
+// its term, and no longer.
+func TestTakeOverUnseen(t *testing.T) {
+	dirs := [2]string{t.TempDir(), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		l := &fakeLedger{}
+		a, b := newMachine(t, l, home{name: "a", dir: dirs[0]}), newMachine(t, l, home{name: "b", dir: dirs[1]})
+		a.start()
+		defer a.halt()
+		a.gw.launch(t.Context())
+		b.start()
+		defer b.halt()
+		b.gw.launch(t.Context())
+		a.line.set(func(n *line) { n.broken = true })
+		if err := b.TakeOver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(term)
+		if st := a.gw.Status(); st.State != gateway.Failed || !b.gw.ready() {
+			t.Fatalf("a term on: %+v, and the other: %+v", st, b.gw.Status())
+		}
+	})
+}
+
 // TestNeverTwo: with delays, losses, partitions, deaths and clocks of any rate
 // within the bounds, no two gateways ever run at once, and none is left without one
 // for ever.
@@ -426,4 +450,31 @@ func walk(t *testing.T, dirs []string, rates []float64, seed uint64, run int) (w
 	}
 	l.late.Wait()
 	return wrong, launches
+}
+
+// TestRecordLost: where the record of owners is lost, numbers go on from what the
+// snapshots bear; while those cannot be told, nobody owns the gateway.
+func TestRecordLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, &fakeLedger{}, home{name: "a", dir: t.TempDir(), seed: 1})
+		var mu sync.Mutex
+		away := errors.New("the store is away")
+		m.opts.Floor = func(context.Context) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return 7, away
+		}
+		m.start()
+		defer m.halt()
+		if _, err := m.Demand(t.Context()); !errors.Is(err, away) {
+			t.Errorf("got %v", err)
+		}
+		mu.Lock()
+		away = nil
+		mu.Unlock()
+		time.Sleep(term) // of the fake clock
+		if fence, err := m.Demand(t.Context()); err != nil || fence != 8 {
+			t.Errorf("got %d, %v", fence, err)
+		}
+	})
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"creel/internal/crashpoint"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/store"
@@ -174,6 +176,9 @@ func TestStageFails(t *testing.T) {
 		"damaged content": {func(_ *testing.T, _ world, f *files, _ context.CancelFunc) store.Files {
 			return &rotten{f, broken}
 		}, func(err error) bool { return errors.Is(err, broken) }},
+		"broken disk of the store": {func(_ *testing.T, _ world, f *files, _ context.CancelFunc) store.Files {
+			return &rotten{f, unix.EIO}
+		}, func(err error) bool { return errors.Is(err, unix.EIO) }},
 		"cancelled": {func(_ *testing.T, _ world, f *files, cancel context.CancelFunc) store.Files {
 			f.opened = cancel
 			return f

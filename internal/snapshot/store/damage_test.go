@@ -78,6 +78,50 @@ func damage(t *testing.T, kind string, harm func(string) error) {
 	storetest.Expect(t, s, again.ID, bad)
 }
 
+// TestBroughtBack takes packs away, has that noticed by all who notice it, and brings
+// them back from a copy: all is whole again, and stays so through maintenance.
+func TestBroughtBack(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"p", "q"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			place := folderPlace(t, dir)
+			s := storetest.Open(t, place, 0)
+			from := storetest.Everything()
+			kept := storetest.Save(t, s, from, storetest.Meta("g"), "")
+			before := blobs(t, dir, kind)
+			from.File("state/new", storetest.Noise(8, 500_000))
+			last := storetest.Save(t, s, from, storetest.Meta("g"), kept.ID)
+			gone := added(t, before, blobs(t, dir, kind))
+			for _, f := range gone {
+				if err := os.Rename(f, filepath.Join(dir, filepath.Base(f))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Verify(t.Context(), last.ID, 1, nil); err == nil {
+				t.Fatal("what is gone is not missed")
+			}
+			_ = s.Maintain(t.Context()) // whatever it makes of it
+			for _, f := range gone {
+				if err := os.Rename(filepath.Join(dir, filepath.Base(f)), f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 5 {
+				if err := s.Verify(t.Context(), last.ID, 1, nil); err != nil {
+					t.Fatal(err)
+				}
+				storetest.Expect(t, s, last.ID, from)
+				place.Later(25 * time.Hour)
+				if err := s.Maintain(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // added gives the blobs that a Save has added, but for the metadata pack that
 // lists snapshots, which comes last.
 func added(t *testing.T, before, after map[string]time.Time) []string {

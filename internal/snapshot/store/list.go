@@ -77,7 +77,7 @@ func find(ctx context.Context, r repo.Repository, id ID) (*stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	list[0].Marks = marks.of(id)
+	list[0].Marks = marks.of(list[0].Meta)
 	return list[0], nil
 }
 
@@ -109,7 +109,7 @@ func (s *kopiaStore) list(ctx context.Context, gateway string) ([]Snapshot, erro
 	}
 	out := make([]Snapshot, len(list))
 	for i, x := range list {
-		x.Marks = marks.of(x.ID)
+		x.Marks = marks.of(x.Meta)
 		out[i] = x.Snapshot
 	}
 	return out, nil

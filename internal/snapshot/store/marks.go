@@ -71,12 +71,12 @@ func latest(marks []mark) *mark {
 
 // of puts the marks of a snapshot together. What cannot be read is of a creel to
 // come, and passed over.
-func (t markTable) of(id ID) Marks {
+func (t markTable) of(s Meta) Marks {
 	fields := make(map[string]json.RawMessage)
-	for name, marks := range t[id] {
+	for name, marks := range t[s.ID] {
 		fields[name] = latest(marks).Value
 	}
-	var m Marks
+	m := Marks{Shrunk: s.Smaller}
 	for name, value := range fields {
 		one, err := json.Marshal(map[string]json.RawMessage{name: value})
 		if err == nil {
@@ -115,14 +115,15 @@ func (s *kopiaStore) mark(ctx context.Context, id ID, change func(*Marks)) error
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
-	if _, err := find(ctx, s.repo, id); err != nil {
+	found, err := find(ctx, s.repo, id)
+	if err != nil {
 		return err
 	}
 	table, err := loadMarks(ctx, s.repo, id)
 	if err != nil {
 		return err
 	}
-	marks := table.of(id)
+	marks := table.of(found.Meta)
 	before, err := fieldsOf(marks)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (s *kopiaStore) save(ctx context.Context, t tree.Tree, m Meta, base ID, p P
 	if err != nil {
 		return Snapshot{}, err
 	}
-	snap := Snapshot{Meta: m}
+	snap := Snapshot{Meta: m, Marks: markTable{}.of(m)}
 	err = s.write(ctx, "save", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
 		before := s.guard.written.Load()
 		u := &upload{tree: t, writer: w, progress: p, known: known}

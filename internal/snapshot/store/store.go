@@ -32,7 +32,6 @@ const (
 	OnChange      Reason = "change"         // the state had changed
 	OnInterval    Reason = "interval"       // it was time
 	BeforeUpgrade Reason = "before_upgrade" // another version or configuration was about to start
-	BeforeSleep   Reason = "before_sleep"
 	BeforeRestore Reason = "before_restore" // the state that a restore sets aside
 	OnStop        Reason = "stop"           // the gateway had stopped in good order
 	Imported      Reason = "import"         // brought in from elsewhere
@@ -67,8 +66,14 @@ type Meta struct {
 	Totals tree.Totals   `json:"totals"`
 	// RootFiles are the Files of each root, by its name; nil: a creel of before.
 	RootFiles map[string]int64 `json:"root_files,omitempty"`
-	Skipped   []tree.Skipped   `json:"skipped,omitempty"` // at most 100; Omitted counts the others
-	Omitted   int              `json:"omitted,omitempty"`
+	// Smaller says in words how much smaller it is than the one before. It is the first
+	// Marks.Shrunk: what may tell of a loss must be known for it from the instant it is there.
+	Smaller string         `json:"smaller,omitempty"`
+	Skipped []tree.Skipped `json:"skipped,omitempty"` // at most 100; Omitted counts the others
+	Omitted int            `json:"omitted,omitempty"`
+	// Unread is how many files their disk did not give when it was taken: it lacks them,
+	// and is no reason to remove others.
+	Unread int64 `json:"unread,omitempty"`
 }
 
 // Order is the time by which snapshots are put in order.

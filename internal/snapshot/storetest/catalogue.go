@@ -76,6 +76,29 @@ func marks(t *testing.T, p *Place) {
 	Expect(t, s, a.ID, NewTree("state"))
 }
 
+// smaller saves one that is said to be smaller: it is marked so from the beginning, until
+// the mark is taken away, and not again with another mark.
+func smaller(t *testing.T, p *Place) {
+	s := Open(t, p, 0)
+	m := Meta("g")
+	m.Smaller = "by much"
+	snap := Save(t, s, NewTree("state"), m, "")
+	if snap.Shrunk != m.Smaller {
+		t.Errorf("saved as %+v", snap)
+	}
+	expectMarks(t, s, snap.ID, store.Marks{Shrunk: m.Smaller})
+	for _, change := range []func(*store.Marks){
+		func(m *store.Marks) { m.Sampled = At }, func(m *store.Marks) { m.Shrunk = "" }, func(m *store.Marks) { m.Pinned = true },
+	} {
+		if err := s.Mark(t.Context(), snap.ID, change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []store.Store{s, Open(t, p, 1)} {
+		expectMarks(t, s, snap.ID, store.Marks{Sampled: At, Pinned: true})
+	}
+}
+
 func expectMarks(t *testing.T, s store.Store, id store.ID, want store.Marks) {
 	t.Helper()
 	all, err := s.List(t.Context(), "")

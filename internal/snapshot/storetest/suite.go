@@ -35,6 +35,7 @@ func Run(t *testing.T, fresh func(t *testing.T) *Place) {
 		"list":                list,
 		"marks":               marks,
 		"marks of two":        marksOfTwo,
+		"smaller":             smaller,
 		"remove":              remove,
 		"not found":           notFound,
 		"refused trees":       refusedTrees,
