@@ -35,6 +35,7 @@ type openClaw struct {
 	port      port
 	token     atomic.Value               // telemetry.Secret, once configured
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
+	room      openclaw.WaitingRoom       // for devices that wait for approval
 
 	upgrading sync.Mutex   // protects desk
 	desk      *versionDesk // the present engine's; nil: none yet

@@ -49,6 +49,7 @@ type stage struct {
 	link    string
 	entered string // the address at which the link was used
 	browser *browser
+	edge    *edge // how people on other machines come
 	film    *record.Film
 	llm     *fake.LLM
 	shots   int
@@ -64,10 +65,10 @@ func newStage(t *testing.T) *stage {
 			s.artifact(t, "model-heard.jsonl", s.llm.Heard())
 		}
 	})
+	s.edge = newEdge(t, s.folder)
 	s.browser = s.browse(t,
-		// A person's machine elsewhere finds creel by its name, and knows who has
-		// signed its certificate.
-		chromedp.Flag("host-resolver-rules", "MAP "+publicName+" 127.0.0.1"), chromedp.IgnoreCertErrors)
+		// A person's machine elsewhere knows who has signed the edge's certificate.
+		chromedp.Flag("host-resolver-rules", s.edge.resolver()), chromedp.IgnoreCertErrors)
 	film, err := record.New()
 	if err != nil {
 		t.Fatal(err)
