@@ -258,6 +258,20 @@ func TestRetire(t *testing.T) {
 	}
 }
 
+// A gateway that an earlier creel has left suspended, in the midst of a stop, says that
+// it is not ready: it is told to go on nevertheless. One that starts is left alone.
+func TestLeftSuspended(t *testing.T) {
+	a := newAttended(t)
+	a.gw.SuspendAs(`{"requestId":"creel-stop","drain":true,"terminalPolicy":"terminate"}`)
+	a.status.set(gateway.Status{State: gateway.Starting, Generation: 1, Addr: a.gw.Addr()})
+	poll(t, "all who follow wait", func() bool { return a.status.waiting() == 2 })
+	if heads, _ := a.gw.Handshakes(); len(heads) != 0 || a.gw.Phase() != "prepared" {
+		t.Errorf("an instance that starts is talked to, and is %s", a.gw.Phase())
+	}
+	a.status.set(gateway.Status{State: gateway.Starting, Adopted: true, Generation: 1, Addr: a.gw.Addr()})
+	poll(t, "it goes on", func() bool { return a.gw.Phase() == "accepting" })
+}
+
 // What is decided about devices is in the journal, with whom it was about.
 func TestDeviceDesk(t *testing.T) {
 	a := newAttended(t)
