@@ -156,13 +156,13 @@ func (o *openClaw) retire(ctx context.Context, generation uint64, b beside) {
 		return
 	}
 	began := time.Now()
-	err := client.Drain(ctx)
+	was, err := client.Drain(ctx)
 	var work *rpc.WorkError
 	switch {
-	case err == nil && time.Since(began) < time.Second:
+	case err == nil && len(was) == 0:
 		return // nothing was under way
 	case err == nil:
-		b.record(event.Stopping, generation, fmt.Sprintf("OpenClaw's work has ended after %v", time.Since(began).Round(100*time.Millisecond)), nil)
+		b.record(event.Stopping, generation, fmt.Sprintf("OpenClaw's work has ended after %v: %s", time.Since(began).Round(100*time.Millisecond), rpc.InWords(was)), nil)
 	case errors.As(err, &work):
 		b.record(event.Stopping, generation, work.Error()+"; it is asked to end all the same", nil)
 	default:

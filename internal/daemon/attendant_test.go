@@ -251,8 +251,12 @@ func TestRetire(t *testing.T) {
 	if e := a.pages.next(t, event.Stopping); !strings.Contains(e.Message, "1 active embedded run(s)") || a.gw.Phase() != "draining" {
 		t.Errorf("%s; it is %s", e.Message, a.gw.Phase())
 	}
-	a.gw.Busy(0)
+	a.gw.Busy(2)
 	a.retire(t.Context(), 1, a.beside)
+	if e := a.pages.next(t, event.Stopping); !strings.HasPrefix(e.Message, "OpenClaw's work has ended after ") || !strings.HasSuffix(e.Message, ": 1 active embedded run(s)") {
+		t.Errorf("%s", e.Message)
+	}
+	a.retire(t.Context(), 1, a.beside) // nothing is under way: nothing is told
 	if a.gw.Phase() != "prepared" {
 		t.Errorf("it is %s", a.gw.Phase())
 	}

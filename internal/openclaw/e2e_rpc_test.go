@@ -61,7 +61,7 @@ func TestE2ERPC(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
 		defer cancel()
-		if err := c.Drain(ctx); err != nil {
+		if _, err := c.Drain(ctx); err != nil {
 			t.Error(err)
 		}
 		inst.signal(t, syscall.SIGTERM)
@@ -240,7 +240,7 @@ func testRealDrain(t *testing.T, g *realGateway, inst *instance, c *rpc.Client, 
 	}
 	drain, cancelDrain := context.WithTimeout(ctx, time.Second)
 	defer cancelDrain()
-	err := c.Drain(drain)
+	_, err := c.Drain(drain)
 	var work *rpc.WorkError
 	if !errors.As(err, &work) || len(work.Blockers) == 0 {
 		t.Errorf("a drain during a turn: %v", err)

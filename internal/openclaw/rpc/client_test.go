@@ -411,7 +411,7 @@ func TestClosed(t *testing.T) {
 	for range c.Events(t.Context(), 1) {
 		t.Error("an event")
 	}
-	if err := c.Drain(t.Context()); !errors.Is(err, ErrClosed) {
+	if _, err := c.Drain(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("drain: %v", err)
 	}
 	c.Attend(Target{Generation: 2, Addr: g.Addr()})

@@ -111,19 +111,20 @@ const (
 )
 
 // Drain closes the gateway to new work for a stop that follows, and waits until
-// what is under way has ended, or ctx. nil: nothing is under way any more.
-// *WorkError: ctx ended first; the gateway stays closed all the same, until it is
-// stopped or the lease has run out (two minutes).
-func (c *Client) Drain(ctx context.Context) error {
+// what is under way has ended, or ctx. nil: nothing is under way any more, and what
+// was at the beginning is told. *WorkError: ctx ended first; the gateway stays closed
+// all the same, until it is stopped or the lease has run out (two minutes).
+func (c *Client) Drain(ctx context.Context) (was []Blocker, err error) {
 	began := time.Now()
 	c.draining.Store(true)
 	s, err := c.prepare(ctx, stopLease)
+	was = s.Blockers
 	renewed := began
 	for err == nil && s.Status == suspendDraining {
 		select {
 		case <-time.After(drainPoll):
 		case <-ctx.Done():
-			return &WorkError{time.Since(began), s.Blockers}
+			return was, &WorkError{time.Since(began), s.Blockers}
 		}
 		blockers := s.Blockers
 		if time.Since(renewed) >= c.drainRenew {
@@ -133,11 +134,11 @@ func (c *Client) Drain(ctx context.Context) error {
 			s, err = c.suspension(ctx, s.ID)
 		}
 		if err != nil && ctx.Err() != nil {
-			return &WorkError{time.Since(began), blockers}
+			return was, &WorkError{time.Since(began), blockers}
 		}
 	}
 	if err == nil && s.Status != suspendReady {
 		err = fmt.Errorf("cannot let OpenClaw's work end: its suspension is %q", s.Status)
 	}
-	return err
+	return was, err
 }

@@ -47,8 +47,8 @@ func TestDrain(t *testing.T) {
 	g := rpctest.New(t)
 	c := attend(t, g)
 	g.Busy(3)
-	if err := c.Drain(t.Context()); err != nil || g.Phase() != "prepared" {
-		t.Errorf("%v; it is %s", err, g.Phase())
+	if was, err := c.Drain(t.Context()); err != nil || g.Phase() != "prepared" || InWords(was) != "1 active embedded run(s)" {
+		t.Errorf("%v, %v; it is %s", was, err, g.Phase())
 	}
 	// A connection that is lost meanwhile does not open the gateway again.
 	g.Drop()
@@ -66,7 +66,7 @@ func TestDrainInVain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), firstPause)
 	defer cancel()
 	var work *WorkError
-	if err := c.Drain(ctx); !errors.As(err, &work) || InWords(work.Blockers) != "1 active embedded run(s)" {
+	if _, err := c.Drain(ctx); !errors.As(err, &work) || InWords(work.Blockers) != "1 active embedded run(s)" {
 		t.Errorf("%v", err)
 	}
 	if g.Phase() != "draining" {
@@ -80,7 +80,7 @@ func TestDrainRenews(t *testing.T) {
 	c := attend(t, g)
 	c.drainRenew = 0
 	g.Busy(3)
-	if err := c.Drain(t.Context()); err != nil || g.Phase() != "prepared" {
+	if _, err := c.Drain(t.Context()); err != nil || g.Phase() != "prepared" {
 		t.Errorf("%v; it is %s", err, g.Phase())
 	}
 	if n := len(g.Calls("gateway.suspend.prepare")); n != 4 {
