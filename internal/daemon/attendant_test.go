@@ -195,17 +195,30 @@ func TestChannelsThatCrash(t *testing.T) {
 	}
 }
 
-// While creel's own breaker pauses between starts, no channel is added.
+// While creel's own breaker pauses between starts, no channel is added before the
+// instance has lived for a moment.
 func TestChannelsWaitForCreelsBreaker(t *testing.T) {
 	a := newAttended(t)
 	suppressed(t, a)
-	a.ready(t, 4, ended(3, openclaw.CauseSignal, 3))
-	poll(t, "the revival waits, beside the two who follow", func() bool { return a.status.waiting() == 3 })
-	if n := len(a.gw.Calls("channels.start")); n != 0 {
-		t.Errorf("started %d times in a crash loop", n)
+	waits := func(generation uint64) time.Time {
+		t.Helper()
+		began := time.Now()
+		known := len(a.gw.Calls("channels.start"))
+		a.ready(t, generation, ended(generation-1, openclaw.CauseSignal, 3))
+		poll(t, "the revival waits, beside the two who follow", func() bool { return a.status.waiting() == 3 })
+		if n := len(a.gw.Calls("channels.start")); n != known {
+			t.Errorf("started %d times in a crash loop", n-known)
+		}
+		return began
 	}
+	waits(4)
 	a.status.set(gateway.Status{State: gateway.Ready, Generation: 4, Addr: a.gw.Addr()}) // forgiven
 	a.pages.next(t, event.ChannelsOn)
+	began := waits(5)
+	a.pages.next(t, event.ChannelsOn)
+	if took := time.Since(began); took < livesFor {
+		t.Errorf("its channels are started after %v", took)
+	}
 }
 
 func TestChannelsThatFail(t *testing.T) {
