@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"creel/test/fake"
 )
@@ -22,6 +23,7 @@ const bert = 800000000000004711
 
 func playDiscord(t *testing.T, s *stage) {
 	discord := fake.NewDiscord(t)
+	s.downloads = 10 * time.Minute
 	s.up(t, agentOn(s.llm), append(registry(), "DISCORD_BOT_TOKEN="+fake.DiscordToken, "DISCORD_DM_POLICY=pairing", "DISCORD_API_URL="+discord.URL())...)
 	m := &messenger{
 		name: "discord", app: discord.App(bert), forgets: true,

@@ -53,6 +53,8 @@ type stage struct {
 	film    *record.Film
 	llm     *fake.LLM
 	shots   int
+	// downloads is the time that creel may need for them before the first start.
+	downloads time.Duration
 }
 
 // newStage makes one in which nothing runs but the browser. The film is kept
@@ -93,7 +95,7 @@ func (s *stage) up(t *testing.T, config object, environ ...string) {
 	s.writeConfig(t, config)
 	s.extra = append(s.extra, environ...)
 	s.creel = s.folder.up(t)
-	s.link = s.creel.link(t)
+	s.link = s.creel.linkWithin(t, bootLimit+s.downloads)
 }
 
 // say tells what comes next, to whoever reads the log and to whoever sees the film.
