@@ -29,7 +29,10 @@ func (c *console) install(p openclaw.Progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if isTerminal(c.err) {
-		fmt.Fprintf(c.err, "\r\x1b[K%s (%v)", p.Message, p.Total.Round(time.Second))
+		fmt.Fprintf(c.err, "\r\x1b[K%s", p.Message)
+		if p.Total > 0 {
+			fmt.Fprintf(c.err, " (%v)", p.Total.Round(time.Second))
+		}
 		c.open = true
 		if p.Phase == openclaw.PhaseDone {
 			c.endLine()

@@ -50,7 +50,7 @@ func newDoctor(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.report(append(checkMachine(dir), e.checkNPM(), e.checkAddress(), e.checkSnapshots()))
+			return e.report(append(checkMachine(dir), e.checkNPM(), e.checkAddress(), e.checkSnapshots(), e.checkKeys()))
 		},
 	}
 	cmd.Flags().BoolVar(&e.json, "json", false, "print JSON")

@@ -13,13 +13,18 @@ const (
 	ProviderAnthropic  = "anthropic"
 	ProviderOpenAI     = "openai"
 	ProviderOpenRouter = "openrouter"
+	ProviderXAI        = "xai"
+	ProviderGroq       = "groq"
+	ProviderMistral    = "mistral"
+	ProviderDeepSeek   = "deepseek"
+	ProviderTogether   = "together"
 	ProviderCloudflare = "cloudflare-ai-gateway"
 	ProviderCompatible = "openai-compatible"
 	ProviderOllama     = "ollama"
 )
 
 // ProviderKinds lists the kinds of providers.
-var ProviderKinds = []string{ProviderAnthropic, ProviderOpenAI, ProviderOpenRouter, ProviderCloudflare, ProviderCompatible, ProviderOllama}
+var ProviderKinds = []string{ProviderAnthropic, ProviderOpenAI, ProviderOpenRouter, ProviderXAI, ProviderGroq, ProviderMistral, ProviderDeepSeek, ProviderTogether, ProviderCloudflare, ProviderCompatible, ProviderOllama}
 
 // Providers says which model providers the gateway uses (with the preset
 // openclaw), and keeps their keys out of its reach: see docs/providers.md. Keys
@@ -43,8 +48,8 @@ type Providers struct {
 type Provider struct {
 	// Name is what the gateway calls it, as in name/model: a-z, 0-9 and inner "-", at most 40 characters. Empty: its kind.
 	Name string `yaml:"name" json:"name" optional:"true"`
-	// Kind says how to talk to it: "anthropic", "openai", "openrouter", "cloudflare-ai-gateway", "openai-compatible" (anything else that speaks OpenAI's API) or "ollama".
-	Kind string `yaml:"kind" json:"kind" enum:"anthropic,openai,openrouter,cloudflare-ai-gateway,openai-compatible,ollama"`
+	// Kind says how to talk to it: "anthropic", "openai", "openrouter", "xai", "groq", "mistral", "deepseek", "together", "cloudflare-ai-gateway", "openai-compatible" (anything else that speaks OpenAI's API) or "ollama".
+	Kind string `yaml:"kind" json:"kind" enum:"anthropic,openai,openrouter,xai,groq,mistral,deepseek,together,cloudflare-ai-gateway,openai-compatible,ollama"`
 	// BaseURL is where it is; empty: where providers of that kind are. Of kind cloudflare-ai-gateway it is https://gateway.ai.cloudflare.com/v1/ACCOUNT/GATEWAY/PROVIDER, with "/v1" behind it for workers-ai.
 	BaseURL string `yaml:"base_url" json:"base_url" optional:"true"`
 	// KeyFile is a file that holds the key and nothing else. It is read again when it changes.
@@ -63,7 +68,7 @@ type Provider struct {
 type Budget struct {
 	// Provider is the name of the provider that it is for; empty: all of them together.
 	Provider string `yaml:"provider" json:"provider" optional:"true"`
-	// Model is the model that it is for, as requests name it; empty: all of them together.
+	// Model is the model that it is for, as requests name it, with a "*" at its end all models whose names begin like that ("gpt-6*"); empty: all of them together.
 	Model string `yaml:"model" json:"model" optional:"true"`
 	// Requests is how many requests may be made in a day; 0: no limit.
 	Requests int64 `yaml:"requests" json:"requests" optional:"true"`

@@ -82,6 +82,7 @@ func TestProvidersRefused(t *testing.T) {
 		"list: [{kind: openai, key: hunter2}]":                                     "unknown key",
 		"list: [{kind: openai-compatible, base_url: 'http://h', models: ['a b']}]": "is not a model",
 		"budgets: [{provider: openai}]":                                            "limits nothing",
+		"budgets: [{model: 'gpt*6', requests: 1}]":                                 "not at its end",
 		"budgets: [{requests: -1}]":                                                "negative",
 		"model: gpt":                                                               "provider/model",
 		"first_byte: 0":                                                            "longer than 0",

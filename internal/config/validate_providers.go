@@ -110,6 +110,9 @@ func (v *validator) budget(key string, b Budget) {
 	if b.Requests == 0 && b.Tokens == 0 {
 		v.refuse(key, "limits nothing; give requests, tokens or both")
 	}
+	if strings.Contains(strings.TrimSuffix(b.Model, "*"), "*") {
+		v.refuse(key+".model", `%q has a "*" that is not at its end`, clip(b.Model))
+	}
 	if b.Provider != "" && !namePattern.MatchString(b.Provider) {
 		v.refuse(key+".provider", "%q is not the name of a provider", clip(b.Provider))
 	}

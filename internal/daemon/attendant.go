@@ -79,6 +79,7 @@ func (o *openClaw) attend(ctx context.Context, b beside) {
 	var beside sync.WaitGroup
 	beside.Go(func() { (&revival{client: client, beside: b}).run(ctx) }) // ends with the client
 	beside.Go(func() { o.settle(ctx, b) })                               // ends with ctx
+	beside.Go(func() { o.keepRoom(ctx, client) })                        // ends with ctx
 	if desk := o.presentDesk(); desk != nil {
 		beside.Go(func() { desk.run(ctx, b) }) // ends with ctx
 	}
@@ -112,7 +113,7 @@ func follow(ctx context.Context, client *rpc.Client, g gatewayStatus) {
 		attendTo(client, st)
 		seen = st
 		if _, err := g.WaitFor(ctx, func(st gateway.Status) bool {
-			return st.State != seen.State || st.Generation != seen.Generation || st.Addr != seen.Addr
+			return st.State != seen.State || st.Generation != seen.Generation || st.Addr != seen.Addr || st.Adopted != seen.Adopted
 		}); err != nil {
 			attendTo(client, g.Status()) // a gateway that has stopped is not waited for
 			return
@@ -121,9 +122,14 @@ func follow(ctx context.Context, client *rpc.Client, g gatewayStatus) {
 }
 
 func attendTo(client *rpc.Client, st gateway.Status) {
-	switch st.State {
-	case gateway.Ready:
+	// An instance that an earlier creel has left may be suspended, for a stop in whose
+	// midst that creel has died: it is not ready before it is told to go on.
+	left := st.State == gateway.Starting && st.Adopted
+	if st.State == gateway.Ready || left {
 		client.Attend(rpc.Target{Generation: st.Generation, Addr: st.Addr})
+		return
+	}
+	switch st.State {
 	case gateway.Suspect, gateway.Draining, gateway.Stopping:
 		if client.View().Generation != st.Generation {
 			client.Attend(rpc.Target{})
@@ -150,13 +156,13 @@ func (o *openClaw) retire(ctx context.Context, generation uint64, b beside) {
 		return
 	}
 	began := time.Now()
-	err := client.Drain(ctx)
+	was, err := client.Drain(ctx)
 	var work *rpc.WorkError
 	switch {
-	case err == nil && time.Since(began) < time.Second:
+	case err == nil && len(was) == 0:
 		return // nothing was under way
 	case err == nil:
-		b.record(event.Stopping, generation, fmt.Sprintf("OpenClaw's work has ended after %v", time.Since(began).Round(100*time.Millisecond)), nil)
+		b.record(event.Stopping, generation, fmt.Sprintf("OpenClaw's work has ended after %v: %s", time.Since(began).Round(100*time.Millisecond), rpc.InWords(was)), nil)
 	case errors.As(err, &work):
 		b.record(event.Stopping, generation, work.Error()+"; it is asked to end all the same", nil)
 	default:

@@ -195,17 +195,30 @@ func TestChannelsThatCrash(t *testing.T) {
 	}
 }
 
-// While creel's own breaker pauses between starts, no channel is added.
+// While creel's own breaker pauses between starts, no channel is added before the
+// instance has lived for a moment.
 func TestChannelsWaitForCreelsBreaker(t *testing.T) {
 	a := newAttended(t)
 	suppressed(t, a)
-	a.ready(t, 4, ended(3, openclaw.CauseSignal, 3))
-	poll(t, "the revival waits, beside the two who follow", func() bool { return a.status.waiting() == 3 })
-	if n := len(a.gw.Calls("channels.start")); n != 0 {
-		t.Errorf("started %d times in a crash loop", n)
+	waits := func(generation uint64) time.Time {
+		t.Helper()
+		began := time.Now()
+		known := len(a.gw.Calls("channels.start"))
+		a.ready(t, generation, ended(generation-1, openclaw.CauseSignal, 3))
+		poll(t, "the revival waits, beside the two who follow", func() bool { return a.status.waiting() == 3 })
+		if n := len(a.gw.Calls("channels.start")); n != known {
+			t.Errorf("started %d times in a crash loop", n-known)
+		}
+		return began
 	}
+	waits(4)
 	a.status.set(gateway.Status{State: gateway.Ready, Generation: 4, Addr: a.gw.Addr()}) // forgiven
 	a.pages.next(t, event.ChannelsOn)
+	began := waits(5)
+	a.pages.next(t, event.ChannelsOn)
+	if took := time.Since(began); took < livesFor {
+		t.Errorf("its channels are started after %v", took)
+	}
 }
 
 func TestChannelsThatFail(t *testing.T) {
@@ -251,11 +264,29 @@ func TestRetire(t *testing.T) {
 	if e := a.pages.next(t, event.Stopping); !strings.Contains(e.Message, "1 active embedded run(s)") || a.gw.Phase() != "draining" {
 		t.Errorf("%s; it is %s", e.Message, a.gw.Phase())
 	}
-	a.gw.Busy(0)
+	a.gw.Busy(2)
 	a.retire(t.Context(), 1, a.beside)
+	if e := a.pages.next(t, event.Stopping); !strings.HasPrefix(e.Message, "OpenClaw's work has ended after ") || !strings.HasSuffix(e.Message, ": 1 active embedded run(s)") {
+		t.Errorf("%s", e.Message)
+	}
+	a.retire(t.Context(), 1, a.beside) // nothing is under way: nothing is told
 	if a.gw.Phase() != "prepared" {
 		t.Errorf("it is %s", a.gw.Phase())
 	}
+}
+
+// A gateway that an earlier creel has left suspended, in the midst of a stop, says that
+// it is not ready: it is told to go on nevertheless. One that starts is left alone.
+func TestLeftSuspended(t *testing.T) {
+	a := newAttended(t)
+	a.gw.SuspendAs(`{"requestId":"creel-stop","drain":true,"terminalPolicy":"terminate"}`)
+	a.status.set(gateway.Status{State: gateway.Starting, Generation: 1, Addr: a.gw.Addr()})
+	poll(t, "all who follow wait", func() bool { return a.status.waiting() == 2 })
+	if heads, _ := a.gw.Handshakes(); len(heads) != 0 || a.gw.Phase() != "prepared" {
+		t.Errorf("an instance that starts is talked to, and is %s", a.gw.Phase())
+	}
+	a.status.set(gateway.Status{State: gateway.Starting, Adopted: true, Generation: 1, Addr: a.gw.Addr()})
+	poll(t, "it goes on", func() bool { return a.gw.Phase() == "accepting" })
 }
 
 // What is decided about devices is in the journal, with whom it was about.

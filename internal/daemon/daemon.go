@@ -201,7 +201,7 @@ func (d *daemon) assemble() (err error) {
 	d.again = &replays{journal: &d.journal, gateway: d.cfg().Gateway.Name}
 	d.proxy, err = proxy.New(proxy.Options{
 		Name: d.cfg().Gateway.Name, Gateway: d.leases, Config: d.cfg().Proxy, Attribute: d.app.attribute(), Admit: d.app.admit(),
-		Waiting: d.waiting, Page: d.problemPage, Wording: d.wording, Watch: d.watchClient, OwnCookie: d.ownCookie, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census, d.again}, Logger: d.log,
+		Waiting: d.waiting, Page: d.problemPage, Wording: d.wording, Pause: d.pauseForApproval, Watch: d.watchClient, OwnCookie: d.ownCookie, BodyDir: d.cfg().DataDir, Disk: d.bodyDisk, NoDial: d.noDial, Journal: &d.journal, Recorder: recorder{d.metrics, &d.census, d.again}, Logger: d.log,
 	})
 	if err != nil {
 		return err
@@ -252,6 +252,9 @@ func (d *daemon) install(e *engine) {
 
 // waiting is the proxy's hook for browsers that would have to wait.
 func (d *daemon) waiting(w http.ResponseWriter, r *http.Request) bool {
+	if d.awaitApproval(r) {
+		return false
+	}
 	loading := d.leases.present().loading
 	return loading != nil && loading.Waiting(w, r)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"creel/internal/config"
 	"creel/internal/gateway"
@@ -35,6 +36,9 @@ type openClaw struct {
 	port      port
 	token     atomic.Value               // telemetry.Secret, once configured
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
+	room      openclaw.WaitingRoom       // for devices that wait for approval
+
+	pluginsTried time.Time // when a plugin could not be installed, of launches, which follow one another
 
 	upgrading sync.Mutex   // protects desk
 	desk      *versionDesk // the present engine's; nil: none yet
@@ -96,6 +100,9 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	}
 	configured, err := o.configure(ctx, g, generation, installation, settings)
 	if err != nil {
+		return runtime.Spec{}, err
+	}
+	if err := o.ensurePlugins(ctx, g, installation); err != nil {
 		return runtime.Spec{}, err
 	}
 	for _, note := range configured.Notes {

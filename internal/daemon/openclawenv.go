@@ -75,8 +75,15 @@ func variablesRefused(err error) error {
 	return &gateway.PlanError{Cause: gateway.CauseConfigRefused, Hint: "Correct the variable, then `creel restart` (creel's own environment is read when creel starts).", Permanent: true, Err: err}
 }
 
-// hint tells of variables that are set in vain.
+// hint tells of variables that are set in vain, and of keys that are not kept from the
+// gateway.
 func (o *openClaw) hint(environ []string) {
+	if names := o.providers.reaching(environ); len(names) > 0 {
+		o.health.Set(health.Keys, health.Warning, "the gateway itself has "+strings.Join(names, ", ")+", and whatever runs in it can read that: creel holds no keys of these providers",
+			"see docs/providers.md, \"Keys that reach the gateway\"")
+	} else {
+		o.health.Clear(health.Keys)
+	}
 	hints := moltenv.Hints(environ)
 	if len(hints) == 0 {
 		o.health.Clear(health.Variables)

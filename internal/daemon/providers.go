@@ -201,6 +201,15 @@ func (p *providers) withoutKeys(g config.Gateway) map[string]string {
 	return p.found.WithoutIn(g.Env)
 }
 
+// reaching are variables that give the gateway keys which nobody keeps from it, though
+// keys are to be kept from it.
+func (p *providers) reaching(environ []string) []string {
+	if p.proxy == nil && len(p.found.Providers) > 0 {
+		return nil // the proxy is off: somebody wants it so
+	}
+	return p.found.Reaching(environ)
+}
+
 // keyVariables give a gateway the keys of its providers, where it is to hold them.
 // What is in creel's environment already has its name there.
 func (p *providers) keyVariables() []string {

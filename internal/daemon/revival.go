@@ -30,6 +30,10 @@ const (
 	// quietFruitless is how many fruitless instances in a row are no sign of a
 	// crash loop: the supervisor pauses after the second.
 	quietFruitless = 1
+	// livesFor is how long an instance has to live whose predecessors have died
+	// fruitlessly before its channels are started. The bar for that is 5 s after it was
+	// ready; a gateway that its channels bring down is the Reviver's to find out.
+	livesFor = 3 * time.Second
 )
 
 // run looks at each boot, once it can be talked to, until ctx ends.
@@ -90,11 +94,19 @@ func (r *revival) boot(ctx context.Context, v rpc.View) {
 			return
 		}
 	}
-	// creel's own breaker: while it pauses between starts, nothing is added.
-	if st, err := r.gateway.WaitFor(ctx, func(st gateway.Status) bool { return st.Generation != v.Generation || st.Fruitless <= quietFruitless }); err != nil || st.Generation != v.Generation {
-		return
+	if r.quiet(ctx, v.Generation) {
+		r.revive(ctx, v.Generation, off)
 	}
-	r.revive(ctx, v.Generation, off)
+}
+
+// quiet waits for creel's own breaker: while it pauses between starts nothing is added
+// to an instance, until that has lived for a moment. It tells whether the instance is
+// the present one still.
+func (r *revival) quiet(ctx context.Context, generation uint64) bool {
+	moment, cancel := context.WithTimeout(ctx, livesFor)
+	defer cancel()
+	st, err := r.gateway.WaitFor(moment, func(st gateway.Status) bool { return st.Generation != generation || st.Fruitless <= quietFruitless })
+	return ctx.Err() == nil && (err != nil || st.Generation == generation)
 }
 
 // suppressed asks until it gets an answer, for a moment.

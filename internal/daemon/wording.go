@@ -22,9 +22,11 @@ const letInTime = 10 * time.Second
 // lets it in if it is that of a person who could do so and is signed in, where that
 // is wanted.
 func (d *daemon) wording(r *http.Request) proxy.Wording {
-	if _, ok := d.app.(*openClaw); !ok {
+	app, ok := d.app.(*openClaw)
+	if !ok {
 		return nil
 	}
+	browser := browserOf(r)
 	_, host, https, _ := d.proxy.Sender(r)
 	scheme := "http://"
 	if https {
@@ -33,8 +35,13 @@ func (d *daemon) wording(r *http.Request) proxy.Wording {
 	pages := scheme + host + strings.TrimSuffix(ui.Prefix, "/")
 	who := auth.From(r.Context())
 	return func(message string, room int) string {
-		if request := openclaw.PairingRequest(message); request != "" && d.vouchesFor(who) {
-			d.dropping.Go(func() { d.letIn(request, who.Name) })
+		if request := openclaw.PairingRequest(message); request != "" {
+			if browser != "" {
+				app.room.Refused(browser, request)
+			}
+			if d.vouchesFor(who) {
+				d.dropping.Go(func() { d.letIn(request, who.Name) })
+			}
 		}
 		return openclaw.Advise(message, pages, room)
 	}

@@ -42,6 +42,8 @@ const (
 	OpenClawConfig Condition = "openclaw_config_refused" // it runs on an earlier configuration, since it refuses the present one
 	Provider       Condition = "no_model_provider"       // no model can be asked yet
 	Variables      Condition = "variables_unused"        // some are set in vain
+	Keys           Condition = "keys_reach_gateway"      // keys of model providers that creel does not hold
+	Plugins        Condition = "plugin_missing"          // a channel that variables speak of does not run for want of it
 
 	// What package snapshot says, in the same words.
 	StateMissing   Condition = "state_missing"        // the gateway is not started: its state is missing and cannot be restored
@@ -59,7 +61,7 @@ const (
 // Conditions lists all conditions.
 var Conditions = []Condition{
 	Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Ownership, Connections,
-	OpenClawConfig, Provider, Variables,
+	OpenClawConfig, Provider, Variables, Keys, Plugins,
 	StateMissing, StateRecord, RestoreFailed, SnapshotStore, SnapshotFailed, Overdue, Unreadable, Shrunk, Incomplete, NotPruned,
 }
 

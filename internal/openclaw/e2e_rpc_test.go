@@ -56,12 +56,12 @@ func TestE2ERPC(t *testing.T) {
 	t.Run("answers", func(t *testing.T) { testAnswers(t, g, c) })
 	t.Run("devices", func(t *testing.T) { testRealDevices(t, g, c) })
 	t.Run("list", func(t *testing.T) { testListLatency(t, c) })
-	t.Run("quiesce", func(t *testing.T) { testRealQuiesce(t, g, c, llm) })
+	t.Run("drain", func(t *testing.T) { testRealDrain(t, g, inst, c, llm) })
 	t.Run("farewell", func(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
 		defer cancel()
-		if err := c.Drain(ctx); err != nil {
+		if _, err := c.Drain(ctx); err != nil {
 			t.Error(err)
 		}
 		inst.signal(t, syscall.SIGTERM)
@@ -104,7 +104,7 @@ func testAnswers(t *testing.T, g *realGateway, c *rpc.Client) {
 	}
 	for _, method := range []string{
 		"health", "system-presence", "channels.status", "channels.start", "device.pair.list", "device.pair.approve", "device.pair.reject", "device.pair.remove",
-		"device.pair.rename", "device.token.rotate", "device.token.revoke", "cron.list", "gateway.restart.preflight", "gateway.suspend.prepare", "gateway.suspend.status", "gateway.suspend.resume",
+		"device.pair.rename", "device.token.revoke", "cron.list", "gateway.restart.preflight", "gateway.suspend.prepare", "gateway.suspend.status", "gateway.suspend.resume",
 	} {
 		if !v.Hello.Methods[method] {
 			t.Errorf("there is no %s", method)
@@ -181,9 +181,6 @@ func testRealDevices(t *testing.T, g *realGateway, c *rpc.Client) {
 	if list, err = devices.List(ctx); err != nil || len(list) != 1 || list[0].Title() != "Anna" || list[0].State != DevicePaired || !list[0].Connected {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if err := c.RotateToken(ctx, anna.ID); err != nil {
-		t.Error(err)
-	}
 	// Shut out: its connection is closed, and it has to ask again.
 	if _, err := devices.Revoke(ctx, anna.ID); err != nil {
 		t.Error(err)
@@ -223,33 +220,13 @@ func testListLatency(t *testing.T, c *rpc.Client) {
 	t.Logf("device list, %d times: p50 %v, p99 %v, max %v (bar: p50 20ms)", n, took[n/2], took[n*99/100], took[n-1])
 }
 
-// testRealQuiesce: a turn keeps the gateway from being suspended; when it has
-// ended, it is, and goes on again.
-func testRealQuiesce(t *testing.T, g *realGateway, c *rpc.Client, llm *fake.LLM) {
+// testRealDrain: a turn keeps a drain waiting, and nothing new is begun meanwhile. If
+// the creel that has asked for it dies, the next one tells the gateway to go on.
+func testRealDrain(t *testing.T, g *realGateway, inst *instance, c *rpc.Client, llm *fake.LLM) {
 	ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
 	defer cancel()
-	began := time.Now()
-	release, err := c.Quiesce(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("suspended after %v", time.Since(began))
-	view(t, c, func(v rpc.View) bool { return v.Hello.Phase == rpc.PhasePrepared })
-	if status, _ := get(t, g.url()+"/readyz", nil); status != http.StatusServiceUnavailable {
-		t.Errorf("readyz meanwhile: %d", status)
-	}
-	var refused *rpc.Error
-	if _, err := c.Devices(ctx); !errors.As(err, &refused) || refused.Reason != rpc.ReasonSuspending || !refused.Retryable {
-		t.Errorf("a call meanwhile: %v", err)
-	}
-	began = time.Now()
-	if err := release(); err != nil {
-		t.Error(err)
-	}
-	t.Logf("goes on after %v", time.Since(began))
-	view(t, c, func(v rpc.View) bool { return v.Hello.Phase == rpc.PhaseAccepting })
-
 	llm.Hold()
+	defer llm.Release() // the drain of the stop that follows waits for the rest of it
 	if err := c.Call(ctx, "chat.send", map[string]any{"sessionKey": "agent:main:main", "message": "How is it?", "idempotencyKey": "turn-1"}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -258,21 +235,30 @@ func testRealQuiesce(t *testing.T, g *realGateway, c *rpc.Client, llm *fake.LLM)
 	case <-ctx.Done():
 		t.Fatal("the model was not asked")
 	}
-	short, cancelShort := context.WithTimeout(ctx, 3*time.Second)
-	defer cancelShort()
-	_, err = c.Quiesce(short)
-	var work *rpc.WorkError
-	if !errors.As(err, &work) || len(work.Blockers) == 0 {
-		t.Errorf("during a turn: %v", err)
-	}
-	t.Logf("%v", err)
 	if w, err := c.Work(ctx); err != nil || w.Total == 0 {
 		t.Errorf("work during a turn: %+v, %v", w, err)
 	}
 	drain, cancelDrain := context.WithTimeout(ctx, time.Second)
 	defer cancelDrain()
-	if err := c.Drain(drain); !errors.As(err, &work) {
+	_, err := c.Drain(drain)
+	var work *rpc.WorkError
+	if !errors.As(err, &work) || len(work.Blockers) == 0 {
 		t.Errorf("a drain during a turn: %v", err)
 	}
-	llm.Release() // the drain of the stop that follows waits for the rest of it
+	t.Logf("%v", err)
+	view(t, c, func(v rpc.View) bool { return v.Hello.Phase == rpc.PhaseDraining })
+	if status, _ := get(t, g.url()+"/readyz", nil); status != http.StatusServiceUnavailable {
+		t.Errorf("readyz meanwhile: %d", status)
+	}
+	var refused *rpc.Error
+	if _, err := c.Devices(ctx); !errors.As(err, &refused) || refused.Reason != rpc.ReasonSuspending || !refused.Retryable {
+		t.Errorf("a call meanwhile: %v", err)
+	}
+	began := time.Now()
+	g.talkTo(t, inst)
+	view(t, c, func(v rpc.View) bool { return v.Hello.Phase == rpc.PhaseAccepting })
+	t.Logf("goes on %v after the next creel has come", time.Since(began).Round(time.Millisecond))
+	if status, _ := get(t, g.url()+"/readyz", nil); status != http.StatusOK {
+		t.Errorf("readyz afterwards: %d", status)
+	}
 }

@@ -17,6 +17,7 @@ const (
 	PhaseVerify   Phase = "verify"   // OpenClaw is run for the first time
 	PhaseCommit   Phase = "commit"   // it is made durable and put into its place
 	PhaseDone     Phase = "done"
+	PhasePlugin   Phase = "plugin" // after that, before a start: a channel's plugin is installed
 )
 
 // Progress is how far an installation is.

@@ -1,15 +1,17 @@
 package provider
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
 // Budget is a limit for each day.
 type Budget struct {
 	Provider string `json:"provider,omitempty"` // empty: all together
-	Model    string `json:"model,omitempty"`    // likewise
+	Model    string `json:"model,omitempty"`    // likewise; with a "*" at its end, all models whose names begin like that
 	Requests int64  `json:"requests,omitempty"` // 0: no limit
 	Tokens   int64  `json:"tokens,omitempty"`   // likewise
 }
@@ -28,7 +30,23 @@ func (b Budget) String() string {
 }
 
 func (b Budget) covers(provider, model string) bool {
-	return (b.Provider == "" || b.Provider == provider) && (b.Model == "" || b.Model == model)
+	return (b.Provider == "" || b.Provider == provider) && (b.Model == "" || b.Model == model || b.pattern() && strings.HasPrefix(model, strings.TrimSuffix(b.Model, "*")))
+}
+
+// pattern tells whether the budget is for models by the beginning of their names.
+func (b Budget) pattern() bool { return strings.HasSuffix(b.Model, "*") }
+
+// spare is the name under which a model is counted that is one too many to be told
+// apart. Budgets for models by the beginning of their names count it all the same: the
+// longest of those that are for it is its name, which the shorter ones are for as well.
+func spare(provider, model string, budgets []Budget) string {
+	name := ""
+	for _, b := range budgets {
+		if b.pattern() && b.covers(provider, model) && len(b.Model) > len(name) {
+			name = b.Model
+		}
+	}
+	return cmp.Or(name, OtherModels)
 }
 
 // Spending is a budget and what was used of it today.

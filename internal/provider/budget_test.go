@@ -213,6 +213,47 @@ func TestBudgetOfAModelIsNotEvaded(t *testing.T) {
 }
 
 // TestBudgetIsExact: of many requests at once no more pass than there may.
+// TestBudgetOfModels: a "*" at the end of a name is for all models that begin like
+// that, also for those that are too many to be told apart.
+func TestBudgetOfModels(t *testing.T) {
+	for _, tt := range []struct {
+		budget, model string
+		covers        bool
+	}{
+		{"gpt-6*", "gpt-6-astra", true},
+		{"gpt-6*", "gpt-6", true},
+		{"gpt-6*", "gpt-5", false},
+		{"gpt-6*", "my-gpt-6", false},
+		{"gpt-6", "gpt-6-astra", false},
+		{"g*-6", "gpt-6", false},
+		{"*", "anything", true},
+		{"", "anything", true},
+	} {
+		if got := (Budget{Model: tt.budget}).covers("openai", tt.model); got != tt.covers {
+			t.Errorf("a budget for %q covers %q: %v", tt.budget, tt.model, got)
+		}
+	}
+	const more = 20
+	w := newWorld(t, answerWith(1, 1), withBudgets(
+		Budget{Model: "model-*", Requests: maxModels + more}, Budget{Model: "mo*", Requests: 1000}, Budget{Provider: "another", Model: "model-is-not-its*", Requests: 1}))
+	for i := range maxModels + more {
+		w.wantStatus(200, fmt.Sprintf("model-%d", i))
+	}
+	if body := w.wantStatus(429, "model-x"); !strings.Contains(body, "model-*") {
+		t.Errorf("the refusal does not say which budget: %s", body)
+	}
+	w.wantStatus(200, "another")
+	u := w.usageOf("model-*", func(u ModelUsage) bool { return u.Requests == more })
+	if u.Errors[ErrBudget] != 1 {
+		t.Errorf("%+v", u)
+	}
+	for _, s := range w.proxy.Budgets()[:2] {
+		if s.UsedRequests != maxModels+more {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
 func TestBudgetIsExact(t *testing.T) {
 	w := newWorld(t, answerWith(1, 1), withBudgets(Budget{Requests: 7}))
 	var requests sync.WaitGroup

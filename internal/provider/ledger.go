@@ -82,7 +82,7 @@ func (l *Ledger) Begin(provider, model string, budgets []Budget, known func(stri
 	now := l.now()
 	counted = ModelUsage{Day: now.Format(dayForm), Provider: provider, Model: model}
 	if !known(model) && l.manyModels(counted.key()) {
-		counted.Model = OtherModels
+		counted.Model = spare(provider, model, budgets)
 	}
 	for _, b := range budgets {
 		if !b.covers(provider, model) {

@@ -93,6 +93,11 @@ type Options struct {
 	// Wording, if not nil, gives the words in which the client of a WebSocket, whose
 	// handshake r is, hears why the gateway refuses it; it may return nil.
 	Wording func(r *http.Request) Wording
+	// Pause, if not nil, may keep what the client of an upgraded connection sends from
+	// the gateway for a while, which goes on talking to the client: it returns nil
+	// where it does not, else what returns when the while is over. The connection has
+	// ended, when over is closed.
+	Pause func(r *http.Request) func(over <-chan struct{})
 	// BodyDir is where bodies go that are too large for memory; "": the
 	// system's folder for temporary files.
 	BodyDir string

@@ -74,6 +74,9 @@ func (x *passage) switchProtocols(l *gateway.Lease, ex *upstream.Exchange, resp 
 	if worded := x.proxy.opts.Wording; worded != nil {
 		t.client.frames.words = newWording(worded(x.req))
 	}
+	if pause := x.proxy.opts.Pause; pause != nil {
+		t.pause = pause(x.req)
+	}
 	if watch := x.proxy.opts.Watch; watch != nil {
 		t.forget = watch(x.req.Context(), func() { go t.goAway(closePolicy, "what let you in has ended; sign in again") }) // ends with the tunnel
 	}
@@ -122,7 +125,8 @@ type tunnel struct {
 	webSocket bool
 	client    side
 	gateway   side
-	forget    func() // nil: nobody watches whether the client may have it
+	forget    func()                     // nil: nobody watches whether the client may have it
+	pause     func(over <-chan struct{}) // nil: what the client sends is passed on as it comes
 	pinging   sync.Mutex
 	pinger    *time.Timer  // nil: no more pings
 	left      atomic.Int32 // relays that have ended
@@ -150,7 +154,12 @@ func (t *tunnel) run(head, fromClient, fromGateway []byte) {
 		t.pinger = time.AfterFunc(pingAfter, t.ping)
 		t.pinging.Unlock()
 	}
-	go t.relay(&t.client, &t.gateway, fromClient)
+	go func() {
+		if t.pause != nil {
+			t.pause(t.over)
+		}
+		t.relay(&t.client, &t.gateway, fromClient)
+	}()
 	go t.relay(&t.gateway, &t.client, fromGateway)
 }
 

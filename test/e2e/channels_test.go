@@ -82,53 +82,6 @@ func TestChannelsAfterKills(t *testing.T) {
 	f.end(t, c)
 }
 
-// TestTurnAndStop: a turn that is under way when the gateway is to stop ends
-// before it does.
-func TestTurnAndStop(t *testing.T) {
-	f, c, telegram, llm := upInWorld(t)
-	llm.Hold()
-	telegram.Say(4711, "How is it?")
-	select {
-	case <-llm.Asked():
-	case <-time.After(bootLimit):
-		t.Fatal("the model is not asked")
-	}
-	known := lastSeq(f.events(t))
-	stopped := make(chan result, 1)
-	go func() {
-		r, err := f.tryCommand(t.Context(), "stop")
-		if err != nil {
-			r.stderr += err.Error()
-			r.code = -1
-		}
-		stopped <- r
-	}()
-	eventually(t, momentLimit, "the stop has begun", func() (bool, string) {
-		return count(f.events(t), "stopping", known) > 0, ""
-	})
-	llm.Release()
-	if r := <-stopped; r.code != 0 {
-		t.Fatalf("creel stop: %+v", r)
-	}
-	list := f.events(t)
-	for _, e := range list {
-		if e.Seq > known {
-			t.Logf("%s %s: %s", e.Time.Format(time.TimeOnly), e.Kind, e.Message)
-		}
-	}
-	if count(list, "killed", known) != 0 {
-		t.Error("it was killed though its turn could end")
-	}
-	answered := false
-	for _, m := range telegram.Sent() {
-		answered = answered || strings.Contains(m.Text, "All is well.")
-	}
-	if !answered {
-		t.Errorf("the turn was not finished: %s", toJSON(t, telegram.Sent()))
-	}
-	f.end(t, c)
-}
-
 // upInWorld is a creel whose gateway has a Telegram bot and a model, both local.
 func upInWorld(t *testing.T) (*folder, *creel, *fake.Telegram, *fake.LLM) {
 	t.Helper()

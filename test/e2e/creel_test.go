@@ -66,8 +66,13 @@ func read(t *testing.T, path string) string {
 // link waits until creel has printed the link.
 func (c *creel) link(t *testing.T) string {
 	t.Helper()
+	return c.linkWithin(t, bootLimit)
+}
+
+func (c *creel) linkWithin(t *testing.T, limit time.Duration) string {
+	t.Helper()
 	began := time.Now()
-	eventually(t, bootLimit, "creel prints a link", func() (bool, string) {
+	eventually(t, limit, "creel prints a link", func() (bool, string) {
 		if strings.HasSuffix(read(t, c.stdout), "\n") {
 			return true, ""
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -22,9 +23,14 @@ const visitor = "203.0.113.7"
 //
 // Everybody here is on one machine, and to OpenClaw a client on its own machine is
 // its owner. It takes this to be somebody else.
-type edge struct{ origin string }
+type edge struct {
+	origin     string
+	listen     string        // where it really is, see resolver
+	handshakes *atomic.Int32 // of WebSockets, that have come so far
+}
 
-// newEdge starts one that ends with the test. creel has to trust it, see environ.
+// newEdge starts one that ends with the test. creel has to trust it, see environ, and
+// browsers have to find it, see resolver.
 func newEdge(t *testing.T, f *folder) *edge {
 	t.Helper()
 	creel := &url.URL{Scheme: "http", Host: f.listen}
@@ -41,7 +47,13 @@ func newEdge(t *testing.T, f *folder) *edge {
 			w.WriteHeader(http.StatusBadGateway) // the browser has gone away, or the test has ended creel
 		},
 	}
-	server := httptest.NewTLSServer(proxy)
+	var handshakes atomic.Int32
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			handshakes.Add(1)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -50,8 +62,12 @@ func newEdge(t *testing.T, f *folder) *edge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &edge{"https://" + publicName + ":" + u.Port()}
+	return &edge{"https://" + publicName, u.Host, &handshakes}
 }
+
+// resolver has a browser find the edge by the public name at the usual port, as it is
+// found by the browsers of people.
+func (e *edge) resolver() string { return "MAP " + publicName + ":443 " + e.listen }
 
 // environ are creel's settings for it.
 func (e *edge) environ() []string {

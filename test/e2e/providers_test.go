@@ -26,7 +26,10 @@ import (
 const (
 	cloudflareKey = "cf-real-0123456789abcdefghij"
 	anthropicKey  = "sk-ant-real-9876543210zyxwvuts"
+	groqKey       = "gsk_real-4711471147114711abcd" // of a provider that OpenClaw has a plugin for
 )
+
+var realKeys = map[string]string{"cloudflare": cloudflareKey, "anthropic": anthropicKey, "groq": groqKey}
 
 // aiGateway is a Cloudflare AI Gateway in front of a fake model.
 type aiGateway struct {
@@ -92,7 +95,7 @@ func TestKeysOutOfReach(t *testing.T) {
 	f.configure(t, `{"agents": {"defaults": {"skipBootstrap": true}}}`)
 	f.extra = append(f.extra,
 		"CLOUDFLARE_AI_GATEWAY_API_KEY="+cloudflareKey, "CF_AI_GATEWAY_ACCOUNT_ID=acc", "CF_AI_GATEWAY_GATEWAY_ID=gw",
-		"CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY="+anthropicKey,
+		"CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY="+anthropicKey, "GROQ_API_KEY="+groqKey,
 		fmt.Sprintf(`CREEL_PROVIDERS_LIST=[{"name": "cf-ai-gw-workers-ai", "kind": "cloudflare-ai-gateway", "base_url": "%s/v1/acc/gw/workers-ai/v1"}]`, provider.server.URL))
 	c := f.up(t)
 	token := tokenOf(t, f, c.link(t))
@@ -151,7 +154,7 @@ func TestKeysOutOfReach(t *testing.T) {
 func (f *folder) lookForKeys(creel int) string {
 	var script strings.Builder
 	script.WriteString("env; cat $OPENCLAW_CONFIG_PATH; echo; ")
-	for name, key := range map[string]string{"cloudflare": cloudflareKey, "anthropic": anthropicKey} {
+	for name, key := range realKeys {
 		half := len(key) / 2
 		fmt.Fprintf(&script, `echo %s $(grep -rlsaF %s''%s %s /proc/[0-9]*/environ | wc -l); `, name, key[:half], key[half:], f.root)
 	}
@@ -163,19 +166,21 @@ func (f *folder) lookForKeys(creel int) string {
 // reach as well.
 func (f *folder) wantNoKeys(t *testing.T, seen string) {
 	t.Helper()
-	for _, want := range []string{"OPENCLAW_CONFIG_PATH", `creel-`, "cloudflare 0", "anthropic 0", "the end"} {
+	for _, want := range []string{"OPENCLAW_CONFIG_PATH", `creel-`, "cloudflare 0", "anthropic 0", "groq 0", `"groq"`, "the end"} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("the agent sees what it must not, or could not look: no %q in\n%s", want, seen)
 		}
 	}
-	for _, bad := range []string{cloudflareKey, anthropicKey, "is open", "API_KEY="} {
+	for _, bad := range []string{cloudflareKey, anthropicKey, groqKey, "is open", "API_KEY="} {
 		if strings.Contains(seen, bad) {
 			t.Errorf("the agent sees %q:\n%s", bad, seen)
 		}
 	}
 	for _, p := range f.processes(t) {
-		if all := p.command + p.environ; strings.Contains(all, cloudflareKey) || strings.Contains(all, anthropicKey) {
-			t.Errorf("a key is in the command line or the environment of %v", p)
+		for name, key := range realKeys {
+			if strings.Contains(p.command+p.environ, key) {
+				t.Errorf("the key of %s is in the command line or the environment of %v", name, p)
+			}
 		}
 	}
 }

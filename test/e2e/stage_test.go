@@ -49,9 +49,12 @@ type stage struct {
 	link    string
 	entered string // the address at which the link was used
 	browser *browser
+	edge    *edge // how people on other machines come
 	film    *record.Film
 	llm     *fake.LLM
 	shots   int
+	// downloads is the time that creel may need for them before the first start.
+	downloads time.Duration
 }
 
 // newStage makes one in which nothing runs but the browser. The film is kept
@@ -64,10 +67,10 @@ func newStage(t *testing.T) *stage {
 			s.artifact(t, "model-heard.jsonl", s.llm.Heard())
 		}
 	})
+	s.edge = newEdge(t, s.folder)
 	s.browser = s.browse(t,
-		// A person's machine elsewhere finds creel by its name, and knows who has
-		// signed its certificate.
-		chromedp.Flag("host-resolver-rules", "MAP "+publicName+" 127.0.0.1"), chromedp.IgnoreCertErrors)
+		// A person's machine elsewhere knows who has signed the edge's certificate.
+		chromedp.Flag("host-resolver-rules", s.edge.resolver()), chromedp.IgnoreCertErrors)
 	film, err := record.New()
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +95,7 @@ func (s *stage) up(t *testing.T, config object, environ ...string) {
 	s.writeConfig(t, config)
 	s.extra = append(s.extra, environ...)
 	s.creel = s.folder.up(t)
-	s.link = s.creel.link(t)
+	s.link = s.creel.linkWithin(t, bootLimit+s.downloads)
 }
 
 // say tells what comes next, to whoever reads the log and to whoever sees the film.

@@ -28,8 +28,9 @@ const anna = 4711
 func playTelegram(t *testing.T, s *stage) {
 	telegram := fake.NewTelegram(t)
 	config := agentOn(s.llm)
-	config["channels"] = object{"telegram": object{"enabled": true, "botToken": fake.TelegramToken, "apiRoot": telegram.URL(), "dmPolicy": "pairing"}}
-	s.up(t, config)
+	// All the rest is said by moltworker's variables; that Telegram is here is not.
+	config["channels"] = object{"telegram": object{"apiRoot": telegram.URL()}}
+	s.up(t, config, "TELEGRAM_BOT_TOKEN="+fake.TelegramToken, "TELEGRAM_DM_POLICY=pairing")
 	m := &messenger{
 		name: "telegram", app: telegram.App(anna),
 		told: func() (texts []string) {

@@ -129,22 +129,11 @@ func (f *Discord) Unknown() []string {
 
 // OnlineAfter waits until the bot has begun a session after a moment, and says when.
 func (f *Discord) OnlineAfter(ctx context.Context, moment time.Time) (time.Time, error) {
-	for {
+	return firstAfter(ctx, moment, func() ([]time.Time, <-chan struct{}) {
 		f.mu.Lock()
-		changed := f.changed
-		for _, at := range f.greeted {
-			if at.After(moment) {
-				f.mu.Unlock()
-				return at, nil
-			}
-		}
-		f.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return time.Time{}, context.Cause(ctx)
-		}
-	}
+		defer f.mu.Unlock()
+		return slices.Clone(f.greeted), f.changed
+	})
 }
 
 // snowflake gives an id, as Discord does: the time, and a number where two are of

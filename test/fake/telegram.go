@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,22 +121,11 @@ func (f *Telegram) Conflicts() int {
 // PolledAfter waits until the bot asks for updates that was not asking at that
 // moment, and says when it did.
 func (f *Telegram) PolledAfter(ctx context.Context, moment time.Time) (time.Time, error) {
-	for {
+	return firstAfter(ctx, moment, func() ([]time.Time, <-chan struct{}) {
 		f.mu.Lock()
-		changed := f.changed
-		for _, at := range f.polls {
-			if at.After(moment) {
-				f.mu.Unlock()
-				return at, nil
-			}
-		}
-		f.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return time.Time{}, context.Cause(ctx)
-		}
-	}
+		defer f.mu.Unlock()
+		return slices.Clone(f.polls), f.changed
+	})
 }
 
 // tell wakes all who wait.

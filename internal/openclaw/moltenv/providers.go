@@ -57,7 +57,24 @@ func Providers(environ []string) ([]ProviderSpec, error) {
 			list = append(list, *p)
 		}
 	}
+	for _, u := range usual {
+		if key := v[u.variable]; key != "" {
+			list = append(list, ProviderSpec{
+				Name: u.name, API: OpenAICompletions, BaseURL: u.base, Key: telemetry.Secret(key), Default: u.name + "/" + u.model, From: []string{u.variable},
+			})
+		}
+	}
 	return list, nil
+}
+
+// usual are the providers that one variable is all about. Names, addresses and models
+// are those of OpenClaw's documentation (docs/providers).
+var usual = []struct{ name, variable, base, model string }{
+	{"xai", "XAI_API_KEY", "https://api.x.ai/v1", "grok-4.7"},
+	{"groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "openai/gpt-oss-120b"},
+	{"mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1", "mistral-large-latest"},
+	{"deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com", "deepseek-v4-pro"},
+	{"together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "moonshotai/Kimi-K2.6"},
 }
 
 // The three that name a gateway of Cloudflare's, the older name of each last.

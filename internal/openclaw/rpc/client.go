@@ -53,11 +53,11 @@ type Client struct {
 	watch change.Signal  // of the view
 	view  atomic.Pointer[View]
 
-	quiet    chan struct{} // holds a value while Quiesce is at work or in force
-	draining atomic.Bool   // Drain was called for the present instance
-	mu       sync.Mutex    // guards the closing of closing against additions to duties
-	closing  chan struct{} // closed by Close
-	duties   sync.WaitGroup
+	draining   atomic.Bool   // Drain was called for the present instance
+	drainRenew time.Duration // see the constant; tests have it sooner
+	mu         sync.Mutex    // guards the closing of closing against additions to duties
+	closing    chan struct{} // closed by Close
+	duties     sync.WaitGroup
 
 	// owned by run
 	target  Target
@@ -92,7 +92,7 @@ func New(o Options) *Client {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{
 		opts: o, log: o.Logger, inbox: make(chan func()), ctx: ctx, stop: stop, done: make(chan struct{}),
-		quiet: make(chan struct{}, 1), closing: make(chan struct{}), pending: map[string]*call{}, readers: map[*subscriber]struct{}{}, pauses: newBackoff(),
+		drainRenew: drainRenew, closing: make(chan struct{}), pending: map[string]*call{}, readers: map[*subscriber]struct{}{}, pauses: newBackoff(),
 	}
 	c.publish()
 	go c.run()
@@ -270,7 +270,7 @@ func (c *Client) connected(s *session) {
 	c.now.Connected, c.now.Err, c.now.Hello = true, nil, s.hello
 	c.log.Info("talking to OpenClaw", "generation", c.target.Generation, "version", s.hello.Version, "boot_id", s.hello.BootID)
 	c.publish()
-	if s.hello.Phase != PhaseAccepting && s.hello.Phase != "" && len(c.quiet) == 0 && !c.draining.Load() {
+	if s.hello.Phase != PhaseAccepting && s.hello.Phase != "" && !c.draining.Load() {
 		c.afterwards(c.endLeft)
 	}
 	c.tasks.Go(s.write)

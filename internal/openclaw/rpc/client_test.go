@@ -145,7 +145,6 @@ func TestCalls(t *testing.T) {
 		`device.pair.remove {"deviceId":"d"}`:                        func() error { return c.RemoveDevice(ctx, "d") },
 		`device.pair.rename {"deviceId":"d","label":"l"}`:            func() error { return c.RenameDevice(ctx, "d", "l") },
 		`device.token.revoke {"deviceId":"d","role":"operator"}`:     func() error { return c.RevokeToken(ctx, "d") },
-		`device.token.rotate {"deviceId":"d","role":"operator"}`:     func() error { return c.RotateToken(ctx, "d") },
 		`channels.start {"channel":"telegram","accountId":"second"}`: func() error { s, err := c.StartChannel(ctx, "telegram", "second"); return notStarted(s, err) },
 		`channels.status {}`: func() error {
 			a, err := c.Channels(ctx)
@@ -412,8 +411,8 @@ func TestClosed(t *testing.T) {
 	for range c.Events(t.Context(), 1) {
 		t.Error("an event")
 	}
-	if _, err := c.Quiesce(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("quiesce: %v", err)
+	if _, err := c.Drain(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("drain: %v", err)
 	}
 	c.Attend(Target{Generation: 2, Addr: g.Addr()})
 }

@@ -106,9 +106,3 @@ func (c *Client) RenameDevice(ctx context.Context, deviceID, label string) error
 func (c *Client) RevokeToken(ctx context.Context, deviceID string) error {
 	return c.Call(ctx, "device.token.revoke", deviceRef{DeviceID: deviceID, Role: operatorRole}, nil)
 }
-
-// RotateToken replaces a device's token. The new one is told to the device alone,
-// with its next login.
-func (c *Client) RotateToken(ctx context.Context, deviceID string) error {
-	return c.Call(ctx, "device.token.rotate", deviceRef{DeviceID: deviceID, Role: operatorRole}, nil)
-}

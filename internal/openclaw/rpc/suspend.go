@@ -22,7 +22,6 @@ const (
 const (
 	suspendReady    = "ready"
 	suspendDraining = "draining"
-	suspendBusy     = "busy"
 	suspendRunning  = "running" // there is none
 )
 
@@ -51,13 +50,10 @@ type suspendParams struct {
 	TerminalPolicy string `json:"terminalPolicy,omitempty"`
 }
 
-// The leases that creel makes. Their names are fixed, so that a creel that finds
-// one which an earlier creel has left behind can end it.
-var (
-	quietLease = suspendParams{RequestID: "creel-quiet"}
-	// Open terminals do not outlive a stop anyhow.
-	stopLease = suspendParams{RequestID: "creel-stop", Drain: true, TerminalPolicy: "terminate"}
-)
+// stopLease is the lease that creel makes. Its name is fixed, so that a creel that
+// finds one which an earlier creel has left behind can end it. Open terminals do not
+// outlive a stop anyhow.
+var stopLease = suspendParams{RequestID: "creel-stop", Drain: true, TerminalPolicy: "terminate"}
 
 func (c *Client) prepare(ctx context.Context, p suspendParams) (Suspension, error) {
 	var s Suspension
@@ -105,31 +101,44 @@ func InWords(blockers []Blocker) string {
 	return strings.Join(words, ", ")
 }
 
-// drainPoll is how often a drain is looked at. The gateway proposes 20 s, made
-// for turns of minutes; a look costs it a millisecond.
-const drainPoll = 250 * time.Millisecond
+const (
+	// drainPoll is how often a drain is looked at. The gateway proposes 20 s, made
+	// for turns of minutes; a look costs it a millisecond.
+	drainPoll = 250 * time.Millisecond
+	// drainRenew is how often its lease is renewed, which runs out after two minutes;
+	// looking does not renew it, and of renewals 30 a minute are allowed.
+	drainRenew = 30 * time.Second
+)
 
 // Drain closes the gateway to new work for a stop that follows, and waits until
-// what is under way has ended, or ctx. nil: nothing is under way any more.
-// *WorkError: ctx ended first; the gateway stays closed all the same, until it is
-// stopped or the lease has run out (two minutes).
-func (c *Client) Drain(ctx context.Context) error {
+// what is under way has ended, or ctx. nil: nothing is under way any more, and what
+// was at the beginning is told. *WorkError: ctx ended first; the gateway stays closed
+// all the same, until it is stopped or the lease has run out (two minutes).
+func (c *Client) Drain(ctx context.Context) (was []Blocker, err error) {
 	began := time.Now()
 	c.draining.Store(true)
 	s, err := c.prepare(ctx, stopLease)
+	was = s.Blockers
+	renewed := began
 	for err == nil && s.Status == suspendDraining {
 		select {
 		case <-time.After(drainPoll):
 		case <-ctx.Done():
-			return &WorkError{time.Since(began), s.Blockers}
+			return was, &WorkError{time.Since(began), s.Blockers}
 		}
 		blockers := s.Blockers
-		if s, err = c.suspension(ctx, s.ID); err != nil && ctx.Err() != nil {
-			return &WorkError{time.Since(began), blockers}
+		if time.Since(renewed) >= c.drainRenew {
+			renewed = time.Now()
+			s, err = c.prepare(ctx, stopLease)
+		} else {
+			s, err = c.suspension(ctx, s.ID)
+		}
+		if err != nil && ctx.Err() != nil {
+			return was, &WorkError{time.Since(began), blockers}
 		}
 	}
 	if err == nil && s.Status != suspendReady {
 		err = fmt.Errorf("cannot let OpenClaw's work end: its suspension is %q", s.Status)
 	}
-	return err
+	return was, err
 }

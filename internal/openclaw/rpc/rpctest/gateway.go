@@ -64,7 +64,7 @@ func New(t testing.TB) *Gateway {
 	for method, recording := range map[string]string{
 		"health": "methods", "system-presence": "methods", "channels.status": "methods", "device.pair.list": "devices",
 		"cron.list": "methods", "gateway.restart.preflight": "methods", "device.pair.approve": "devices", "device.pair.reject": "devices",
-		"device.pair.rename": "devices", "device.pair.remove": "devices", "device.token.revoke": "devices", "device.token.rotate": "devices",
+		"device.pair.rename": "devices", "device.pair.remove": "devices", "device.token.revoke": "devices",
 		"channels.start": "suppressed",
 	} {
 		g.answers[method] = Always(Payload(t, recording, method, 0))

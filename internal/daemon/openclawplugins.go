@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"creel/internal/config"
+	"creel/internal/health"
+	"creel/internal/openclaw"
+	"creel/internal/openclaw/moltenv"
+)
+
+// pluginsAgain is how long a plugin that could not be installed is not tried again: a
+// start after a crash does not wait for a network that is away.
+const pluginsAgain = 10 * time.Minute
+
+// ensurePlugins has OpenClaw install the plugins of channels that variables speak of.
+// One that cannot be had keeps its channel off, and the gateway from nothing else.
+func (o *openClaw) ensurePlugins(ctx context.Context, g config.Gateway, in openclaw.Installation) error {
+	environ, err := o.inherited(g)
+	if err != nil {
+		return variablesRefused(err)
+	}
+	channels, err := moltenv.Channels(append(listOf(g.Env), environ...))
+	if err != nil {
+		return variablesRefused(err)
+	}
+	installer := &openclaw.PluginInstaller{
+		Layout: o.layout, Version: in.Version, Run: openclaw.NewRunner(o.layout, in, environ, o.providers.withoutKeys(g)),
+		Again: func(plugin string, err error, pause time.Duration) {
+			o.tellPlugin(fmt.Sprintf("installing OpenClaw's plugin %s, again in %v: %v", plugin, pause, err))
+		},
+	}
+	var missing error
+	for _, c := range channels {
+		if c.Plugin == "" || openclaw.HasPlugin(o.layout, c.Plugin) {
+			continue
+		}
+		if time.Since(o.pluginsTried) < pluginsAgain {
+			return nil // what is missing was told
+		}
+		o.tellPlugin("installing OpenClaw's plugin " + c.Plugin + ", which the channel " + c.Name + " needs")
+		err := installer.Install(ctx, c.Plugin)
+		if failure, ok := errors.AsType[*openclaw.PluginError](err); ok {
+			missing = errors.Join(missing, failure)
+			o.health.Set(health.Plugins, health.Warning, fmt.Sprintf("the channel %s is off: %v", c.Name, failure),
+				"by hand: "+openclaw.PluginCommand(c.Plugin, in.Version)+", then creel restart; by itself with a start in ten minutes or later")
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if o.pluginsTried = (time.Time{}); missing != nil {
+		o.pluginsTried = time.Now()
+		return nil
+	}
+	o.health.Clear(health.Plugins)
+	return nil
+}
+
+func (o *openClaw) tellPlugin(message string) {
+	if o.progress != nil {
+		o.progress(openclaw.Progress{Phase: openclaw.PhasePlugin, Message: message})
+	}
+}

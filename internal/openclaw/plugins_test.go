@@ -1,0 +1,79 @@
+package openclaw
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// putPlugin puts a plugin where OpenClaw does.
+func putPlugin(t *testing.T, l Layout, plugin string) {
+	t.Helper()
+	dir := filepath.Join(l.State(), "npm", "projects", "openclaw-x-0123", "node_modules", plugin)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPluginInstaller(t *testing.T) {
+	const plugin, spec = "@openclaw/discord", "npm:@openclaw/discord@2026.9.6"
+	refused := errors.New("exit status 1")
+	for name, tt := range map[string]struct {
+		there    bool // before
+		succeeds int  // attempt that it is there after, from 1; 0: none
+		says     error
+		attempts int
+		fails    bool
+	}{
+		"there":          {there: true},
+		"installed":      {succeeds: 1, attempts: 1},
+		"a bad registry": {succeeds: 3, says: refused, attempts: 3},
+		// With "plugin already exists", since OpenClaw was there first.
+		"installed with an error": {succeeds: 1, says: refused, attempts: 1},
+		"never":                   {says: refused, attempts: 4, fails: true},
+		"said to be there":        {attempts: 4, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLayout(t)
+			if tt.there {
+				putPlugin(t, l, plugin)
+			}
+			attempts, again := 0, 0
+			in := &PluginInstaller{
+				Layout: l, Version: "2026.9.6", pauses: make([]time.Duration, 3),
+				Again: func(string, error, time.Duration) { again++ },
+				Run: func(_ context.Context, args ...string) (string, error) {
+					if !slices.Equal(args, []string{"plugins", "install", spec}) {
+						t.Errorf("%q", args)
+					}
+					if attempts++; attempts == tt.succeeds {
+						putPlugin(t, l, plugin)
+					}
+					return "Downloading…\ngetaddrinfo ENOTFOUND", tt.says
+				},
+			}
+			err := in.Install(t.Context(), plugin)
+			failure, failed := errors.AsType[*PluginError](err)
+			if failed != tt.fails || err != nil && !failed || attempts != tt.attempts || again != max(0, tt.attempts-1) {
+				t.Errorf("%v after %d attempts, %d of them again", err, attempts, again)
+			}
+			if failed && failure.Attempts != attempts {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	t.Run("called off", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		in := &PluginInstaller{Layout: newLayout(t), Run: func(context.Context, ...string) (string, error) { cancel(); return "", refused }}
+		if err := in.Install(ctx, plugin); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	})
+}
