@@ -223,6 +223,9 @@ func (x *Exchange) Receive(r *Request) (*http.Response, error) {
 		resp, err := http.ReadResponse(x.conn.br, requestFor(x.method))
 		if err != nil {
 			silent := i == 0 && x.conn.headLeft == maxHead
+			if silent && x.ctx.Err() == nil && !isTimeout(err) { // else it was not the gateway that ended it
+				x.conn.pool.noAnswer(x.conn)
+			}
 			x.unread = silent && x.sending == nil && x.sent.writes == 1 && x.conn.unread()
 			return nil, x.receiveError(err)
 		}

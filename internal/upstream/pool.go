@@ -25,8 +25,8 @@
 //     the requests of the 10 ms after its last answer before it stood still.
 //   - Why it costs nothing: where there is no warm connection, there are fewer than a
 //     hundred requests a second, for which new ones take half a percent of a core.
-//   - Why the instance has to be seen keeping one: there are servers that close at
-//     once and do not say so. "Keep-Alive: timeout=5" would be a promise, where it is
+//   - Why the instance has to be seen keeping one, and must never have ended one without
+//     an answer: there are servers that close at once and do not say so. "Keep-Alive: timeout=5" would be a promise, where it is
 //     made; most do not make it, and none is needed.
 //
 // If it happens all the same: where the peer closed before the request came, this
@@ -114,6 +114,7 @@ type Pool struct {
 	mu      sync.Mutex
 	idle    []*Conn // last used last
 	keeps   bool    // the instance was seen to keep an idle connection
+	cut     bool    // the instance has ended a used connection without an answer
 	queue   queue
 	reaper  *time.Timer
 	retired bool
@@ -169,7 +170,7 @@ func (p *Pool) takeIdle(reuse Reuse) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)
-	if n == 0 || reuse == ReuseWarm && !(p.keeps && time.Since(p.idle[n-1].idleSince) < p.warmFor) {
+	if n == 0 || reuse == ReuseWarm && !(p.keeps && !p.cut && time.Since(p.idle[n-1].idleSince) < p.warmFor) {
 		return nil
 	}
 	c := p.idle[n-1]
@@ -189,6 +190,18 @@ func (p *Pool) usable(c *Conn) bool {
 		p.mu.Unlock()
 	}
 	return present && idle < p.opts.IdleTimeout
+}
+
+// noAnswer takes note of a connection that has ended without a word of the answer. If
+// it was used before, it may have been closed for that, and the instance is not
+// trusted with another.
+func (p *Pool) noAnswer(c *Conn) {
+	if c.idleSince.IsZero() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
 }
 
 // put keeps a connection for another exchange, or closes it.

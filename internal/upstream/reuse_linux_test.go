@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,7 @@ func TestWarm(t *testing.T) {
 		"warm":           {func(*Pool) {}, true},
 		"cold":           {func(p *Pool) { p.warmFor = 0 }, false},
 		"nothing known":  {func(p *Pool) { p.keeps = false }, false},
+		"cut before":     {func(p *Pool) { p.cut = true }, false},
 		"instance ended": {func(p *Pool) { p.Retire() }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,6 +86,69 @@ func TestWarmLeft(t *testing.T) {
 	if p.keeps {
 		t.Error("the instance is still believed to keep connections")
 	}
+}
+
+// TestCut: an instance that has ended a used connection without an answer is not
+// trusted with another one for a request that must not be sent twice; one that has
+// ended a new one may be.
+func TestCut(t *testing.T) {
+	p := warmPool(t, func(c *net.TCPConn, br *bufio.Reader) {
+		for {
+			r, err := http.ReadRequest(br)
+			switch {
+			case err != nil, r.URL.Path == "/cut":
+				return
+			case r.URL.Path == "/wait":
+				continue // for the client's end
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	cut := func(c *Conn) {
+		r := request(nil, 0)
+		r.Client = plainClient{path: "/cut"}
+		x, err := c.Send(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Receive(r); err == nil {
+			t.Fatal("it was answered")
+		}
+		x.End(false)
+	}
+	used, fresh, left := get(t, p, true), get(t, p, true), get(t, p, true)
+	exchange(t, left, request(nil, 0))
+	if c := getWarm(t, p); c != left {
+		t.Fatal("another connection")
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	r := request(nil, 0)
+	r.Client = plainClient{path: "/wait"}
+	x, err := left.Send(ctx, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if _, err = x.Receive(r); err == nil || p.cut {
+		t.Errorf("the client's own leaving (%v) cost the instance the trust", err)
+	}
+	x.End(false)
+	exchange(t, used, request(nil, 0))
+	cut(fresh)
+	if p.cut {
+		t.Error("the end of a new connection cost the instance the trust")
+	}
+	if c := getWarm(t, p); c != used {
+		t.Error("a used connection was not used again")
+	}
+	cut(used)
+	last := get(t, p, true)
+	exchange(t, last, request(nil, 0))
+	c := getWarm(t, p)
+	if c == last {
+		t.Error("the instance is still trusted")
+	}
+	c.Discard()
 }
 
 // TestKeeps: that an instance keeps connections is seen where one is used after a
@@ -317,7 +382,7 @@ func TestCloseRace(t *testing.T) {
 func sendSafely(t *testing.T, p *Pool, path string) (repeats int, err error) {
 	for {
 		p.mu.Lock()
-		p.keeps = true // what it does here would cost it the trust
+		p.keeps, p.cut = true, false // what it does here would cost it the trust
 		p.mu.Unlock()
 		var c *Conn
 		if c, err = p.Get(t.Context(), ReuseWarm); err != nil {
