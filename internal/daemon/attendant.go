@@ -83,6 +83,7 @@ func (o *openClaw) attend(ctx context.Context, b beside) {
 	if desk := o.presentDesk(); desk != nil {
 		beside.Go(func() { desk.run(ctx, b) }) // ends with ctx
 	}
+	beside.Go(func() { o.watchProvider(ctx, b) }) // ends with ctx
 	follow(ctx, client, b.gateway)
 	beside.Wait()
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/openclaw"
@@ -103,7 +104,7 @@ type attended struct {
 }
 
 func newAttended(t *testing.T) *attended {
-	a := &attended{openClaw: &openClaw{}, gw: rpctest.New(t), status: newStatuses(), pages: pages{make(chan event.Event, 100)}}
+	a := &attended{openClaw: &openClaw{providers: &providers{}, cfg: func() config.Gateway { return config.Defaults().Gateway }}, gw: rpctest.New(t), status: newStatuses(), pages: pages{make(chan event.Event, 100)}}
 	a.token.Store(telemetry.Secret(rpctest.Token))
 	a.beside = beside{name: "openclaw", version: "1", gateway: a.status, journal: a.pages, log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -76,11 +76,8 @@ func (o *openClaw) configure(ctx context.Context, g config.Gateway, generation u
 	if refused, ok := errors.AsType[*openclaw.ConfigError](err); ok {
 		return configured, &gateway.PlanError{Cause: gateway.CauseConfigRefused, Hint: "Mend the file, then `creel restart`.", Permanent: true, Err: refused}
 	}
-	if err == nil && !openclaw.HasProvider(o.layout, append(environ, listOf(g.Env)...)) {
-		o.health.Set(health.Provider, health.Info, "OpenClaw knows no model provider yet, so that its agents cannot answer",
-			"choose one in the Control UI, or give creel a key, such as ANTHROPIC_API_KEY (docs/openclaw.md)")
-	} else if err == nil {
-		o.health.Clear(health.Provider)
+	if err == nil {
+		o.noteProvider(g, environ)
 	}
 	return configured, err
 }

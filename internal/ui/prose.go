@@ -15,8 +15,9 @@ import (
 // UTC. Here it is made fit for a page.
 
 var (
-	// bytesIn finds "1692703 bytes", also as "48213 added to the store".
-	bytesIn = regexp.MustCompile(`\b(\d{5,18})( bytes| added to the store)\b`)
+	// bytesIn finds "1692703 bytes", and "48213 added to the store"; fewer than 10000 are
+	// read as easily as they are.
+	bytesIn = regexp.MustCompile(`\b(?:\d{5,18} bytes|\d{1,18} added to the store)\b`)
 	// filesIn finds "12 with 1692703", which is of files and bytes.
 	filesIn = regexp.MustCompile(`\bhad (\d{1,18}) with (\d{1,18})\b`)
 	// durationIn finds a duration as Go writes it.
@@ -121,6 +122,10 @@ func detail(name string, value any) string {
 	switch name {
 	case "snapshot", "generation", "session", "token", "passkey", "lineage", "method":
 		return ""
+	case "requests_cut":
+		if shownValue(value) == "0" {
+			return ""
+		}
 	case "device":
 		return "device " + clip(shownValue(value), 8)
 	case "pid":

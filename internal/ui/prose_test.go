@@ -16,6 +16,8 @@ func TestProse(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                    "",
 		"1604 files with 1692703 bytes":       "1604 files with 1.6 MiB",
+		"9241 added to the store":             "9.0 KiB added to the store",
+		"7 added to the store":                "7 B added to the store",
 		"48213 added to the store":            "47.1 KiB added to the store",
 		"a password has 8 to 1024 bytes":      "a password has 8 to 1024 bytes",
 		"it has 12 bytes":                     "it has 12 bytes",
@@ -59,6 +61,10 @@ func TestEntries(t *testing.T) {
 	}})
 	if got := strings.Join(e.More, "; "); got != `changes: a.b: 1 → 2, c: none → "x"; none: none; ok: yes; process 4711; processes: command sleep, pid 7; scopes: read, use; silent for 32 s` {
 		t.Error(got)
+	}
+	e = entryOf(event.Event{Kind: event.Restored, Message: "the state of snapshot 20261126T050000Z-7f3a is in place", Fields: map[string]any{"snapshot": "20261126T050000Z-7f3a"}})
+	if e.Message != "The state of the snapshot is in place" || e.Snapshot == "" {
+		t.Errorf("%+v", e)
 	}
 	e = entryOf(event.Event{Kind: event.Login, Message: "owner has signed in (link)", Fields: map[string]any{
 		"session": "abc", "method": "link", "address": "10.8.0.2", "agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",

@@ -242,8 +242,9 @@ func entryOf(e event.Event) timelineEntry {
 	}
 	if id, ok := e.Fields["snapshot"]; ok {
 		entry.Snapshot = fmt.Sprint(id)
-		// It is said by a link.
-		entry.Message = capital(strings.TrimPrefix(strings.TrimPrefix(entry.Message, "Snapshot "+entry.Snapshot), ": "))
+		// Which one is said by a link.
+		entry.Message = strings.TrimPrefix(strings.TrimPrefix(entry.Message, "Snapshot "+entry.Snapshot), ": ")
+		entry.Message = capital(strings.ReplaceAll(entry.Message, "snapshot "+entry.Snapshot, "the snapshot"))
 	}
 	return entry
 }
