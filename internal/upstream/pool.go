@@ -15,19 +15,22 @@
 // request that was written into that nobody knows whether it was acted on. A
 // connection of its own for each would be safe, but takes more time than all the
 // rest of such a request. So it may have one that is warm: that has answered in the
-// last 10 ms, whose peer is there, of an instance that was seen to keep idle ones.
+// last 50 ms, whose peer is there, of an instance that was seen to keep idle ones.
 //
 //   - Why so short: what is dangerous is an app whose event loop stands still for
 //     longer than its keep-alive timeout (Node: 5 s). When it goes on it looks at its
 //     timers first, and closes a connection on which a request has been waiting all
 //     the while; one on a new connection would wait until the app gets round to it.
 //     An app that has just answered was at work then. Those that stand to lose are
-//     the requests of the 10 ms after its last answer before it stood still.
-//   - Why it costs nothing: where there is no warm connection, there are fewer than a
-//     hundred requests a second, for which new ones take half a percent of a core.
+//     the requests of the 50 ms after its last answer before it stood still.
+//   - Why it costs nothing: where there is no warm connection, there are fewer than
+//     twenty requests a second, for which new ones take a tenth of a percent of a core.
+//     (With 10 ms a machine that is busy with other things, where each process waits
+//     that long for its turn, made new ones again for half of them.)
 //   - Why the instance has to be seen keeping one, and must never have ended one without
-//     an answer: there are servers that close at once and do not say so. "Keep-Alive: timeout=5" would be a promise, where it is
-//     made; most do not make it, and none is needed.
+//     an answer: there are servers that close at once and do not say so. "Keep-Alive:
+//     timeout=5" would be a promise, where it is made; most do not make it, and none is
+//     needed.
 //
 // If it happens all the same: where the peer closed before the request came, this
 // is proved by what the kernel says (Conn.unread), and the request may be sent
@@ -57,7 +60,7 @@ const (
 	// (Node: 5 s), so that they seldom close under a request.
 	defaultIdleTimeout = 2 * time.Second
 	// warmFor is how long a connection is warm: see the package's comment.
-	warmFor = 10 * time.Millisecond
+	warmFor = 50 * time.Millisecond
 	// keepsFor is how long an instance must have kept a connection idle to be known
 	// for keeping them.
 	keepsFor = 500 * time.Millisecond
