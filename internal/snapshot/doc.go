@@ -16,6 +16,11 @@
 //   - Nothing is removed from the store before a later snapshot of the same lineage
 //     was read back. A snapshot that is suddenly much smaller is kept and marked,
 //     and keeps the one before it, until a person has looked (Retain).
+//   - Neither does a worse state take the place of a better one otherwise: what was
+//     saved later is newer, whatever the clock says; what was saved of a restored
+//     state that was rejected is not the newest; one that lacks files which could not
+//     be read, or a whole state folder, pushes nothing out; before the newest is
+//     chosen the store looks whether it has lost sight of any.
 //   - A restored state is on trial until an instance has got ready on it. If that
 //     instance ends or is not ready in time, the old state is put back.
 //   - A gateway is held still for a cut alone, never for a store that is slow.
@@ -25,8 +30,9 @@
 //
 // # What it refuses
 //
-//   - To choose an older snapshot by itself when the newest is damaged: how much
-//     may be lost is not for a program to say. The error names the next older one.
+//   - To choose an older snapshot by itself when the newest is damaged or lacks files,
+//     and to choose one that has shrunk when there is no other: how much may be lost
+//     is not for a program to say. The error names the next older one.
 //   - To merge: a state is restored whole.
 //
 // # What was rejected

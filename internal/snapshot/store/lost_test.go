@@ -69,6 +69,9 @@ func TestLostIndex(t *testing.T) {
 		for name, c := range map[string]struct{ open, all bool }{
 			"before it is opened": {}, "while it is open": {open: true}, "all of it": {all: true}, "all of it, while it is open": {true, true},
 		} {
+			if place == "s3" && c.open != c.all { // what is different there is the listing
+				continue
+			}
 			t.Run(place+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				lostIndex(t, fresh(t), c.open, c.all)
