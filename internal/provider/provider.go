@@ -44,9 +44,6 @@ type kind struct {
 	base  string
 	model string // what its users use, without the provider's name
 	env   string // the variable that its key is in, by custom
-	// plugin: OpenClaw knows the provider by a plugin that has to be installed, so that
-	// it is told of the model, and how to talk to it.
-	plugin bool
 }
 
 // kinds are the defaults. Their models are those that OpenClaw's documentation
