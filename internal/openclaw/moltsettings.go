@@ -1,6 +1,10 @@
 package openclaw
 
-import "creel/internal/openclaw/moltenv"
+import (
+	"strings"
+
+	"creel/internal/openclaw/moltenv"
+)
 
 // TokenPath is the key of the gateway's shared token, for Lock.
 const TokenPath = "gateway.auth.token"
@@ -13,6 +17,11 @@ func ChannelSettings(channels []moltenv.Channel) []Setting {
 	for _, c := range channels {
 		at := func(key string) []string { return []string{"channels", c.Name, key} }
 		list = append(list, Setting{Path: at("enabled"), Value: true, Mode: Default})
+		if c.Plugin != "" {
+			// A plugin that does not come with OpenClaw is started only if it is told to.
+			id := c.Plugin[strings.LastIndexByte(c.Plugin, '/')+1:]
+			list = append(list, Setting{Path: []string{"plugins", "entries", id, "enabled"}, Value: true, Mode: Default})
+		}
 		for _, t := range c.Tokens {
 			list = append(list, Setting{Path: at(t.Key), Value: t.Value.Reveal(), Mode: Default})
 		}

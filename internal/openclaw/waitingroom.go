@@ -105,7 +105,7 @@ func (w *WaitingRoom) Refused(browser, request string) {
 		return
 	}
 	b := w.browsers[browser]
-	if b == nil {
+	if b == nil || b.gone() { // one that comes back after a while gets another chance
 		if w.forget(); len(w.browsers) >= maxBrowsers {
 			return
 		}
@@ -204,10 +204,15 @@ func (w *WaitingRoom) leave(b *waitingBrowser, attempt chan struct{}, note func(
 // forget drops browsers that have not come again.
 func (w *WaitingRoom) forget() {
 	for browser, b := range w.browsers {
-		if len(b.attempts) == 0 && time.Since(b.seen) > remembered {
+		if b.gone() {
 			delete(w.browsers, browser)
 		}
 	}
+}
+
+// gone tells whether it has not come again.
+func (b *waitingBrowser) gone() bool {
+	return len(b.attempts) == 0 && time.Since(b.seen) > remembered
 }
 
 // release lets all attempts go on.

@@ -179,6 +179,11 @@ func TestWaitingRoomHaste(t *testing.T) {
 			}
 			cancel()
 		}
+		time.Sleep(remembered + time.Second)
+		w.Refused("laptop", "r")
+		if got := stays(t.Context(), w, "laptop"); got != openWait {
+			t.Errorf("after a while it waits %v", got)
+		}
 	})
 }
 

@@ -44,9 +44,6 @@ type kind struct {
 	base  string
 	model string // what its users use, without the provider's name
 	env   string // the variable that its key is in, by custom
-	// plugin: OpenClaw knows the provider by a plugin that has to be installed, so that
-	// it is told of the model, and how to talk to it.
-	plugin bool
 }
 
 // kinds are the defaults. Their models are those that OpenClaw's documentation
@@ -56,9 +53,6 @@ var kinds = map[string]kind{
 	config.ProviderOpenAI:     {api: OpenAI, base: "https://api.openai.com/v1", model: "gpt-6-astra", env: "OPENAI_API_KEY"},
 	config.ProviderOpenRouter: {api: OpenAI, base: "https://openrouter.ai/api/v1", model: "auto", env: "OPENROUTER_API_KEY"},
 	config.ProviderXAI:        {api: OpenAI, base: "https://api.x.ai/v1", model: "grok-4.7", env: "XAI_API_KEY"},
-	config.ProviderGroq:       {api: OpenAI, base: "https://api.groq.com/openai/v1", model: "openai/gpt-oss-120b", env: "GROQ_API_KEY", plugin: true},
-	config.ProviderMistral:    {api: OpenAI, base: "https://api.mistral.ai/v1", model: "mistral-large-latest", env: "MISTRAL_API_KEY", plugin: true},
-	config.ProviderDeepSeek:   {api: OpenAI, base: "https://api.deepseek.com", model: "deepseek-v4-pro", env: "DEEPSEEK_API_KEY", plugin: true},
 	config.ProviderTogether:   {api: OpenAI, base: "https://api.together.xyz/v1", model: "moonshotai/Kimi-K2.6", env: "TOGETHER_API_KEY"},
 	config.ProviderCloudflare: {api: OpenAI, env: "CLOUDFLARE_AI_GATEWAY_API_KEY"},
 	config.ProviderCompatible: {api: OpenAI},
@@ -81,9 +75,6 @@ func newProvider(name, kindName, base string) (*Provider, error) {
 	p := &Provider{Name: name, Kind: kindName, API: k.api, Base: u, Default: k.model}
 	if kindName == config.ProviderCloudflare && lastSegment(u.Path) == string(Anthropic) {
 		p.API = Anthropic
-	}
-	if k.plugin {
-		p.Models = []string{k.model}
 	}
 	return p, nil
 }
@@ -129,7 +120,7 @@ func (p *Provider) keyField() string {
 
 // Native tells whether OpenClaw knows the provider, and what it speaks, by its name.
 func (p *Provider) Native() bool {
-	return p.Name == p.Kind && p.Kind != config.ProviderCompatible && p.Kind != config.ProviderCloudflare && !kinds[p.Kind].plugin
+	return p.Name == p.Kind && p.Kind != config.ProviderCompatible && p.Kind != config.ProviderCloudflare
 }
 
 // AtHome tells whether the provider is where providers of its kind are.

@@ -26,10 +26,10 @@ import (
 const (
 	cloudflareKey = "cf-real-0123456789abcdefghij"
 	anthropicKey  = "sk-ant-real-9876543210zyxwvuts"
-	groqKey       = "gsk_real-4711471147114711abcd" // of a provider that OpenClaw has a plugin for
+	xaiKey        = "xai-real-4711471147114711abcd"
 )
 
-var realKeys = map[string]string{"cloudflare": cloudflareKey, "anthropic": anthropicKey, "groq": groqKey}
+var realKeys = map[string]string{"cloudflare": cloudflareKey, "anthropic": anthropicKey, "xai": xaiKey}
 
 // aiGateway is a Cloudflare AI Gateway in front of a fake model.
 type aiGateway struct {
@@ -95,7 +95,7 @@ func TestKeysOutOfReach(t *testing.T) {
 	f.configure(t, `{"agents": {"defaults": {"skipBootstrap": true}}}`)
 	f.extra = append(f.extra,
 		"CLOUDFLARE_AI_GATEWAY_API_KEY="+cloudflareKey, "CF_AI_GATEWAY_ACCOUNT_ID=acc", "CF_AI_GATEWAY_GATEWAY_ID=gw",
-		"CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY="+anthropicKey, "GROQ_API_KEY="+groqKey,
+		"CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY="+anthropicKey, "XAI_API_KEY="+xaiKey,
 		fmt.Sprintf(`CREEL_PROVIDERS_LIST=[{"name": "cf-ai-gw-workers-ai", "kind": "cloudflare-ai-gateway", "base_url": "%s/v1/acc/gw/workers-ai/v1"}]`, provider.server.URL))
 	c := f.up(t)
 	token := tokenOf(t, f, c.link(t))
@@ -166,12 +166,12 @@ func (f *folder) lookForKeys(creel int) string {
 // reach as well.
 func (f *folder) wantNoKeys(t *testing.T, seen string) {
 	t.Helper()
-	for _, want := range []string{"OPENCLAW_CONFIG_PATH", `creel-`, "cloudflare 0", "anthropic 0", "groq 0", `"groq"`, "the end"} {
+	for _, want := range []string{"OPENCLAW_CONFIG_PATH", `creel-`, "cloudflare 0", "anthropic 0", "xai 0", "the end"} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("the agent sees what it must not, or could not look: no %q in\n%s", want, seen)
 		}
 	}
-	for _, bad := range []string{cloudflareKey, anthropicKey, groqKey, "is open", "API_KEY="} {
+	for _, bad := range []string{cloudflareKey, anthropicKey, xaiKey, "is open", "API_KEY="} {
 		if strings.Contains(seen, bad) {
 			t.Errorf("the agent sees %q:\n%s", bad, seen)
 		}

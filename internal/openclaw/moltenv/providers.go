@@ -68,12 +68,12 @@ func Providers(environ []string) ([]ProviderSpec, error) {
 }
 
 // usual are the providers that one variable is all about. Names, addresses and models
-// are those of OpenClaw's documentation (docs/providers).
+// are those of OpenClaw's documentation (docs/providers). Only those are here that come
+// with OpenClaw: of others (groq, mistral, deepseek) it takes the name in its
+// configuration for a reason to install their plugin at each start until that
+// succeeds, which takes minutes where the network is away.
 var usual = []struct{ name, variable, base, model string }{
 	{"xai", "XAI_API_KEY", "https://api.x.ai/v1", "grok-4.7"},
-	{"groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "openai/gpt-oss-120b"},
-	{"mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1", "mistral-large-latest"},
-	{"deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com", "deepseek-v4-pro"},
 	{"together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "moonshotai/Kimi-K2.6"},
 }
 
