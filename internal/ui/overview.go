@@ -180,7 +180,7 @@ func conditionLink(c health.Condition) string {
 		return Prefix + "timeline?kind=config"
 	case health.Provider: // it is chosen in OpenClaw's own pages
 		return OpenPath
-	case health.Variables:
+	case health.Variables, health.Keys, health.Plugins:
 		return Prefix + "settings"
 	}
 	return Prefix + "timeline"
