@@ -24,7 +24,7 @@ unit: ## tests that need nothing but Go
 
 e2e: build ## end-to-end tests; installs OpenClaw and Node.js from npm on the first run
 	test/e2e/setup
-	$(GO) test -tags e2e -p 1 -shuffle=on -count=1 -timeout 25m ./test/e2e/... ./internal/openclaw ./internal/auth ./internal/ui
+	$(GO) test -tags e2e -p 1 -shuffle=on -count=1 -timeout 40m ./test/e2e/... ./internal/openclaw ./internal/auth ./internal/ui
 
 lint: ## gofmt, vet, staticcheck, govulncheck
 	@unformatted="$$(gofmt -l cmd internal test bench)"; if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
