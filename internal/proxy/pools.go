@@ -10,7 +10,9 @@ import (
 
 // pools keeps the connections to the present instance. Those to an earlier one
 // are given up as soon as a lease on a later one shows up, so that no request
-// ever reaches an instance that its lease is not for (I3).
+// ever reaches an instance that its lease is not for (I3). Nearly always they are
+// given up before, with the end of the instance: once the next one is ready, the
+// processor is needed for the requests that have waited for it.
 type pools struct {
 	present atomic.Pointer[generationPool]
 	mu      sync.Mutex
@@ -22,6 +24,7 @@ type pools struct {
 type generationPool struct {
 	generation uint64
 	*upstream.Pool
+	replaced chan struct{} // closed when it is the present one no more
 }
 
 // of gives the pool of a lease's instance.
@@ -34,26 +37,38 @@ func (p *pools) of(l *gateway.Lease) *upstream.Pool {
 	if g := p.present.Load(); g != nil && g.generation == l.Generation() {
 		return g.Pool
 	}
-	fresh := &generationPool{l.Generation(), upstream.NewPool(upstream.Options{Addr: l.Addr()})}
+	fresh := &generationPool{l.Generation(), upstream.NewPool(upstream.Options{Addr: l.Addr()}), make(chan struct{})}
 	if l.Generation() < p.last || p.closed {
 		// A straggler on an instance that has been replaced: nothing is kept.
 		fresh.Retire()
 		return fresh.Pool
 	}
 	p.last = l.Generation()
-	if old := p.present.Swap(fresh); old != nil {
-		p.retired.Go(old.Retire) // the first request of a new instance need not wait for it
-	}
+	ended := l.Ended()
+	p.retired.Go(func() { // the first request of a new instance need not wait for it
+		select {
+		case <-ended:
+		case <-fresh.replaced:
+		}
+		fresh.Retire()
+	})
+	p.present.Load().replace()
+	p.present.Store(fresh)
 	return fresh.Pool
+}
+
+// replace says that g, if there is one, is the present one no more.
+func (g *generationPool) replace() {
+	if g != nil {
+		close(g.replaced)
+	}
 }
 
 // close gives up all connections.
 func (p *pools) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.retired.Wait()
 	p.closed = true
-	if old := p.present.Swap(nil); old != nil {
-		old.Retire()
-	}
+	p.present.Swap(nil).replace()
+	p.retired.Wait()
 }
