@@ -19,29 +19,32 @@ type pools struct {
 	last    uint64
 	closed  bool
 	retired sync.WaitGroup // each ends when its connections are closed
+	waited  func()         // see doubt
 }
 
 type generationPool struct {
 	generation uint64
 	*upstream.Pool
 	replaced chan struct{} // closed when it is the present one no more
+	doubt    doubt
 }
 
 // of gives the pool of a lease's instance.
-func (p *pools) of(l *gateway.Lease) *upstream.Pool {
+func (p *pools) of(l *gateway.Lease) *generationPool {
 	if g := p.present.Load(); g != nil && g.generation == l.Generation() {
-		return g.Pool
+		return g
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if g := p.present.Load(); g != nil && g.generation == l.Generation() {
-		return g.Pool
+		return g
 	}
-	fresh := &generationPool{l.Generation(), upstream.NewPool(upstream.Options{Addr: l.Addr()}), make(chan struct{})}
+	fresh := &generationPool{generation: l.Generation(), Pool: upstream.NewPool(upstream.Options{Addr: l.Addr()}), replaced: make(chan struct{})}
+	fresh.doubt.waited = p.waited
 	if l.Generation() < p.last || p.closed {
 		// A straggler on an instance that has been replaced: nothing is kept.
 		fresh.Retire()
-		return fresh.Pool
+		return fresh
 	}
 	p.last = l.Generation()
 	ended := l.Ended()
@@ -54,7 +57,7 @@ func (p *pools) of(l *gateway.Lease) *upstream.Pool {
 	})
 	p.present.Load().replace()
 	p.present.Store(fresh)
-	return fresh.Pool
+	return fresh
 }
 
 // replace says that g, if there is one, is the present one no more.
