@@ -38,22 +38,27 @@ func (f *Foreign) End(fate Fate) {
 }
 
 // AwaitEnd waits for the end of an instance, on behalf of another creel, and says
-// how it came about. Of one that has been replaced it is not known any more, and
-// taken for somebody else's doing.
+// how it came about. Of one that this creel has not seen end, since it ended before
+// or was replaced, it is not known, and taken for somebody else's doing.
 func (s *Supervisor) AwaitEnd(ctx context.Context, generation uint64) (Fate, error) {
 	var face *instance
 	var ended <-chan struct{} // nil: not the present one yet
 	for {
 		changed := s.watch.Next()
+		st := s.status.Load() // before shown, which is never behind it
 		if now := s.shown.Load(); now != nil && now.number == generation {
 			face, ended = now, now.ended
-		}
-		if st := s.status.Load(); face == nil && st.Ready() && st.Generation > generation {
-			return Fate{Crashed: true, FromOutside: true}, nil // it has, or this one would not run (I1)
 		}
 		select {
 		case <-ended:
 			return Fate{Crashed: face.fate.Load() != askedToEnd, FromOutside: face.outside.Load()}, nil
+		default:
+		}
+		if st.without(generation) {
+			return Fate{Crashed: true, FromOutside: true}, nil
+		}
+		select {
+		case <-ended:
 		case <-changed:
 		case <-s.done:
 			return Fate{}, errClosed
@@ -61,4 +66,17 @@ func (s *Supervisor) AwaitEnd(ctx context.Context, generation uint64) (Fate, err
 			return Fate{}, context.Cause(ctx)
 		}
 	}
+}
+
+// without tells whether the status is proof that an instance that was once the
+// present one has ended. A later one runs, and would not if this one did (I1); or
+// none does, and it was looked. A launch that is under way proves nothing: it may yet
+// find this one.
+func (st *Status) without(generation uint64) bool {
+	switch st.State {
+	case Stopped, Backoff, Failed:
+		return st.certain && st.Generation >= generation
+	case Starting, Restoring, Ready, Suspect, Draining, Stopping:
+	}
+	return st.runs && st.Generation > generation
 }

@@ -59,6 +59,92 @@ func TestAwaitEnd(t *testing.T) {
 	})
 }
 
+// TestAwaitEndOfOneThatIsGone: an instance that ended before this creel looked has
+// ended, whether or not there is a later one.
+func TestAwaitEndOfOneThatIsGone(t *testing.T) {
+	lost := Fate{Crashed: true, FromOutside: true}
+	told := func(t *testing.T, c <-chan Fate) {
+		t.Helper()
+		synctest.Wait()
+		select {
+		case f := <-c:
+			if f != lost {
+				t.Errorf("%+v is told", f)
+			}
+		default:
+			t.Error("nothing is told")
+		}
+	}
+	t.Run("found dead", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			first := newRig(t).run()
+			first.Leave()
+			first.rt.now().crash()
+			r := first.again(onDemand)
+			early := r.fateOf(t.Context(), 1)
+			r.run()
+			r.wants(Stopped, 1)
+			told(t, early)
+			told(t, r.fateOf(t.Context(), 1))
+		})
+	})
+	t.Run("nothing found", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			first := newRig(t, keepsIntent(t)).run()
+			first.ask(first.Stop)
+			first.Leave()
+			r := first.again()
+			early := r.fateOf(t.Context(), 1)
+			r.run()
+			r.wants(Stopped, 1)
+			told(t, early)
+			later, stop := context.WithCancel(t.Context())
+			defer stop()
+			next := r.fateOf(later, 2)
+			synctest.Wait()
+			select {
+			case f := <-next:
+				t.Errorf("%+v is told of one that was not started yet", f)
+			default:
+			}
+			r.ask(r.Start)
+			r.wants(Ready, 1, 2)
+			r.rt.now().crash()
+			if f := <-next; f != (Fate{Crashed: true}) {
+				t.Errorf("%+v is told of one that crashed", f)
+			}
+		})
+	})
+	t.Run("a look that fails", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			first := newRig(t, keepsIntent(t)).run()
+			first.Leave()
+			i := first.rt.now()
+			r := first.again(onDemand)
+			r.rt.change(func(h *hooks) { h.onFind = func() error { return errors.New("no table of processes") } })
+			fate := r.fateOf(t.Context(), 1)
+			r.run()
+			r.wants(Stopped, 1)
+			select {
+			case f := <-fate:
+				t.Fatalf("it runs, and %+v is told", f)
+			default:
+			}
+			r.rt.change(func(h *hooks) { h.onFind = nil })
+			r.lateLease(1) // found after all
+			select {
+			case f := <-fate:
+				t.Fatalf("it runs, and %+v is told", f)
+			default:
+			}
+			i.crash()
+			if f := <-fate; f != (Fate{Crashed: true}) {
+				t.Errorf("it crashed, and %+v is told", f)
+			}
+		})
+	})
+}
+
 // TestAwaitEndIsBounded: the question ends with its context.
 func TestAwaitEndIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -29,6 +29,9 @@ type Status struct {
 	Strays []runtime.Stray `json:"strays,omitempty"`
 	// UsualStart is how long the last start took; 0: not known yet.
 	UsualStart time.Duration `json:"usual_start_ns,omitempty"`
+
+	certain bool // a look for an instance has succeeded, and what it found is told here
+	runs    bool // there is an instance, of number Generation
 }
 
 // Ready tells whether requests are passed on.
@@ -72,6 +75,7 @@ func (s *Supervisor) publish() {
 	st := &Status{
 		Name: s.opts.Name, State: m.State, Since: m.Since, Generation: m.Generation, Adopted: s.adopted,
 		Restarts: s.restarts, Fruitless: m.Fruitless, NextStart: m.NextStart, StopAsked: m.Asked, UsualStart: s.spent,
+		certain: s.certain.Load(),
 	}
 	if m.Last.Cause != "" {
 		last := m.Last
@@ -79,6 +83,7 @@ func (s *Supervisor) publish() {
 	}
 	if inst := s.running(); inst != nil {
 		r := inst.Record()
+		st.runs = true
 		st.PID, st.Addr, st.StartedAt, st.ConfigHash = r.PID, inst.Addr(), r.StartedAt, r.ConfigHash
 	}
 	st.Reason = m.reason()
