@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
@@ -42,6 +43,9 @@ const runGoesOn = `document.querySelector('[aria-label="Stop generating"]')`
 // does not.
 func answered(text string) string { return shown(text) + " && !" + runGoesOn }
 
+// missedEnd is how long the page may keep a message while no run goes on.
+const missedEnd = 15 * time.Second
+
 // quote is a text in JavaScript, as long as it has no strange characters.
 func quote(text string) string { return strconv.Quote(text) }
 
@@ -75,11 +79,38 @@ func (p *page) ask(t *testing.T, text string) {
 			return sent || gone && tries > 10, fmt.Sprint(err, lostErr)
 		})
 		if sent {
+			p.sends(t, text)
 			return
 		}
 		t.Logf("what was written is lost: %q", text)
 	}
 	t.Fatalf("the page does not take %q", text)
+}
+
+// queued: the page keeps a message of its person's for later, and has not sent it.
+const queued = `document.querySelector('[aria-label="Remove queued message"]')`
+
+// sends waits until the page has sent what it was given. It keeps what is asked in the
+// last moment of a run until the end of that run; now and then it has missed that end,
+// and keeps the message for ever. A person presses "Steer" then, which sends it.
+func (p *page) sends(t *testing.T, text string) {
+	t.Helper()
+	const idle = queued + " && !" + runGoesOn
+	asked := time.Now()
+	eventually(t, bootLimit, "the page sends "+text, func() (bool, string) {
+		waits, err := within(p, momentLimit, chromedp.Evaluate[bool]("!!"+queued))
+		if err == nil && !waits {
+			return true, ""
+		}
+		forgotten, idleErr := within(p, momentLimit, chromedp.Evaluate[bool]("!!("+idle+")"))
+		if forgotten && time.Since(asked) > missedEnd {
+			t.Logf("the page keeps %q though no run goes on: sent by hand", text)
+			p.screenshot(t, "forgotten.png")
+			p.press(t, "Steer")
+			asked = time.Now()
+		}
+		return false, fmt.Sprint(err, idleErr)
+	})
 }
 
 // fill writes into a field. The page may be at work on the field, so it looks whether
