@@ -230,9 +230,9 @@ func (p *providers) settings() []openclaw.Setting {
 	var list []openclaw.ModelProvider
 	for _, one := range p.found.Providers {
 		m := openclaw.ModelProvider{Name: one.Name, BaseURL: one.Base.String() + one.Version(), Models: one.Models}
-		// Of Ollama at an address that it does not know OpenClaw takes for granted
-		// that it speaks OpenAI's API there.
-		if !one.Native() || one.API == provider.Ollama {
+		// Of Ollama and of Google at an address that it does not know OpenClaw takes for
+		// granted that they speak OpenAI's API there.
+		if !one.Native() || one.API == provider.Ollama || one.API == provider.Google {
 			m.API = apis[one.API]
 		}
 		switch {

@@ -84,7 +84,7 @@ func TestGatewayIsToldNoKey(t *testing.T) {
 		}
 	}
 	google := providersOf(t, nil, "GOOGLE_API_KEY="+testKey, "GEMINI_API_KEY="+testKey+"-too")
-	if told := whole(google); strings.Contains(told, testKey) || !strings.Contains(told, google.providers.place.URL("google")+`/v1beta"`) || len(google.providers.reaching(google.opts.Environ)) != 0 {
+	if told := whole(google); strings.Contains(told, testKey) || !strings.Contains(told, google.providers.place.URL("google")+`/v1beta"`) || !strings.Contains(told, `"google-generative-ai"`) || len(google.providers.reaching(google.opts.Environ)) != 0 {
 		t.Errorf("of Google's API the gateway is told %s", told)
 	}
 	off := providersOf(t, change(config.ProvidersProxyOff), "ANTHROPIC_API_KEY="+testKey, "HOME=/h")
