@@ -56,6 +56,7 @@ var kinds = map[string]kind{
 	config.ProviderOpenRouter: {api: OpenAI, base: "https://openrouter.ai/api/v1", model: "auto", env: []string{"OPENROUTER_API_KEY"}},
 	config.ProviderXAI:        {api: OpenAI, base: "https://api.x.ai/v1", model: "grok-4.7", env: []string{"XAI_API_KEY"}},
 	config.ProviderTogether:   {api: OpenAI, base: "https://api.together.xyz/v1", model: "moonshotai/Kimi-K2.6", env: []string{"TOGETHER_API_KEY"}},
+	config.ProviderNVIDIA:     {api: OpenAI, base: "https://integrate.api.nvidia.com/v1", model: "nvidia/nemotron-3-ultra-550b-a55b", env: []string{"NVIDIA_API_KEY"}},
 	config.ProviderGoogle:     {api: Google, base: "https://generativelanguage.googleapis.com", model: "gemini-3.1-pro-preview", env: []string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}},
 	config.ProviderCloudflare: {api: OpenAI, env: []string{"CLOUDFLARE_AI_GATEWAY_API_KEY"}},
 	config.ProviderCompatible: {api: OpenAI},

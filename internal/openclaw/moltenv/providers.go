@@ -80,6 +80,7 @@ var usual = []struct {
 }{
 	{"xai", OpenAICompletions, []string{"XAI_API_KEY"}, "https://api.x.ai/v1", "grok-4.7"},
 	{"together", OpenAICompletions, []string{"TOGETHER_API_KEY"}, "https://api.together.xyz/v1", "moonshotai/Kimi-K2.6"},
+	{"nvidia", OpenAICompletions, []string{"NVIDIA_API_KEY"}, "https://integrate.api.nvidia.com/v1", "nvidia/nemotron-3-ultra-550b-a55b"},
 	{"google", GoogleGenerative, []string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}, "https://generativelanguage.googleapis.com/v1beta", "gemini-3.1-pro-preview"},
 }
 
