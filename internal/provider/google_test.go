@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -137,19 +136,14 @@ func TestGoogleKeyInQuery(t *testing.T) {
 		t.Errorf("%d requests have reached the provider", n-before)
 	}
 	// What goes wrong on the way is logged without it.
-	gone := httptest.NewServer(http.NotFoundHandler())
-	base, err := parseBase(gone.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	w.proxy.byName["google"].Base = base
+	w.proxy.byName["google"].Base = freeBase(t)
 	r = w.googleRequest(path+"?key="+credential, `{"contents":[]}`)
 	r.Header.Del("X-Goog-Api-Key")
 	resp, body := w.do(r)
 	if code, status, reason, _ := googleStatusOf(t, body); resp.StatusCode != 502 || code != 502 || status != "UNAVAILABLE" || reason != "PROVIDER_UNREACHABLE" {
 		t.Errorf("%s %s", resp.Status, body)
 	}
+	w.restart() // what is logged is logged by then
 	if log := w.log.String(); !strings.Contains(log, "a model provider did not answer") {
 		t.Errorf("the log is %s", log)
 	}

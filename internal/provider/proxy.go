@@ -63,6 +63,9 @@ const (
 	// keep-alive (15 s) does the same for HTTP/1.1.
 	pingAfter = 30 * time.Second
 	pingTime  = 15 * time.Second
+	// maxUnread is how much net/http's server reads of a request that was answered, to
+	// use its connection again.
+	maxUnread = 256 << 10
 	// maxAnswerHead is the largest head of an answer.
 	maxAnswerHead = 256 << 10
 )
@@ -141,6 +144,18 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w, api)
 		return
 	}
+	p.pass(w, r, c)
+	// What is left of the request's body is read, or given up, here: net/http's server
+	// would do so after it has made the connection ready for the next request, find its
+	// end, begin to wait for that request a second time, and panic, since there are two
+	// who read (seen with Go 1.26: "invalid concurrent Body.Read call"). The answer is
+	// out by then: a client that does not end its request waits for nothing.
+	_ = http.NewResponseController(w).Flush() // the gateway may be gone
+	_ = r.Body.Close()                        // likewise
+}
+
+// pass passes a request on.
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, c *call) {
 	defer c.end()
 	p.metrics.inflight.Add(1)
 	defer p.metrics.inflight.Add(-1)
@@ -362,6 +377,9 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		c.class = ErrNetwork
 		no.message = c.to.Name + " cannot be reached: " + telemetry.Redact(err.Error())
+	}
+	if r.ContentLength < 0 || r.ContentLength > maxUnread {
+		w.Header().Set("Connection", "close") // net/http's server will not read that much for nothing
 	}
 	p.opts.Logger.Warn("a model provider did not answer", "provider", c.to.Name, "model", c.counted.Model, "error", no.message)
 	no.write(w, c.to.API)
