@@ -223,21 +223,21 @@ func (p *providers) keyVariables() []string {
 }
 
 // apis are OpenClaw's words for what a provider speaks that it does not know itself.
-var apis = map[provider.API]string{provider.OpenAI: "openai-completions", provider.Anthropic: "anthropic-messages", provider.Ollama: "ollama"}
+var apis = map[provider.API]string{provider.OpenAI: "openai-completions", provider.Anthropic: "anthropic-messages", provider.Ollama: "ollama", provider.Google: "google-generative-ai"}
 
 // settings are what the gateway is told of its providers.
 func (p *providers) settings() []openclaw.Setting {
 	var list []openclaw.ModelProvider
 	for _, one := range p.found.Providers {
-		m := openclaw.ModelProvider{Name: one.Name, BaseURL: one.Base.String(), Models: one.Models}
-		// Of Ollama at an address that it does not know OpenClaw takes for granted
-		// that it speaks OpenAI's API there.
-		if !one.Native() || one.API == provider.Ollama {
+		m := openclaw.ModelProvider{Name: one.Name, BaseURL: one.Base.String() + one.Version(), Models: one.Models}
+		// Of Ollama and of Google at an address that it does not know OpenClaw takes for
+		// granted that they speak OpenAI's API there.
+		if !one.Native() || one.API == provider.Ollama || one.API == provider.Google {
 			m.API = apis[one.API]
 		}
 		switch {
 		case p.proxy != nil:
-			m.BaseURL, m.APIKey = p.place.URL(one.Name), p.place.Credential.Reveal()
+			m.BaseURL, m.APIKey = p.place.URL(one.Name)+one.Version(), p.place.Credential.Reveal()
 		case one.Native() && one.AtHome():
 			continue // OpenClaw finds the key in its environment by itself
 		case one.RevealKey() != "":

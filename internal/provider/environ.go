@@ -48,32 +48,7 @@ var customary = []string{
 	"OPENROUTER_BASE_URL", "CLOUDFLARE_AI_GATEWAY_API_KEY", "CF_AI_GATEWAY_ACCOUNT_ID", "CF_AI_GATEWAY_GATEWAY_ID", "CF_AI_GATEWAY_MODEL",
 	"CLOUDFLARE_AI_GATEWAY_ACCOUNT_ID", "CLOUDFLARE_AI_GATEWAY_GATEWAY_ID",
 	"AI_GATEWAY_API_KEY", "AI_GATEWAY_BASE_URL",
-	"XAI_API_KEY", "TOGETHER_API_KEY",
-}
-
-// others are the variables of keys, by the custom of their providers and of OpenClaw,
-// that creel does not hold unasked: what they are for speaks no API that it carries, is
-// more than a model, or is a plugin of OpenClaw's. They pass to the gateway.
-var others = []string{
-	"GEMINI_API_KEY", "GOOGLE_API_KEY", "ANTHROPIC_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "COPILOT_GITHUB_TOKEN", "AZURE_OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY",
-	"BASETEN_API_KEY", "CEREBRAS_API_KEY", "COHERE_API_KEY", "DEEPSEEK_API_KEY", "GROQ_API_KEY", "MISTRAL_API_KEY", "DASHSCOPE_API_KEY", "DEEPINFRA_API_KEY", "FIREWORKS_API_KEY", "HF_TOKEN", "HUGGINGFACE_HUB_TOKEN",
-	"KILOCODE_API_KEY", "KIMI_API_KEY", "LITELLM_API_KEY", "MINIMAX_API_KEY", "MINIMAX_OAUTH_TOKEN", "MODELSTUDIO_API_KEY", "MOONSHOT_API_KEY", "NVIDIA_API_KEY",
-	"OPENCODE_API_KEY", "OPENCODE_ZEN_API_KEY", "PERPLEXITY_API_KEY", "QIANFAN_API_KEY", "QWEN_API_KEY", "STEPFUN_API_KEY", "SYNTHETIC_API_KEY", "VENICE_API_KEY",
-	"VOLCANO_ENGINE_API_KEY", "XIAOMI_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY",
-}
-
-// Reaching are the variables of an environment, NAME=value, that hold keys of model
-// providers which creel does not keep from the gateway, in the order of their names.
-func (f *Found) Reaching(environ []string) []string {
-	var names []string
-	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		if value != "" && slices.Contains(others, name) && !slices.Contains(f.Variables, name) && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	"XAI_API_KEY", "TOGETHER_API_KEY", "NVIDIA_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",
 }
 
 // Find makes the providers of a configuration and of an environment, NAME=value, the
@@ -155,8 +130,10 @@ func (f *finder) configured(list []config.Provider) {
 		p, err := newProvider(c.ProviderName(), c.Kind, c.BaseURL)
 		f.add(p, err, "the configuration", func(p *Provider) {
 			p.Key, p.GatewayKey = f.key(c.KeyFile, c.KeyEnv), f.key(c.GatewayKeyFile, c.GatewayKeyEnv)
-			if env := kinds[c.Kind].env; p.Key == nil && p.GatewayKey == nil && f.get(env) != "" {
-				p.Key = f.variable(env)
+			for _, env := range kinds[c.Kind].env {
+				if p.Key == nil && p.GatewayKey == nil && f.get(env) != "" {
+					p.Key = f.variable(env)
+				}
 			}
 			if len(c.Models) > 0 {
 				p.Models, p.Default = c.Models, c.Models[0]

@@ -46,6 +46,11 @@ func TestFind(t *testing.T) {
 			"cf-ai-gw-workers-ai openai http://127.0.0.1:1/v1/a/g/workers-ai/v1 [Authorization Cf-Aig-Authorization]", "cf-ai-gw-workers-ai/m", "*", 0},
 		{"TOGETHER_API_KEY=" + key + " GROQ_API_KEY=" + key + " XAI_API_KEY=" + key, nil,
 			"xai openai https://api.x.ai/v1 [Authorization]; together openai https://api.together.xyz/v1 [Authorization]", "xai/grok-4.7", "TOGETHER_API_KEY XAI_API_KEY", 0},
+		{"GOOGLE_API_KEY=AIza-another GEMINI_API_KEY=" + key, nil, "google google https://generativelanguage.googleapis.com [X-Goog-Api-Key]", "google/gemini-3.1-pro-preview", "GEMINI_API_KEY GOOGLE_API_KEY", 0},
+		{"NVIDIA_API_KEY=" + key, nil, "nvidia openai https://integrate.api.nvidia.com/v1 [Authorization]", "nvidia/nvidia/nemotron-3-ultra-550b-a55b", "NVIDIA_API_KEY", 0},
+		{"GOOGLE_API_KEY=" + key + " TOGETHER_API_KEY=" + key, nil,
+			"together openai https://api.together.xyz/v1 [Authorization]; google google https://generativelanguage.googleapis.com [X-Goog-Api-Key]", "together/moonshotai/Kimi-K2.6", "GOOGLE_API_KEY TOGETHER_API_KEY", 0},
+		{"GOOGLE_API_KEY=" + key, []config.Provider{{Kind: config.ProviderGoogle, BaseURL: "https://g.example/x/v1beta/"}}, "google google https://g.example/x [X-Goog-Api-Key]", "google/gemini-3.1-pro-preview", "GOOGLE_API_KEY", 0},
 		{"", []config.Provider{{Kind: config.ProviderAnthropic, KeyFile: "/nowhere/key"}}, "anthropic anthropic https://api.anthropic.com [X-Api-Key]", "anthropic/claude-opus-5", "", 1},
 	} {
 		f := Find(config.Providers{List: c.list}, strings.Fields(c.environ))
@@ -70,9 +75,10 @@ func TestFind(t *testing.T) {
 
 // TestReaching: keys that creel does not hold are named, without their values.
 func TestReaching(t *testing.T) {
-	environ := []string{"GEMINI_API_KEY=g", "CEREBRAS_API_KEY=c", "MOONSHOT_API_KEY=", "OPENAI_API_KEY=sk-0123456789", "BRAVE_API_KEY=b", "HOME=/h", "GEMINI_API_KEY=again"}
+	environ := []string{"GROQ_API_KEY=g", "GEMINI_API_KEY=AIza-0123456789", "CEREBRAS_API_KEY=c", "MOONSHOT_API_KEY=", "OPENAI_API_KEY=sk-0123456789", "BRAVE_API_KEY=b", "HOME=/h", "GROQ_API_KEY=again",
+		"OPENAI_API_KEYS=sk-a,sk-b", "GEMINI_API_KEY_2=x", "OPENCLAW_LIVE_ANTHROPIC_KEY=x", "GEMINI_API_KEY_AUTH_MECHANISM=bearer", "OPENAI_API_KEY2=x", "OTHER_API_KEYS=x", "GROQ_API_KEY_=x", "OPENCLAW_LIVE_TEST=1"}
 	f := Find(config.Providers{List: []config.Provider{{Name: "cerebras", Kind: config.ProviderCompatible, BaseURL: "https://api.cerebras.ai/v1", KeyEnv: "CEREBRAS_API_KEY"}}}, environ)
-	if got := f.Reaching(environ); !slices.Equal(got, []string{"GEMINI_API_KEY"}) {
+	if got := f.Reaching(environ); !slices.Equal(got, []string{"GEMINI_API_KEY_2", "GROQ_API_KEY", "OPENAI_API_KEYS", "OPENCLAW_LIVE_ANTHROPIC_KEY"}) {
 		t.Errorf("%v", got)
 	}
 }
