@@ -78,39 +78,50 @@ func (p *page) ask(t *testing.T, text string) {
 			// What was sent is shown at once, before anybody has got it.
 			return sent || gone && tries > 10, fmt.Sprint(err, lostErr)
 		})
-		if sent {
-			p.sends(t, text)
+		if !sent {
+			t.Logf("what was written is lost: %q", text)
+			continue
+		}
+		if p.sends(t, text) {
 			return
 		}
-		t.Logf("what was written is lost: %q", text)
+		t.Logf("the page keeps %q though no run goes on: asked again", text)
+		p.reload(t)
+		p.until(t, "the page is there again", chatReady)
 	}
 	t.Fatalf("the page does not take %q", text)
 }
 
-// queued: the page keeps a message of its person's for later, and has not sent it.
-const queued = `document.querySelector('[aria-label="Remove queued message"]')`
+// keeps is the button beside a message that the page keeps, and has not sent.
+const keeps = `document.querySelector('[aria-label="Remove queued message"]')`
 
 // sends waits until the page has sent what it was given. It keeps what is asked in the
-// last moment of a run until the end of that run; now and then it has missed that end,
-// and keeps the message for ever. A person presses "Steer" then, which sends it.
-func (p *page) sends(t *testing.T, text string) {
+// last moment of a run, to put it into that run or behind it; now and then it has
+// missed the end of the run, and keeps the message for ever. That one is removed, as
+// a person would do, and the answer is no.
+func (p *page) sends(t *testing.T, text string) (yes bool) {
 	t.Helper()
-	const idle = queued + " && !" + runGoesOn
-	asked := time.Now()
+	const idle = "!!(" + keeps + " && !" + runGoesOn + ")"
+	var idleSince time.Time
 	eventually(t, bootLimit, "the page sends "+text, func() (bool, string) {
-		waits, err := within(p, momentLimit, chromedp.Evaluate[bool]("!!"+queued))
-		if err == nil && !waits {
+		kept, err := within(p, momentLimit, chromedp.Evaluate[bool]("!!"+keeps))
+		if yes = err == nil && !kept; yes {
 			return true, ""
 		}
-		forgotten, idleErr := within(p, momentLimit, chromedp.Evaluate[bool]("!!("+idle+")"))
-		if forgotten && time.Since(asked) > missedEnd {
-			t.Logf("the page keeps %q though no run goes on: sent by hand", text)
-			p.screenshot(t, "forgotten.png")
-			p.press(t, "Steer")
-			asked = time.Now()
+		isIdle, idleErr := within(p, momentLimit, chromedp.Evaluate[bool](idle))
+		switch {
+		case !isIdle:
+			idleSince = time.Time{}
+		case idleSince.IsZero():
+			idleSince = time.Now()
+		case time.Since(idleSince) > missedEnd:
+			p.screenshot(t, "kept.png")
+			p.eval(t, keeps+`?.click() ?? ""`)
+			return true, ""
 		}
 		return false, fmt.Sprint(err, idleErr)
 	})
+	return yes
 }
 
 // fill writes into a field. The page may be at work on the field, so it looks whether
