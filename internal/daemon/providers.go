@@ -31,6 +31,11 @@ type providers struct {
 	ledger *provider.Ledger
 }
 
+func providersDir(dataDir string) string { return filepath.Join(privateDir(dataDir), "providers") }
+
+// placePath is where a provider.Place is kept.
+func placePath(dataDir string) string { return filepath.Join(providersDir(dataDir), "place.json") }
+
 // newProviders finds the providers and makes their proxy.
 func (d *daemon) newProviders() (_ *providers, err error) {
 	inherited, err := d.inheritedProviders()
@@ -65,8 +70,8 @@ func (d *daemon) newProviders() (_ *providers, err error) {
 	if err := provider.Seclude(p.found.Variables); err != nil {
 		d.log.Warn("what runs as the same user may be able to read keys in creel's process", "error", err)
 	}
-	dir := filepath.Join(privateDir(cfg.DataDir), "providers")
-	if p.place, err = provider.OpenPlace(filepath.Join(dir, "place.json")); err != nil {
+	dir := providersDir(cfg.DataDir)
+	if p.place, err = provider.OpenPlace(placePath(cfg.DataDir)); err != nil {
 		return nil, err
 	}
 	if p.place.Lost != nil {
