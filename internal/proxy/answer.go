@@ -22,6 +22,7 @@ func (x *passage) pass(l *gateway.Lease, ex *upstream.Exchange, resp *http.Respo
 	switch {
 	case errors.As(err, &cut):
 		ex.End(false)
+		x.proxy.pools.of(l).doubt.raise()
 		x.proxy.log.Warn("an answer was cut, since the gateway broke off in the middle of it", "request_id", x.id(),
 			"method", x.req.Method, "path", x.req.URL.Path, "generation", l.Generation(), "error", cut.err)
 		x.proxy.opts.Recorder.Request(Failed)

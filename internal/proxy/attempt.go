@@ -23,7 +23,11 @@ const (
 // It returns nil once the client has got an answer, or is gone.
 func (x *passage) attempt(l *gateway.Lease) *failure {
 	ctx := x.req.Context()
-	conn, err := x.proxy.pools.of(l).Get(ctx, x.reuse())
+	pool := x.proxy.pools.of(l)
+	if x.awaitFate(l, pool) {
+		return &failure{err: errOver, evidence: replay.NotDialled, ended: true}
+	}
+	conn, err := pool.Get(ctx, x.reuse())
 	if err != nil {
 		return x.notDialled(l, err)
 	}
@@ -50,6 +54,9 @@ func (x *passage) attempt(l *gateway.Lease) *failure {
 		f := &failure{err: err, evidence: ex.Evidence(), onTrial: l.OnTrial(), after: time.Since(x.sentAt)}
 		ex.End(false)
 		if mayBeDead(err) {
+			if ctx.Err() == nil {
+				pool.doubt.raise()
+			}
 			f.ended = x.ended(l)
 			f.crashed = f.ended && l.Crashed()
 			f.outside = f.crashed && l.FromOutside()

@@ -121,6 +121,8 @@ type Proxy struct {
 	budget  budget
 	pools   pools
 	tunnels tunnels
+
+	doubtFor time.Duration // the constant, but in tests
 }
 
 // settings are what a configuration comes to. A request keeps to its end those
@@ -141,7 +143,7 @@ func New(o Options) (*Proxy, error) {
 	if o.Journal == nil {
 		o.Journal = nobody{}
 	}
-	p := &Proxy{opts: o, log: o.Logger}
+	p := &Proxy{opts: o, log: o.Logger, doubtFor: doubtFor}
 	p.budget.note, p.budget.disk = o.Recorder.KeptBytes, o.Disk
 	apply, err := p.Configure(o.Config)
 	if err != nil {

@@ -47,6 +47,7 @@ type setting struct {
 	tls     *tls.Config
 	unready func(generation uint64) <-chan struct{} // an instance gets ready when it is closed
 	between func(gateway.Lease)                     // called when a lease has been got
+	alter   func(*Proxy)                            // called before anything is served
 }
 
 // testProxyConfig is the default configuration, but that no busy machine makes
@@ -82,6 +83,9 @@ func newWorld(t testing.TB, script func(*peer), change ...func(*setting)) *world
 	p, err := New(set.proxy)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if set.alter != nil {
+		set.alter(p)
 	}
 	w.proxy = p
 	w.srv = Server(set.proxy.Config, p, slog.New(slog.DiscardHandler))

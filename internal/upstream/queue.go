@@ -10,8 +10,8 @@ const (
 	// unprovenLimit is how many connections may be new at once, without an answer
 	// yet, before requests wait for one that others have done with.
 	unprovenLimit = 8
-	// queueTick is how long they wait, at first for unprovenLimit of them to make
-	// connections all the same, then for twice as many with each tick.
+	// queueTick is how long they wait, at first for unprovenLimit of them to go on, be
+	// it with new connections, then for twice as many with each tick.
 	queueTick = time.Millisecond
 )
 
@@ -20,7 +20,10 @@ const (
 // with connections first, and nobody has an answer before most have one. A few
 // connections, handed on from one request to the next, answer the first ones at
 // once and the last ones sooner. Where answers take their time the wait is not
-// worth it, so it is bounded: some milliseconds for hundreds of requests.
+// worth it, so it is bounded: some milliseconds for hundreds of requests. A tick
+// sees to it that so many have gone on since the last one, by whatever way; it has
+// none made where connections are handed on faster than that, since those who make
+// them keep the others, and the gateway, from their work.
 //
 // It is guarded by the pool's mutex.
 type queue struct {
@@ -28,7 +31,8 @@ type queue struct {
 	waiting  list.List // of chan *Conn, with capacity 1
 	timer    *time.Timer
 	every    time.Duration // queueTick
-	batch    int           // how many the next tick lets through
+	batch    int           // how many are to have gone on by the next tick
+	gone     int           // how many have, since the last one
 }
 
 // enter asks for the right to make a connection. It returns a connection that
@@ -44,7 +48,7 @@ func (p *Pool) enter(ctx context.Context) (*Conn, error) {
 	turn := make(chan *Conn, 1)
 	place := p.queue.waiting.PushBack(turn)
 	if p.queue.timer == nil {
-		p.queue.batch = unprovenLimit
+		p.queue.batch, p.queue.gone = unprovenLimit, 0
 		p.queue.timer = time.AfterFunc(p.queue.every, p.tick)
 	}
 	p.mu.Unlock()
@@ -94,20 +98,18 @@ func (p *Pool) let(c *Conn) bool {
 	if c == nil {
 		p.queue.unproven++
 	}
+	p.queue.gone++
 	p.queue.waiting.Remove(first).(chan *Conn) <- c
 	return true
 }
 
-// tick lets a batch of those through who have waited.
+// tick lets those through who have waited, as far as the batch is not full.
 func (p *Pool) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for range p.queue.batch {
-		if !p.let(nil) {
-			break
-		}
+	for p.queue.gone < p.queue.batch && p.let(nil) {
 	}
-	p.queue.batch *= 2
+	p.queue.batch, p.queue.gone = 2*p.queue.batch, 0
 	p.queue.timer = nil
 	if p.queue.waiting.Len() > 0 {
 		p.queue.timer = time.AfterFunc(p.queue.every, p.tick)

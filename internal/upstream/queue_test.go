@@ -79,6 +79,43 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
+// Where connections are handed on fast enough, a tick has no others made; where they
+// are not any more, the next one has.
+func TestQueueCountsThoseThatWentOn(t *testing.T) {
+	p := serve(t, Options{}, func(c *net.TCPConn, _ *bufio.Reader) { _, _ = io.Copy(io.Discard, c) })
+	p.queue.every = time.Hour
+	var conns []*Conn
+	for range unprovenLimit {
+		conns = append(conns, get(t, p, false))
+	}
+	const behind = 2*unprovenLimit + 3
+	got := make(chan *Conn, behind)
+	for range behind {
+		go func() {
+			c, err := p.Get(t.Context(), ReuseAny)
+			if err != nil {
+				t.Errorf("get: %v", err)
+			}
+			got <- c
+		}()
+	}
+	eventually(t, "all to wait", func() bool { return p.queued() == behind })
+	for _, c := range conns {
+		p.put(c)
+	}
+	p.tick()
+	if n, queued := p.newOnes(), p.queued(); n != 0 || queued != behind-unprovenLimit {
+		t.Errorf("%d connections were made though %d were handed on; %d wait", n, unprovenLimit, queued)
+	}
+	p.tick()
+	if n, queued := p.newOnes(), p.queued(); n != behind-unprovenLimit || queued != 0 {
+		t.Errorf("%d connections were made though none was handed on; %d wait", n, queued)
+	}
+	for range behind {
+		(<-got).Discard()
+	}
+}
+
 // A request whose client leaves does not wait, and what it would have got goes to
 // the next.
 func TestQueueLeave(t *testing.T) {
