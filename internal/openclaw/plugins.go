@@ -13,8 +13,8 @@ import (
 // are kept in the state, in a folder that is no part of snapshots, so they are missing
 // at the first start and after a restore on another machine alike.
 
-// pluginTime bounds one attempt at installing a plugin: one to three minutes on a busy
-// machine.
+// pluginTime bounds the attempts at installing a plugin, together: one takes one to three
+// minutes on a busy machine. The gateway is not started before they are over.
 const pluginTime = 10 * time.Minute
 
 // PluginError says that a plugin could not be installed.
@@ -70,11 +70,13 @@ func (p *PluginInstaller) Install(ctx context.Context, plugin string) error {
 	if pauses == nil {
 		pauses = retryPauses
 	}
+	within, cancel := context.WithTimeoutCause(ctx, pluginTime, fmt.Errorf("it did not end within %v", pluginTime))
+	defer cancel()
 	for attempt := 0; ; attempt++ {
 		if HasPlugin(p.Layout, plugin) {
 			return nil
 		}
-		err := p.attempt(ctx, plugin)
+		err := p.attempt(within, plugin)
 		switch {
 		case HasPlugin(p.Layout, plugin): // OpenClaw installs what is configured by itself at times, and says then that it is there
 			return nil
@@ -83,23 +85,25 @@ func (p *PluginInstaller) Install(ctx context.Context, plugin string) error {
 		case err == nil:
 			err = errors.New("OpenClaw says that it is installed, and it is not to be found")
 		}
-		if attempt == len(pauses) {
-			return &PluginError{plugin, p.Version, attempt + 1, err}
+		failure := &PluginError{plugin, p.Version, attempt + 1, err}
+		if attempt == len(pauses) || within.Err() != nil {
+			return failure
 		}
 		if p.Again != nil {
 			p.Again(plugin, err, pauses[attempt])
 		}
 		select {
 		case <-time.After(pauses[attempt]):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-within.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return failure
 		}
 	}
 }
 
 func (p *PluginInstaller) attempt(ctx context.Context, plugin string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, pluginTime, fmt.Errorf("it did not end within %v", pluginTime))
-	defer cancel()
 	out, err := p.Run(ctx, "plugins", "install", pluginSpec(plugin, p.Version))
 	if err != nil {
 		if last := lastLine(out); last != "" {

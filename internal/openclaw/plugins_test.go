@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -74,6 +75,39 @@ func TestPluginInstaller(t *testing.T) {
 		in := &PluginInstaller{Layout: newLayout(t), Run: func(context.Context, ...string) (string, error) { cancel(); return "", refused }}
 		if err := in.Install(ctx, plugin); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// Where nothing answers, an attempt takes all the time that there is: a start waits for
+// that once, not once for each attempt.
+func TestPluginInstallerIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		in := &PluginInstaller{Layout: newLayout(t), Run: func(ctx context.Context, _ ...string) (string, error) {
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}}
+		err := in.Install(t.Context(), "@openclaw/discord")
+		if failure, ok := errors.AsType[*PluginError](err); !ok || failure.Attempts != 1 {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(began); took > pluginTime {
+			t.Errorf("a start was kept for %v", took)
+		}
+	})
+}
+
+// A pause between two attempts is cut short, too, where time is over.
+func TestPluginInstallerIsBoundedInAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		in := &PluginInstaller{Layout: newLayout(t), pauses: []time.Duration{time.Second, time.Hour}, Run: func(context.Context, ...string) (string, error) {
+			return "", errors.New("exit status 1")
+		}}
+		err := in.Install(t.Context(), "@openclaw/discord")
+		if failure, ok := errors.AsType[*PluginError](err); !ok || failure.Attempts != 2 || time.Since(began) != pluginTime {
+			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
 }
