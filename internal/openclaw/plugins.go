@@ -42,12 +42,15 @@ func pluginSpec(plugin, version string) string { return "npm:" + plugin + "@" + 
 
 // HasPlugin tells whether a plugin is installed, by the name of its npm package.
 func HasPlugin(l Layout, plugin string) bool {
-	found, err := filepath.Glob(filepath.Join(l.State(), "npm", "projects", "*", "node_modules", filepath.FromSlash(plugin), "package.json"))
-	if err != nil || len(found) > 0 {
-		return err == nil
+	projects := filepath.Join(l.State(), "npm", "projects")
+	entries, _ := os.ReadDir(projects) // most often there is none; the attempt to install it says what is wrong otherwise
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(projects, e.Name(), "node_modules", filepath.FromSlash(plugin), "package.json")); err == nil {
+			return true
+		}
 	}
 	// Where a person has put it by hand.
-	_, err = os.Stat(filepath.Join(l.State(), "extensions", filepath.Base(plugin)))
+	_, err := os.Stat(filepath.Join(l.State(), "extensions", filepath.Base(plugin)))
 	return err == nil
 }
 

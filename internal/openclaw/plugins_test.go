@@ -111,3 +111,18 @@ func TestPluginInstallerIsBoundedInAPause(t *testing.T) {
 		}
 	})
 }
+
+// A data folder may have any name.
+func TestHasPluginInAnyFolder(t *testing.T) {
+	l, err := LayoutIn(filepath.Join(t.TempDir(), "bots [*]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if HasPlugin(l, "@openclaw/discord") {
+		t.Error("a plugin is there before it is installed")
+	}
+	putPlugin(t, l, "@openclaw/discord")
+	if !HasPlugin(l, "@openclaw/discord") || HasPlugin(l, "@openclaw/slack") {
+		t.Error("the plugin that is there is not found, or another one is")
+	}
+}
