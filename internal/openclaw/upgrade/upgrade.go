@@ -229,6 +229,9 @@ func reportOf(t *openclaw.Trial) openclaw.UpgradeReport {
 func (u *Upgrader) goBack(ctx context.Context, record openclaw.VersionRecord, progress func(Step)) (openclaw.UpgradeReport, error) {
 	trial := record.Trial
 	u.tell(progress, Step{Step: RollingBack, Message: fmt.Sprintf("OpenClaw %s does not work (%s); %s and its state come back", trial.To, trial.Reason, trial.From)})
+	if err := u.wanted(ctx); err != nil {
+		return openclaw.UpgradeReport{}, err // Resume goes on
+	}
 	err := u.restore(ctx, trial)
 	if ctx.Err() != nil {
 		return openclaw.UpgradeReport{}, context.Cause(ctx) // Resume goes on
