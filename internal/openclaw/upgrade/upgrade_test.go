@@ -444,3 +444,21 @@ func TestStoppedMeanwhile(t *testing.T) {
 		})
 	})
 }
+
+// A person who stops the gateway while the new version is being installed has the last
+// word, too.
+func TestStoppedWhileInstalling(t *testing.T) {
+	w := newWorld(t)
+	u := w.upgrader()
+	u.opts.Install = func(context.Context, string) error {
+		w.set(gateway.Status{State: gateway.Stopped, StopAsked: true, Generation: 7})
+		return nil
+	}
+	_, _, err := w.run(u)
+	if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Code != CodeStopped {
+		t.Errorf("Upgrade: %v", err)
+	}
+	if r := w.record(); r.Trial != nil || len(w.launches) != 0 {
+		t.Errorf("record %+v, launches %v", r, w.launches)
+	}
+}
