@@ -407,6 +407,7 @@ func TestStoppedMeanwhile(t *testing.T) {
 				}
 				w.launching.Go(func() {
 					time.Sleep(2 * DefaultMost)
+					synctest.Wait() // whatever was to be begun has begun
 					if r := w.record(); r.Trial == nil || r.Trial.Phase != openclaw.Trying || len(w.launches) != 1 || len(w.done) != 1 {
 						t.Errorf("while it is stopped: %+v, launches %v, the keeper was asked for %v", r.Trial, w.launches, w.done)
 						return
@@ -432,6 +433,7 @@ func TestStoppedMeanwhile(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- w.upgrader().Resume(t.Context()) }()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if len(w.launches) != 0 {
 				t.Errorf("a gateway that a person has stopped is started: %v", w.launches)
 			}
