@@ -77,7 +77,13 @@ func (e *env) listProviders() error {
 	for _, problem := range report.Problems {
 		fmt.Fprintln(e.stderr, "warning:", problem)
 	}
+	if len(report.Left) > 0 {
+		fmt.Fprintln(e.stderr, leftSentence(report.Left))
+	}
 	if len(report.Providers) == 0 {
+		if len(report.Left) > 0 {
+			return nil
+		}
 		fmt.Fprintln(e.stderr, "creel knows no model provider; give it a key in its environment, such as ANTHROPIC_API_KEY, or see docs/providers.md")
 		return nil
 	}

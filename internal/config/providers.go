@@ -37,6 +37,8 @@ type Providers struct {
 	Model string `yaml:"model" json:"model" needs:"creel upgrade"`
 	// FirstByte is the longest that a provider may take from the last byte of a request to the first of its answer. What it takes from there on is not bounded.
 	FirstByte time.Duration `yaml:"first_byte" json:"first_byte" needs:"creel upgrade"`
+	// Leave are kinds of providers whose keys, where creel's environment has them, it leaves to the gateway with all of their variables: whatever runs in the gateway can read these keys. As a variable: google,nvidia.
+	Leave []string `yaml:"leave" json:"leave" enum:"anthropic,openai,openrouter,xai,together,nvidia,google,cloudflare-ai-gateway,ollama" needs:"creel upgrade"`
 	// List are the providers, beside those whose keys are in the environment; of the same name, the one here counts.
 	List []Provider `yaml:"list" json:"list" needs:"creel upgrade"`
 	// Budgets are limits for each day, from midnight to midnight in the time zone of creel's process. What is over one is refused.

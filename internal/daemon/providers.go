@@ -253,9 +253,25 @@ func (p *providers) settings() []openclaw.Setting {
 	return openclaw.ModelSettings(list, p.found.Model)
 }
 
+// missed says what OpenClaw cannot do any more when creel has put these keys into its
+// configuration: that it holds a provider's key now. Empty: nothing that was not so before.
+func (p *providers) missed(changes []openclaw.ConfigChange) string {
+	if p.proxy == nil {
+		return ""
+	}
+	for _, one := range p.found.Providers {
+		told := "models.providers." + one.Name + ".baseUrl"
+		added := slices.ContainsFunc(changes, func(c openclaw.ConfigChange) bool { return c.Key == told && c.Before == "" })
+		if missed := provider.Missed(one.Kind, one.Name); missed != "" && added {
+			return missed
+		}
+	}
+	return ""
+}
+
 // report is what creel's own API shows.
 func (p *providers) report() provider.Report {
-	r := provider.Report{Proxy: p.proxy != nil, Providers: provider.States(p.found.Providers), Model: p.found.Model}
+	r := provider.Report{Proxy: p.proxy != nil, Providers: provider.States(p.found.Providers), Left: p.found.Left, Model: p.found.Model}
 	for _, problem := range p.found.Problems {
 		r.Problems = append(r.Problems, problem.Error())
 	}

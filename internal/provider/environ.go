@@ -16,10 +16,15 @@ type Found struct {
 	// Variables are those of the environment that hold keys, or that belong to
 	// them: they are creel's, and not for the gateway.
 	Variables []string
+	// Left are the variables with keys that the gateway has because providers.leave
+	// says so.
+	Left []string
 	// Model is the default model, as provider/model; empty: none is known.
 	Model string
 	// Problems are for a person: providers that cannot be used, and why.
 	Problems []error
+
+	keys []string // variables of keys that providers.leave leaves, whether they are set or not
 }
 
 // Without is an environment, NAME=value, without what is creel's.
@@ -53,9 +58,10 @@ var customary = []string{
 
 // Find makes the providers of a configuration and of an environment, NAME=value, the
 // first of a name counting. What variables mean is told by moltenv.Providers. A
-// provider of the configuration takes the place of one of the same name.
+// provider of the configuration takes the place of one of the same name. What
+// cfg.Leave names is the gateway's: of it there is the default model alone.
 func Find(cfg config.Providers, environ []string) *Found {
-	f := &finder{environ: map[string]string{}, found: &Found{}}
+	f := &finder{environ: map[string]string{}, found: &Found{}, leaving: cfg.Leave}
 	for _, kv := range environ {
 		name, value, ok := strings.Cut(kv, "=")
 		if _, twice := f.environ[name]; ok && !twice {
@@ -63,7 +69,7 @@ func Find(cfg config.Providers, environ []string) *Found {
 		}
 	}
 	f.configured(cfg.List)
-	specs, err := moltenv.Providers(environ)
+	specs, err := moltenv.Providers(f.leave(environ))
 	if err != nil {
 		f.found.Problems = append(f.found.Problems, err)
 	}
@@ -71,11 +77,17 @@ func Find(cfg config.Providers, environ []string) *Found {
 		f.variables(spec)
 	}
 	for _, name := range customary {
-		if _, ok := f.environ[name]; ok {
+		if _, ok := f.environ[name]; ok && !slices.Contains(f.left, name) {
 			f.take(name)
 		}
 	}
 	slices.Sort(f.found.Variables)
+	for name, value := range f.environ {
+		if value != "" && f.found.leaves(name) && !slices.Contains(f.found.Variables, name) {
+			f.found.Left = append(f.found.Left, name)
+		}
+	}
+	slices.Sort(f.found.Left)
 	if f.found.Model = cfg.Model; f.found.Model == "" {
 		f.found.Model = f.model()
 	}
@@ -85,7 +97,10 @@ func Find(cfg config.Providers, environ []string) *Found {
 type finder struct {
 	environ map[string]string
 	found   *Found
-	chosen  string // that CF_AI_GATEWAY_MODEL names
+	chosen  string      // that CF_AI_GATEWAY_MODEL names
+	leaving []string    // cfg.Leave
+	left    []string    // the variables of its providers
+	order   []*Provider // all, those that are left among them
 }
 
 func (f *finder) get(name string) string { return strings.TrimSpace(f.environ[name]) }
@@ -112,7 +127,7 @@ func (f *finder) add(p *Provider, err error, from string, finish func(*Provider)
 		if finish != nil {
 			finish(p)
 		}
-		f.found.Providers = append(f.found.Providers, p)
+		f.found.Providers, f.order = append(f.found.Providers, p), append(f.order, p)
 		for _, k := range []*Key{p.Key, p.GatewayKey} {
 			if k == nil {
 				continue
@@ -170,6 +185,12 @@ func (f *finder) variables(spec moltenv.ProviderSpec) {
 		models = append(models, m.ID)
 	}
 	p, err := newProvider(spec.Name, kindName, spec.BaseURL)
+	if slices.Contains(f.leaving, kindName) {
+		if err == nil && !slices.Contains(f.found.Variables, spec.From[0]) {
+			f.order = append(f.order, p)
+		}
+		return
+	}
 	f.add(p, err, "$"+spec.From[0], func(p *Provider) { p.Key = f.variable(spec.From[0]) })
 	if f.chosen == "" && len(models) > 0 {
 		f.chosen = spec.Default // a model that was named, or one behind a gateway
@@ -182,12 +203,12 @@ func (f *finder) variables(spec moltenv.ProviderSpec) {
 }
 
 // model is the default model: that of CF_AI_GATEWAY_MODEL, else that of the first
-// provider that has one.
+// provider that has one, whoever holds its key.
 func (f *finder) model() string {
 	if f.chosen != "" {
 		return f.chosen
 	}
-	for _, p := range f.found.Providers {
+	for _, p := range f.order {
 		if p.Default != "" {
 			return p.Name + "/" + p.Default
 		}

@@ -25,30 +25,48 @@ var others = []string{
 	"XIAOMI_API_KEY", "XIAOMI_TOKEN_PLAN_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY",
 }
 
-// further tells whether a variable holds further keys of a provider, which OpenClaw goes
-// through in turn: OPENAI_API_KEYS, OPENAI_API_KEY_2, OPENCLAW_LIVE_OPENAI_KEY.
-func further(name string) bool {
-	if strings.HasPrefix(name, "OPENCLAW_LIVE_") {
-		return strings.HasSuffix(name, "_KEY") || strings.HasSuffix(name, "_KEYS")
+const livePrefix = "OPENCLAW_LIVE_"
+
+// firstOf is the variable of a provider's first key for one of its further ones, which
+// OpenClaw goes through in turn: OPENAI_API_KEY for OPENAI_API_KEYS, OPENAI_API_KEY_2 and
+// OPENCLAW_LIVE_OPENAI_KEY; empty: it has not the name of one.
+func firstOf(name string) string {
+	if live, ok := strings.CutPrefix(name, livePrefix); ok {
+		provider, ok := strings.CutSuffix(strings.TrimSuffix(live, "S"), "_KEY")
+		if !ok {
+			return ""
+		}
+		return provider + "_API_KEY"
 	}
 	first := strings.TrimSuffix(name, "S")
 	if first == name {
 		first = strings.TrimRight(name, "0123456789")
 		if first == name || !strings.HasSuffix(first, "_") {
-			return false
+			return ""
 		}
 		first = strings.TrimSuffix(first, "_")
 	}
-	return strings.HasSuffix(first, "_API_KEY") && (slices.Contains(others, first) || slices.Contains(customary, first))
+	if !strings.HasSuffix(first, "_API_KEY") {
+		return ""
+	}
+	return first
+}
+
+// further tells whether a variable holds further keys of a provider. Those with
+// livePrefix may be any's.
+func further(name string) bool {
+	first := firstOf(name)
+	return first != "" && (strings.HasPrefix(name, livePrefix) || slices.Contains(others, first) || slices.Contains(customary, first))
 }
 
 // Reaching are the variables of an environment, NAME=value, that hold keys of model
-// providers which creel does not keep from the gateway, in the order of their names.
+// providers which creel does not keep from the gateway, though nobody has asked it to
+// leave them there (providers.leave), in the order of their names.
 func (f *Found) Reaching(environ []string) []string {
 	var names []string
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if value != "" && (slices.Contains(others, name) || further(name)) && !slices.Contains(f.Variables, name) && !slices.Contains(names, name) {
+		if value != "" && (slices.Contains(others, name) || further(name)) && !f.leaves(name) && !slices.Contains(f.Variables, name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -140,6 +140,19 @@ func legacy(v variables, openai bool) (key, base string, from []string) {
 	return key, base, []string{"AI_GATEWAY_API_KEY", "AI_GATEWAY_BASE_URL"}
 }
 
+// LegacyProvider is the provider that AI_GATEWAY_API_KEY and AI_GATEWAY_BASE_URL stand
+// for; empty: none.
+func LegacyProvider(environ []string) string {
+	v := variablesOf(environ)
+	if key, _, _ := legacy(v, false); key != "" {
+		return "anthropic"
+	}
+	if key, _, _ := legacy(v, true); key != "" {
+		return "openai"
+	}
+	return ""
+}
+
 func anthropic(v variables) (*ProviderSpec, error) {
 	key, base, from := legacy(v, false)
 	if key == "" {
