@@ -24,7 +24,8 @@ func newProviders(e *env) *cobra.Command {
 		Long: `creel holds the keys of model providers and adds them to what OpenClaw asks: no key
 is in OpenClaw's environment or configuration. It takes them from its environment
 (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENROUTER_API_KEY, and moltworker's variables)
-or from where its configuration says that they are (providers.list).`,
+or from where its configuration says that they are (providers.list). Those of the
+kinds in providers.leave it leaves to OpenClaw.`,
 		Example: `  creel providers
   creel providers usage --days 7
   creel providers usage --json`,
