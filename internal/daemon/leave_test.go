@@ -56,6 +56,10 @@ func TestLeave(t *testing.T) {
 	if _, said := start(held); strings.Contains(said, missed) {
 		t.Errorf("said again: %s", said)
 	}
+	moved := []openclaw.ConfigChange{{Key: "models.providers.google.baseUrl", Before: `"http://127.0.0.1:1/google/v1beta"`, After: `"http://127.0.0.1:2/google/v1beta"`}}
+	if said := held.providers.missed(moved); said != "" {
+		t.Errorf("said of another port: %s", said)
+	}
 
 	left := providersOf(t, func(c *config.Config) { c.Providers.Leave = []string{config.ProviderGoogle} }, environ...)
 	file, said = start(left)
