@@ -5,9 +5,10 @@ BIN     := bin/creel
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X creel/internal/cli.version=$(VERSION)
 
-# Tools of the lint, by exact version. They are run, not installed.
+# Tools of lint and tests, by exact version. They are run, not installed.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
 .PHONY: build run test unit e2e lint bench bench-peers gen clean
 
@@ -24,7 +25,9 @@ unit: ## tests that need nothing but Go
 
 e2e: build ## end-to-end tests; installs OpenClaw and Node.js from npm on the first run
 	test/e2e/setup
-	$(GO) test -tags e2e -p 1 -shuffle=on -count=1 -timeout 40m ./test/e2e/... ./internal/openclaw ./internal/auth ./internal/ui
+	$(GO) run $(GOTESTSUM) --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=2 \
+		--packages "./test/e2e/... ./internal/openclaw ./internal/auth ./internal/ui" \
+		-- -tags e2e -p 1 -shuffle=on -count=1 -timeout 40m
 
 lint: ## gofmt, vet, staticcheck, govulncheck
 	@unformatted="$$(gofmt -l cmd internal test bench)"; if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi

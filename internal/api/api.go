@@ -147,7 +147,7 @@ func (a *API) table() []route {
 	var all []route
 	for _, part := range [][]route{
 		a.publicRoutes(), a.statusRoutes(), a.actRoutes(), a.eventRoutes(), a.logRoutes(), a.deviceRoutes(), a.providerRoutes(), a.snapshotRoutes(), a.versionRoutes(),
-		a.settingRoutes(), a.identityRoutes(), a.metricRoutes(), a.documentRoutes(), a.ownRoutes(), a.compatRoutes(),
+		a.settingRoutes(), a.identityRoutes(), a.ownerRoutes(), a.metricRoutes(), a.documentRoutes(), a.ownRoutes(), a.compatRoutes(),
 	} {
 		all = append(all, part...)
 	}

@@ -227,7 +227,7 @@ type problemBody struct {
 // shortNames are those of types of other packages that need no package's name.
 var shortNames = map[reflect.Type]string{
 	reflect.TypeFor[store.Snapshot](): "Snapshot", reflect.TypeFor[event.Event](): "Event", reflect.TypeFor[auth.Session](): "Session",
-	reflect.TypeFor[auth.Token](): "Token", reflect.TypeFor[openclaw.Device](): "Device", reflect.TypeFor[problemBody](): "Problem",
+	reflect.TypeFor[auth.Token](): "Token", reflect.TypeFor[auth.Password](): "Password", reflect.TypeFor[auth.Passkey](): "Passkey", reflect.TypeFor[openclaw.Device](): "Device", reflect.TypeFor[problemBody](): "Problem",
 }
 
 func newSchemas(t *testing.T) *schemas {

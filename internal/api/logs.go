@@ -39,8 +39,8 @@ type LogLines struct {
 	Lines []LogLine `json:"lines"` // oldest first
 }
 
-// mostLines is how far back a filter looks.
-const mostLines = 10000
+// MostLines is how far back a filter looks, and how many lines there are at most.
+const MostLines = 10000
 
 func (a *API) logRoutes() []route {
 	return []route{
@@ -75,12 +75,18 @@ func (a *API) logs(w http.ResponseWriter, r *http.Request, q LogQuery) {
 }
 
 // logTail gives the last lines that pass the filter.
-func (a *API) logTail(q LogQuery) ([]LogLine, error) {
+func (a *API) logTail(q LogQuery) ([]LogLine, error) { return q.take(a.opts.LogPath, logfile.Tail) }
+
+// LogsAtRest gives what GET logs would, and goes on in older files: for output that no
+// creel looks after at the moment.
+func LogsAtRest(path string, q LogQuery) ([]LogLine, error) { return q.take(path, logfile.History) }
+
+func (q LogQuery) take(path string, tail func(path string, n int) ([]string, error)) ([]LogLine, error) {
 	n := q.Tail
 	if q.filters() {
-		n = mostLines
+		n = MostLines
 	}
-	texts, err := logfile.Tail(a.opts.LogPath, n)
+	texts, err := tail(path, n)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,9 @@ func examples(t *testing.T) map[string][]example {
 		"listSessions": one(v1("sessions")), "revokeSession": one(v1("sessions/s1")), "listTokens": one(v1("tokens")), "revokeToken": one(v1("tokens/t1")),
 		"createToken": {{target: v1("tokens"), body: `{"name":"ci","scopes":["read"],"expires":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`, status: 201}},
 		"createLogin": {{target: v1("login"), status: 201}},
-		"getPlace":    one(v1("place")), "awaitEnd": one(v1("place/end?generation=1")), "upgrade": one(v1("upgrade")), "reload": one(v1("reload")),
+		"getPassword": one(v1("owner/password")), "setPassword": {{target: v1("owner/password"), body: `{"password":"SECRET words"}`}}, "removePassword": one(v1("owner/password")),
+		"listPasskeys": one(v1("owner/passkeys")), "removePasskey": one(v1("owner/passkeys/k1")),
+		"getPlace": one(v1("place")), "awaitEnd": one(v1("place/end?generation=1")), "upgrade": one(v1("upgrade")), "reload": one(v1("reload")),
 		"moltworkerHealth": one("/sandbox-health"), "moltworkerStatus": one("/api/status"), "moltworkerDevices": one("/api/admin/devices"), "moltworkerApprove": one("/api/admin/devices/req-1/approve"),
 		"moltworkerApproveAll": one("/api/admin/devices/approve-all"), "moltworkerStorage": one("/api/admin/storage"), "moltworkerSync": one("/api/admin/storage/sync"), "moltworkerRestart": one("/api/admin/gateway/restart"),
 		"moltworkerVersion": one("/debug/version"), "moltworkerProcesses": one("/debug/processes?logs=true"), "moltworkerLogs": one("/debug/logs"), "moltworkerEnviron": one("/debug/env"), "moltworkerConfig": one("/debug/container-config"),
@@ -333,6 +335,8 @@ func TestRefusals(t *testing.T) {
 		{"DELETE", v1("snapshots/20261126T02"), "", "", 409, "snapshot_kept"},
 		{"DELETE", v1("sessions/none"), "", "", 404, "no_such_session"},
 		{"DELETE", v1("tokens/none"), "", "", 404, "no_such_token"},
+		{"DELETE", v1("owner/passkeys/none"), "", "", 404, "no_such_passkey"},
+		{"PUT", v1("owner/password"), "", `{"password":"a","again":"a"}`, 400, "bad_request"},
 		{"POST", v1("tokens"), "", `{"name":"x","scopes":["read"],"color":"red"}`, 400, "bad_request"},
 		{"POST", v1("tokens"), "", `{"name":"x","scopes":["everything"]}`, 400, "bad_request"},
 		{"POST", v1("tokens"), "", `{"name":"x","scopes":[]}`, 400, "bad_request"},
@@ -371,6 +375,7 @@ func TestScopes(t *testing.T) {
 			}
 		}
 	}
+	w.people.err = nil
 	for _, path := range []string{v1("status"), "/_creel/status"} {
 		if got := serve(w.as(auth.OwnerScopes...), asks(t, "GET", path, "", "")); strings.Contains(got.Body.String(), "token") || !strings.Contains(got.Body.String(), `"pid":42`) {
 			t.Errorf("%s: %s", path, got.Body)

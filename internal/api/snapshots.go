@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"creel/internal/auth"
@@ -265,6 +266,9 @@ func snapshotProblem(err error) *problem.Document {
 		d.Hint = "See `creel snapshot list` for an earlier one, and `creel snapshot verify` for how they are."
 	case errors.As(err, &space), errors.As(err, &noRoom):
 		d.Status, d.Code, d.Title = http.StatusInsufficientStorage, "no_space", "Not enough room"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT): // found out in the midst of it
+		d.Status, d.Code, d.Title = http.StatusInsufficientStorage, "no_space", "Not enough room"
+		d.Hint = "Make room on the disk that the path is on, and try again."
 	case errors.As(err, &restless):
 		d.Code, d.Title = "state_restless", "The state changes too fast"
 	case errors.As(err, &kept):

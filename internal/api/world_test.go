@@ -179,6 +179,8 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 type people struct {
 	sessions []auth.Session
 	tokens   []auth.Token
+	password auth.Password
+	passkeys []auth.Passkey
 	err      error // of what changes them
 }
 
@@ -187,6 +189,8 @@ func newPeople() *people {
 	return &people{
 		sessions: []auth.Session{{ID: "s1", Name: "owner", Method: "link", Scopes: auth.OwnerScopes, Created: now, LastSeen: now, Expires: now.Add(time.Hour), Address: "127.0.0.1"}},
 		tokens:   []auth.Token{{ID: "t1", Name: "old", Scopes: auth.ReaderScopes, Created: now}},
+		password: auth.Password{Set: true, Since: now},
+		passkeys: []auth.Passkey{{ID: "k1", Name: "phone", Created: now, LastUsed: now}, {ID: "k2", Name: "key", Created: now}},
 	}
 }
 
@@ -216,6 +220,30 @@ func (p *people) CreateToken(name string, scopes []auth.Scope, expires time.Time
 	token := auth.Token{ID: "t2", Name: name, Scopes: scopes, Created: time.Now().UTC(), Expires: expires}
 	p.tokens = append(p.tokens, token)
 	return "creel_the-secret", token, nil
+}
+
+func (p *people) Password() auth.Password  { return p.password }
+func (p *people) PasskeyHost() string      { return "localhost" }
+func (p *people) Passkeys() []auth.Passkey { return p.passkeys }
+func (p *people) SetPassword(context.Context, string) error {
+	if p.err == nil {
+		p.password = auth.Password{Set: true, Since: time.Now()}
+	}
+	return p.err
+}
+
+func (p *people) RemovePassword(context.Context) error {
+	if p.err == nil {
+		p.password = auth.Password{}
+	}
+	return p.err
+}
+
+func (p *people) RemovePasskey(_ context.Context, id string) error {
+	if p.err == nil {
+		p.passkeys = slices.DeleteFunc(slices.Clone(p.passkeys), func(k auth.Passkey) bool { return k.ID == id })
+	}
+	return p.err
 }
 
 func (p *people) LoginLink(context.Context) (string, time.Time, error) {

@@ -14,10 +14,10 @@ const PasskeyPath = passkeyPath
 
 // Passkey is a passkey that an owner has registered, as others may see it.
 type Passkey struct {
-	ID       string
-	Name     string
-	Created  time.Time
-	LastUsed time.Time // zero: never
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Created  time.Time `json:"created"`
+	LastUsed time.Time `json:"last_used,omitzero"` // without it: never
 }
 
 // PasskeyHost is the host that passkeys are bound to; "": there are none at this creel.

@@ -19,9 +19,9 @@ const methodPassword = "password"
 
 // Password is what may be told of the owner's password.
 type Password struct {
-	Set   bool
-	File  bool      // it is in auth.password.file, and is changed there alone
-	Since time.Time // since when creel keeps it; zero: it does not
+	Set   bool      `json:"set"`
+	File  bool      `json:"file"`           // it is in auth.password.file, and is changed there alone
+	Since time.Time `json:"since,omitzero"` // since when creel keeps it; without it, it does not
 }
 
 // passwordRecord is the password that an owner has set, as it is kept.

@@ -52,14 +52,37 @@ func (e *env) hashPassword(in *os.File) error {
 // readPassword reads a line, which a terminal does not show.
 func (e *env) readPassword(in *os.File) (string, error) {
 	if term.IsTerminal(int(in.Fd())) {
-		fmt.Fprint(e.stderr, "Password: ")
-		b, err := term.ReadPassword(int(in.Fd()))
-		fmt.Fprintln(e.stderr)
-		return string(b), err
+		return e.promptPassword(in, "Password: ")
 	}
 	line, err := bufio.NewReader(io.LimitReader(in, 64<<10)).ReadString('\n')
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return strings.TrimRight(line, "\r\n"), err
+}
+
+// promptPassword asks at a terminal, until there is an answer or a SIGINT.
+func (e *env) promptPassword(in *os.File, prompt string) (string, error) {
+	fd := int(in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answered := make(chan answer, 1)
+	fmt.Fprint(e.stderr, prompt)
+	go func() { // a read from a terminal cannot be called off: it ends with a line, or with this process
+		text, err := term.ReadPassword(fd)
+		answered <- answer{text, err}
+	}()
+	defer fmt.Fprintln(e.stderr)
+	select {
+	case a := <-answered:
+		return string(a.text), a.err
+	case <-e.ctx.Done():
+		return "", errors.Join(errors.New("interrupted"), term.Restore(fd, before))
+	}
 }

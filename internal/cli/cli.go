@@ -167,7 +167,7 @@ reached on the data folder.`,
 	root.AddCommand(
 		newUp(e), newRun(e), newStatus(e), newEvents(e), newLogs(e),
 		newAct(e, startAct), newAct(e, restartAct), newAct(e, stopAct),
-		newReload(e), newDevices(e), newProviders(e), newLogin(e), newSessions(e), newTokens(e), newAuth(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e),
+		newReload(e), newDevices(e), newProviders(e), newLogin(e), newSessions(e), newTokens(e), newOwner(e), newAuth(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e),
 	)
 	return root
 }

@@ -66,6 +66,8 @@ func TestMistakes(t *testing.T) {
 		{"no OpenClaw to look at", []string{"openclaw", "doctor", "--data-dir", dir}, 1, []string{"not installed"}},
 		{"no daemon for restart", []string{"restart", "--data-dir", dir}, 3, []string{"no creel is running"}},
 		{"no daemon for logs", []string{"logs", "--data-dir", dir}, 3, []string{"no creel is running"}},
+		{"more lines than there are", []string{"logs", "-n", "10001", "--data-dir", dir}, 2, []string{"-n", "10000"}},
+		{"no such level", []string{"logs", "--level", "grave", "--data-dir", dir}, 2, []string{"--level", "grave", "debug, info, warn, error"}},
 		{"no daemon and no journal", []string{"events", "--data-dir", dir}, 3, []string{"no creel is running"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -29,9 +29,9 @@ func TestPrintDevices(t *testing.T) {
 	}
 	for i, want := range [][]string{
 		{"STATE", "ID", "NAME", "PLATFORM", "ADDRESS", "AGE", "SCOPES"},
-		{"pending", "0123456789ab ", "evil?[2J?name", "linux", "203.0.113.9", "1h0m0s", "read,write"},
+		{"pending", "0123456789ab ", "evil?[2J?name", "linux", "203.0.113.9", "1 h 0 min", "read,write"},
 		{"paired", "short", "Anna", "now"},
-		{"revoked", "unnamed", "1m0s ago"},
+		{"revoked", "unnamed", "1 min 0 s ago"},
 	} {
 		for _, part := range want {
 			if !strings.Contains(lines[i], part) {

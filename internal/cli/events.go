@@ -15,6 +15,7 @@ import (
 
 	"creel/internal/api"
 	"creel/internal/event"
+	"creel/internal/telemetry"
 )
 
 func newEvents(e *env) *cobra.Command {
@@ -23,6 +24,10 @@ func newEvents(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show what happened to the gateway, and why",
+		Long: `Shows what happened to the gateway, and why: when, by the clock of this machine; what;
+to which instance; and what is known of it, with sizes and durations rounded. On a
+terminal it is coloured, unless NO_COLOR is set. --json gives each event as it is kept:
+times in UTC, bytes, all fields.`,
 		Example: `  creel events -n 20
   creel events -f --json`,
 		Args: cobra.NoArgs,
@@ -65,7 +70,7 @@ func (e *env) showEvents(n int, follow bool) error {
 		return err
 	}
 	defer body.Close()
-	return e.printEvents(body)
+	return e.printEvents(body, follow)
 }
 
 // showMany shows more events than one answer has, and gives the number of the last.
@@ -91,22 +96,33 @@ func (e *env) showMany(n int) (last uint64, err error) {
 		}
 		query = "&before=" + strconv.FormatUint(part.Events[0].Seq, 10)
 	}
-	for _, part := range slices.Backward(parts) {
-		for _, ev := range part {
-			if err := e.showEvent(ev); err != nil {
-				return 0, err
-			}
-			last = ev.Seq
-		}
+	slices.Reverse(parts)
+	list := slices.Concat(parts...)
+	if len(list) > 0 {
+		last = list[len(list)-1].Seq
 	}
-	return last, nil
+	return last, e.showList(list)
 }
 
-// showEvent prints an event in the form that was asked for.
-func (e *env) showEvent(ev event.Event) error {
+// showList prints events in the form that was asked for.
+func (e *env) showList(list []event.Event) error {
+	table := e.eventTable()
+	table.fit(list...)
+	for _, ev := range list {
+		if err := e.showEvent(table, ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *env) eventTable() *eventTable {
+	return &eventTable{out: e.stdout, colour: telemetry.WantsColour(e.stdout, e.lookup)}
+}
+
+func (e *env) showEvent(table *eventTable, ev event.Event) error {
 	if !e.json {
-		e.printEvent(ev)
-		return nil
+		return table.print(ev)
 	}
 	b, err := json.Marshal(ev)
 	if err != nil {
@@ -116,7 +132,11 @@ func (e *env) showEvent(ev event.Event) error {
 	return err
 }
 
-func (e *env) printEvents(r io.Reader) error {
+// printEvents prints events as they come; if they have an end, all at once then.
+func (e *env) printEvents(r io.Reader, follow bool) error {
+	table := e.eventTable()
+	table.kind = usualKind
+	var list []event.Event
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -128,24 +148,22 @@ func (e *env) printEvents(r io.Reader) error {
 		if err := json.Unmarshal(lines.Bytes(), &ev); err != nil {
 			return fmt.Errorf("cannot understand an event: %w", err)
 		}
-		e.printEvent(ev)
+		if !follow {
+			list = append(list, ev)
+			continue
+		}
+		if err := table.print(ev); err != nil {
+			return err
+		}
 	}
 	if err := lines.Err(); err != nil && e.ctx.Err() == nil {
-		return fmt.Errorf("cannot read the events: %w", err)
+		return errors.Join(e.showList(list), fmt.Errorf("cannot read the events: %w", err))
 	}
-	return nil
+	return e.showList(list)
 }
 
-func (e *env) printEvent(ev event.Event) {
-	generation := ""
-	if ev.Generation != 0 {
-		generation = fmt.Sprintf(" #%d", ev.Generation)
-	}
-	fmt.Fprintf(e.stdout, "%s  %-14s%s  %s\n", ev.Time.Local().Format("2006-01-02 15:04:05.000"), ev.Kind, generation, ev.Message)
-	if hint, ok := ev.Fields["hint"].(string); ok && hint != "" {
-		fmt.Fprintf(e.stdout, "%25s%s\n", "", hint)
-	}
-}
+// usualKind is how wide most kinds are.
+const usualKind = len("snapshot_taken")
 
 // eventsFromDisk shows the journal of a daemon that does not run.
 func (e *env) eventsFromDisk(away *unreachableError, tail int) error {
@@ -154,10 +172,5 @@ func (e *env) eventsFromDisk(away *unreachableError, tail int) error {
 		return away
 	}
 	fmt.Fprintln(e.stderr, "creel is not running; these are the events up to its end:")
-	for _, ev := range list {
-		if err := e.showEvent(ev); err != nil {
-			return err
-		}
-	}
-	return nil
+	return e.showList(list)
 }

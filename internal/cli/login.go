@@ -118,7 +118,7 @@ func (e *env) revokeSessions(ids []string) error {
 	for i, s := range known.Sessions {
 		all[i] = s.ID
 	}
-	return e.revoke("sessions/", "session", ids, all)
+	return e.end(ending{"sessions/", "session", "ended", "creel sessions list"}, ids, all)
 }
 
 func newTokens(e *env) *cobra.Command {
@@ -151,7 +151,7 @@ snapshots, devices), admin (restore, sessions, tokens, configuration).`,
 				for i, t := range known.Tokens {
 					all[i] = t.ID
 				}
-				return e.revoke("tokens/", "token", args, all)
+				return e.end(ending{"tokens/", "token", "ended", "creel tokens list"}, args, all)
 			},
 		},
 	)
@@ -217,8 +217,11 @@ func (e *env) listTokens() error {
 	return w.Flush()
 }
 
-// revoke ends what the ids, or their beginnings, mean.
-func (e *env) revoke(path, what string, ids, all []string) error {
+// ending is how something is ended: by deleting what is under a path.
+type ending struct{ path, what, done, list string }
+
+// end ends what the ids, or their beginnings, mean.
+func (e *env) end(how ending, ids, all []string) error {
 	for _, given := range ids {
 		var found []string
 		for _, id := range all {
@@ -228,16 +231,16 @@ func (e *env) revoke(path, what string, ids, all []string) error {
 		}
 		switch len(found) {
 		case 0:
-			return fmt.Errorf("there is no %s %q; see `creel %ss list`", what, given, what)
+			return fmt.Errorf("there is no %s %q; see `%s`", how.what, given, how.list)
 		case 1:
 		default:
-			return fmt.Errorf("%q is the beginning of %d %ss; give more of it", given, len(found), what)
+			return fmt.Errorf("%q is the beginning of %d %ss; give more of it", given, len(found), how.what)
 		}
-		if _, err := e.talk(http.MethodDelete, path+found[0], nil, nil); err != nil {
+		if _, err := e.talk(http.MethodDelete, how.path+found[0], nil, nil); err != nil {
 			return err
 		}
 		if !e.json {
-			fmt.Fprintf(e.stdout, "ended %s %s\n", what, found[0])
+			fmt.Fprintf(e.stdout, "%s %s %s\n", how.done, how.what, found[0])
 		}
 	}
 	return nil

@@ -3,9 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"creel/internal/config"
+	"creel/internal/daemon"
 	"creel/internal/openclaw"
 	"creel/internal/provider"
 )
@@ -149,14 +148,9 @@ func (e *env) wantStopped() error {
 	if err != nil {
 		return err
 	}
-	records, err := filepath.Glob(filepath.Join(dir, "gateways", "*", "instance.json"))
-	if err != nil {
-		return err
+	recorded, err := daemon.Recorded(dir)
+	if err == nil && len(recorded) > 0 {
+		err = errors.New("an instance of the gateway is on record, though no creel is running; first: creel up, then creel stop")
 	}
-	for _, path := range records {
-		if _, err := os.Stat(path); err == nil {
-			return errors.New("an instance of the gateway is on record, though no creel is running; first: creel up, then creel stop")
-		}
-	}
-	return nil
+	return err
 }

@@ -3,11 +3,11 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
 	"creel/internal/snapshot"
+	"creel/internal/wording"
 )
 
 // barAfter is how long something may take before its progress is shown.
@@ -52,7 +52,7 @@ func (b *bar) end() {
 }
 
 // progressText says how far something is, such as
-// "copying [#####     ] 52%, 31 MiB of 60 MiB, 12s".
+// "copying [#####     ] 52%, 31.2 MiB of 60.0 MiB, 12 s".
 func progressText(d snapshot.Doing) string {
 	text := d.Stage
 	switch {
@@ -64,19 +64,8 @@ func progressText(d snapshot.Doing) string {
 	case d.Bytes > 0:
 		text += " " + size(d.Bytes)
 	}
-	return text + ", " + time.Since(d.Since).Round(time.Second).String()
+	return text + ", " + wording.Span(time.Since(d.Since))
 }
 
-// size shows a number of bytes with at most one decimal, such as "1.5 MiB".
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f, i := float64(n), 0
-	for f >= 1024 && i < len(units)-1 {
-		f, i = f/1024, i+1
-	}
-	digits := 1
-	if i == 0 || f >= 100 {
-		digits = 0
-	}
-	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', digits, 64), ".0") + " " + units[i]
-}
+// size shows a number of bytes, such as "1.5 MiB".
+func size(n int64) string { return wording.Size(n) }

@@ -24,7 +24,8 @@ func newProviders(e *env) *cobra.Command {
 		Long: `creel holds the keys of model providers and adds them to what OpenClaw asks: no key
 is in OpenClaw's environment or configuration. It takes them from its environment
 (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENROUTER_API_KEY, and moltworker's variables)
-or from where its configuration says that they are (providers.list).`,
+or from where its configuration says that they are (providers.list). Those of the
+kinds in providers.leave it leaves to OpenClaw.`,
 		Example: `  creel providers
   creel providers usage --days 7
   creel providers usage --json`,
@@ -77,7 +78,13 @@ func (e *env) listProviders() error {
 	for _, problem := range report.Problems {
 		fmt.Fprintln(e.stderr, "warning:", problem)
 	}
+	if len(report.Left) > 0 {
+		fmt.Fprintln(e.stderr, leftSentence(report.Left))
+	}
 	if len(report.Providers) == 0 {
+		if len(report.Left) > 0 {
+			return nil
+		}
 		fmt.Fprintln(e.stderr, "creel knows no model provider; give it a key in its environment, such as ANTHROPIC_API_KEY, or see docs/providers.md")
 		return nil
 	}

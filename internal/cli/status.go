@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"creel/internal/api"
+	"creel/internal/wording"
 )
 
 func newStatus(e *env) *cobra.Command {
@@ -86,10 +87,5 @@ func stateWords(st *api.Status, behind string) string {
 	return state + behind + ": " + st.Reason
 }
 
-func ago(t time.Time) string {
-	d := time.Since(t)
-	if d < time.Minute {
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
-}
+// ago is how long ago something was.
+func ago(t time.Time) string { return wording.Span(time.Since(t)) }

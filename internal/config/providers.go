@@ -15,13 +15,15 @@ const (
 	ProviderOpenRouter = "openrouter"
 	ProviderXAI        = "xai"
 	ProviderTogether   = "together"
+	ProviderNVIDIA     = "nvidia"
+	ProviderGoogle     = "google"
 	ProviderCloudflare = "cloudflare-ai-gateway"
 	ProviderCompatible = "openai-compatible"
 	ProviderOllama     = "ollama"
 )
 
 // ProviderKinds lists the kinds of providers.
-var ProviderKinds = []string{ProviderAnthropic, ProviderOpenAI, ProviderOpenRouter, ProviderXAI, ProviderTogether, ProviderCloudflare, ProviderCompatible, ProviderOllama}
+var ProviderKinds = []string{ProviderAnthropic, ProviderOpenAI, ProviderOpenRouter, ProviderXAI, ProviderTogether, ProviderNVIDIA, ProviderGoogle, ProviderCloudflare, ProviderCompatible, ProviderOllama}
 
 // Providers says which model providers the gateway uses (with the preset
 // openclaw), and keeps their keys out of its reach: see docs/providers.md. Keys
@@ -35,6 +37,8 @@ type Providers struct {
 	Model string `yaml:"model" json:"model" needs:"creel upgrade"`
 	// FirstByte is the longest that a provider may take from the last byte of a request to the first of its answer. What it takes from there on is not bounded.
 	FirstByte time.Duration `yaml:"first_byte" json:"first_byte" needs:"creel upgrade"`
+	// Leave are kinds of providers whose keys, where creel's environment has them, it leaves to the gateway with all of their variables: whatever runs in the gateway can read these keys. As a variable: google,nvidia.
+	Leave []string `yaml:"leave" json:"leave" enum:"anthropic,openai,openrouter,xai,together,nvidia,google,cloudflare-ai-gateway,ollama" needs:"creel upgrade"`
 	// List are the providers, beside those whose keys are in the environment; of the same name, the one here counts.
 	List []Provider `yaml:"list" json:"list" needs:"creel upgrade"`
 	// Budgets are limits for each day, from midnight to midnight in the time zone of creel's process. What is over one is refused.
@@ -45,8 +49,8 @@ type Providers struct {
 type Provider struct {
 	// Name is what the gateway calls it, as in name/model: a-z, 0-9 and inner "-", at most 40 characters. Empty: its kind.
 	Name string `yaml:"name" json:"name" optional:"true"`
-	// Kind says how to talk to it: "anthropic", "openai", "openrouter", "xai", "together", "cloudflare-ai-gateway", "openai-compatible" (anything else that speaks OpenAI's API) or "ollama".
-	Kind string `yaml:"kind" json:"kind" enum:"anthropic,openai,openrouter,xai,together,cloudflare-ai-gateway,openai-compatible,ollama"`
+	// Kind says how to talk to it: "anthropic", "openai", "openrouter", "xai", "together", "nvidia", "google" (the Gemini API), "cloudflare-ai-gateway", "openai-compatible" (anything else that speaks OpenAI's API) or "ollama".
+	Kind string `yaml:"kind" json:"kind" enum:"anthropic,openai,openrouter,xai,together,nvidia,google,cloudflare-ai-gateway,openai-compatible,ollama"`
 	// BaseURL is where it is; empty: where providers of that kind are. Of kind cloudflare-ai-gateway it is https://gateway.ai.cloudflare.com/v1/ACCOUNT/GATEWAY/PROVIDER, with "/v1" behind it for workers-ai.
 	BaseURL string `yaml:"base_url" json:"base_url" optional:"true"`
 	// KeyFile is a file that holds the key and nothing else. It is read again when it changes.

@@ -66,16 +66,29 @@ func (v *validator) refusePair(key, other, format string, args ...any) {
 // words checks all keys that allow certain words alone.
 func (v *validator) words() {
 	for _, k := range ordered() {
-		value, ok := k.value(v.cfg).(string)
-		if !ok || k.Enum == nil || slices.Contains(k.Enum, value) {
+		if k.Enum == nil {
 			continue
 		}
-		hint := ""
-		if best := nearest(strings.ToLower(value), k.Enum); best != "" {
-			hint = fmt.Sprintf("; did you mean %q?", best)
+		switch value := k.value(v.cfg).(type) {
+		case string:
+			v.word(k.Path, value, k.Enum)
+		case []string:
+			for i, item := range value {
+				v.word(fmt.Sprintf("%s[%d]", k.Path, i), item, k.Enum)
+			}
 		}
-		v.refuse(k.Path, "%q is not one of %s%s", clip(value), strings.Join(quoted(k.Enum), ", "), hint)
 	}
+}
+
+func (v *validator) word(key, value string, allowed []string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	hint := ""
+	if best := nearest(strings.ToLower(value), allowed); best != "" {
+		hint = fmt.Sprintf("; did you mean %q?", best)
+	}
+	v.refuse(key, "%q is not one of %s%s", clip(value), strings.Join(quoted(allowed), ", "), hint)
 }
 
 func quoted(words []string) []string {

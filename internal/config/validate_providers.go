@@ -35,6 +35,9 @@ func (v *validator) providers() {
 		}
 		seen[name] = i
 		v.provider(key, &p.List[i])
+		if j := slices.IndexFunc(p.Leave, func(kind string) bool { return kind == p.List[i].Kind || kind == name }); j >= 0 {
+			v.refuse(key, "%q is in providers.leave too: remove it there if creel is to hold the key, or remove this provider if the gateway is", p.Leave[j])
+		}
 	}
 	for i, b := range p.Budgets {
 		v.budget(fmt.Sprintf("providers.budgets[%d]", i), b)

@@ -49,6 +49,11 @@ func (o *openClaw) noteConfig(n openclaw.ConfigNote, generation uint64) {
 		}
 		n.Message += ")"
 	}
+	if n.What == openclaw.ConfigChanged && n.By == openclaw.ByCreel {
+		if missed := o.providers.missed(n.Changes); missed != "" {
+			n.Message += "; " + missed
+		}
+	}
 	if n.Kept != "" {
 		fields["kept"] = n.Kept
 	}

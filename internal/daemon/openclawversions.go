@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"creel/internal/api"
 	"creel/internal/config"
@@ -116,13 +117,13 @@ type versionAnswer struct {
 // are asked for, until ctx ends.
 func (d *versionDesk) run(ctx context.Context, b beside) {
 	defer close(d.left)
-	if err := d.upgrader.Resume(ctx); err != nil && ctx.Err() == nil {
-		b.log.Error("an upgrade of OpenClaw that was cut short could not be brought to its end", "error", err)
-	}
+	again := d.resume(ctx, b)
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again:
+			again = d.resume(ctx, b)
 		case r := <-d.requests:
 			report, err := d.upgrader.Upgrade(ctx, r.Request, func(s upgrade.Step) {
 				select {
@@ -132,8 +133,26 @@ func (d *versionDesk) run(ctx context.Context, b beside) {
 				}
 			})
 			r.done <- versionAnswer{report, err}
+			if err != nil {
+				again = d.resume(ctx, b) // what it has begun
+			}
 		}
 	}
+}
+
+// resumeAgain is the pause before it is tried again to bring an upgrade to its end: no
+// other one can be had before, and what was in the way, such as a full disk, passes.
+const resumeAgain = time.Minute
+
+// resume brings an upgrade to its end that was cut short, if there is one. What it
+// returns tells when to try again; nil: not at all.
+func (d *versionDesk) resume(ctx context.Context, b beside) <-chan time.Time {
+	err := d.upgrader.Resume(ctx)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	b.log.Error("an upgrade of OpenClaw that was cut short could not be brought to its end; creel tries again", "in", resumeAgain, "error", err)
+	return time.After(resumeAgain)
 }
 
 // Upgrade implements api.Versions.

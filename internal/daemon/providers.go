@@ -31,6 +31,11 @@ type providers struct {
 	ledger *provider.Ledger
 }
 
+func providersDir(dataDir string) string { return filepath.Join(privateDir(dataDir), "providers") }
+
+// placePath is where a provider.Place is kept.
+func placePath(dataDir string) string { return filepath.Join(providersDir(dataDir), "place.json") }
+
 // newProviders finds the providers and makes their proxy.
 func (d *daemon) newProviders() (_ *providers, err error) {
 	inherited, err := d.inheritedProviders()
@@ -65,8 +70,8 @@ func (d *daemon) newProviders() (_ *providers, err error) {
 	if err := provider.Seclude(p.found.Variables); err != nil {
 		d.log.Warn("what runs as the same user may be able to read keys in creel's process", "error", err)
 	}
-	dir := filepath.Join(privateDir(cfg.DataDir), "providers")
-	if p.place, err = provider.OpenPlace(filepath.Join(dir, "place.json")); err != nil {
+	dir := providersDir(cfg.DataDir)
+	if p.place, err = provider.OpenPlace(placePath(cfg.DataDir)); err != nil {
 		return nil, err
 	}
 	if p.place.Lost != nil {
@@ -223,21 +228,21 @@ func (p *providers) keyVariables() []string {
 }
 
 // apis are OpenClaw's words for what a provider speaks that it does not know itself.
-var apis = map[provider.API]string{provider.OpenAI: "openai-completions", provider.Anthropic: "anthropic-messages", provider.Ollama: "ollama"}
+var apis = map[provider.API]string{provider.OpenAI: "openai-completions", provider.Anthropic: "anthropic-messages", provider.Ollama: "ollama", provider.Google: "google-generative-ai"}
 
 // settings are what the gateway is told of its providers.
 func (p *providers) settings() []openclaw.Setting {
 	var list []openclaw.ModelProvider
 	for _, one := range p.found.Providers {
-		m := openclaw.ModelProvider{Name: one.Name, BaseURL: one.Base.String(), Models: one.Models}
-		// Of Ollama at an address that it does not know OpenClaw takes for granted
-		// that it speaks OpenAI's API there.
-		if !one.Native() || one.API == provider.Ollama {
+		m := openclaw.ModelProvider{Name: one.Name, BaseURL: one.Base.String() + one.Version(), Models: one.Models}
+		// Of Ollama and of Google at an address that it does not know OpenClaw takes for
+		// granted that they speak OpenAI's API there.
+		if !one.Native() || one.API == provider.Ollama || one.API == provider.Google {
 			m.API = apis[one.API]
 		}
 		switch {
 		case p.proxy != nil:
-			m.BaseURL, m.APIKey = p.place.URL(one.Name), p.place.Credential.Reveal()
+			m.BaseURL, m.APIKey = p.place.URL(one.Name)+one.Version(), p.place.Credential.Reveal()
 		case one.Native() && one.AtHome():
 			continue // OpenClaw finds the key in its environment by itself
 		case one.RevealKey() != "":
@@ -248,9 +253,25 @@ func (p *providers) settings() []openclaw.Setting {
 	return openclaw.ModelSettings(list, p.found.Model)
 }
 
+// missed says what OpenClaw cannot do any more when creel has put these keys into its
+// configuration: that it holds a provider's key now. Empty: nothing that was not so before.
+func (p *providers) missed(changes []openclaw.ConfigChange) string {
+	if p.proxy == nil {
+		return ""
+	}
+	for _, one := range p.found.Providers {
+		told := "models.providers." + one.Name + ".baseUrl"
+		added := slices.ContainsFunc(changes, func(c openclaw.ConfigChange) bool { return c.Key == told && c.Before == "" })
+		if missed := provider.Missed(one.Kind, one.Name); missed != "" && added {
+			return missed
+		}
+	}
+	return ""
+}
+
 // report is what creel's own API shows.
 func (p *providers) report() provider.Report {
-	r := provider.Report{Proxy: p.proxy != nil, Providers: provider.States(p.found.Providers), Model: p.found.Model}
+	r := provider.Report{Proxy: p.proxy != nil, Providers: provider.States(p.found.Providers), Left: p.found.Left, Model: p.found.Model}
 	for _, problem := range p.found.Problems {
 		r.Problems = append(r.Problems, problem.Error())
 	}

@@ -83,6 +83,10 @@ func TestGatewayIsToldNoKey(t *testing.T) {
 			t.Errorf("the gateway is not told of %s: %s", name, told)
 		}
 	}
+	google := providersOf(t, nil, "GOOGLE_API_KEY="+testKey, "GEMINI_API_KEY="+testKey+"-too")
+	if told := whole(google); strings.Contains(told, testKey) || !strings.Contains(told, google.providers.place.URL("google")+`/v1beta"`) || !strings.Contains(told, `"google-generative-ai"`) || len(google.providers.reaching(google.opts.Environ)) != 0 {
+		t.Errorf("of Google's API the gateway is told %s", told)
+	}
 	off := providersOf(t, change(config.ProvidersProxyOff), "ANTHROPIC_API_KEY="+testKey, "HOME=/h")
 	told = whole(off)
 	for _, want := range []string{"ANTHROPIC_API_KEY=" + testKey, "PROVIDER_KEY_LOCAL=" + testKey + "-file", "OPENAI_API_KEY:" + testKey + "-env", "OPENROUTER_API_KEY=" + testKey + "-vars", "${PROVIDER_KEY_LOCAL}", "http://127.0.0.1:1/v1"} {

@@ -48,13 +48,28 @@ const againAfter = 50 * time.Millisecond
 func (r *remote) Acquire(ctx context.Context, ask gateway.Ask) (gateway.Lease, error) {
 	ctx, cancel := context.WithDeadline(ctx, ask.Until)
 	defer cancel()
-	var place api.Place
-	if r.insist(ctx, "place", &place) != nil {
+	f, err := r.present(ctx)
+	// The successor may not know yet: asked again at once it would say the same, and so on.
+	if err == nil && f.Refused(againAfter) {
+		if err = rest(ctx); err == nil {
+			f, err = r.present(ctx)
+		}
+	}
+	if err != nil {
 		return gateway.Lease{}, &gateway.Unavailable{
 			Code: gateway.CodeHoldTimeout, Message: "the gateway did not get ready in time", Hint: "Try again.", RetryAfter: time.Second,
 		}
 	}
-	return r.instance(place).Lease(), nil
+	return f.Lease(), nil
+}
+
+// present is the instance that serves. The error says that ctx has ended.
+func (r *remote) present(ctx context.Context) (*gateway.Foreign, error) {
+	var place api.Place
+	if err := r.insist(ctx, "place", &place); err != nil {
+		return nil, err
+	}
+	return r.instance(place), nil
 }
 
 // instance gives the instance at a place. Its end is told to all who have leases.
@@ -84,13 +99,21 @@ func (r *remote) insist(ctx context.Context, what string, answer any) error {
 		if r.ask(ctx, what, answer) == nil {
 			return nil
 		}
-		again := time.NewTimer(againAfter)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			return context.Cause(ctx)
+		if err := rest(ctx); err != nil {
+			return err
 		}
+	}
+}
+
+// rest waits for againAfter. The error says that ctx has ended.
+func rest(ctx context.Context) error {
+	again := time.NewTimer(againAfter)
+	defer again.Stop()
+	select {
+	case <-again.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -20,7 +20,6 @@ import (
 	"creel/internal/gateway"
 	"creel/internal/handover"
 	"creel/internal/health"
-	"creel/internal/runtime/process"
 )
 
 // An upgrade goes like this; the successor is the program that is on disk now.
@@ -260,12 +259,12 @@ func (d *daemon) checkSame(lockFile *os.File) error {
 	if err != nil || !os.SameFile(ours, theirs) {
 		return fmt.Errorf("data_dir is now %s, which is not the folder of the creel that is running; stop creel and start it again, or take that change back", d.cfg().DataDir)
 	}
-	others, err := filepath.Glob(filepath.Join(d.cfg().DataDir, "gateways", "*", process.RecordName))
+	others, err := Recorded(d.cfg().DataDir)
 	if err != nil {
 		return err
 	}
-	for _, other := range others {
-		if name := filepath.Base(filepath.Dir(other)); name != d.cfg().Gateway.Name {
+	for _, name := range others {
+		if name != d.cfg().Gateway.Name {
 			return fmt.Errorf("gateway.name is now %s, but %s is running; stop creel and start it again, or take that change back", d.cfg().Gateway.Name, name)
 		}
 	}

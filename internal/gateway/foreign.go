@@ -1,6 +1,9 @@
 package gateway
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Fate is how an instance ended, as far as those need to know who had requests with
 // it: see Lease.Crashed and Lease.FromOutside.
@@ -24,6 +27,13 @@ func NewForeign(generation uint64, addr string) *Foreign {
 func (f *Foreign) Lease() Lease {
 	f.inst.enter() // it is never closed
 	return Lease{inst: f.inst}
+}
+
+// Refused tells whether a holder of one of its leases could not connect within the
+// last d. No supervisor here looks into that.
+func (f *Foreign) Refused(d time.Duration) bool {
+	at := f.inst.refused.Load()
+	return at != nil && time.Since(*at) < d
 }
 
 // End tells the holders of its leases that it has ended. It must be called once at

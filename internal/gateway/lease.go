@@ -104,7 +104,10 @@ func (l *Lease) Served() {
 func (l *Lease) Unreachable() {
 	if l.broker != nil {
 		l.broker.unreachable(l.inst)
+		return
 	}
+	now := time.Now()
+	l.inst.refused.Store(&now)
 }
 
 // Release gives the lease back. It must be called once, and may be called again
@@ -135,6 +138,8 @@ type instance struct {
 	begun   atomic.Int64    // those of them whose answer has begun
 	moved   atomic.Bool     // something came from it since the monitor looked
 	idle    chan struct{}   // gets a value when the last lease is given back while closed
+
+	refused atomic.Pointer[time.Time] // of a Foreign: when it has refused a connection last; nil: never
 
 	// owned by run
 	watch  *monitor      // nil: not listened to yet

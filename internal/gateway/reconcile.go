@@ -77,6 +77,9 @@ func (s *Supervisor) found(inst runtime.Instance) {
 		end = s.unwatchedEnd(generation, inst.Exit())
 	}
 	s.take(message{Event: Event{Kind: kind, Generation: generation, End: end}, inst: inst})
+	if kind == FoundDead {
+		s.face.end(inst.Exit()) // nobody watches it; a creel that drains may have requests with it
+	}
 }
 
 // thawFound lets an instance go on that an earlier creel has frozen and did not

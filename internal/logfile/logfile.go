@@ -24,48 +24,47 @@ const perLine = 1 << 10
 // Tail gives the last n lines of a file, without line ends. A file that does
 // not exist has none.
 func Tail(path string, n int) ([]string, error) {
-	lines, _, err := tail(path, n)
+	lines, _, _, err := tail(path, n)
 	return lines, err
 }
 
-// tail also gives the offset behind the last line.
-func tail(path string, n int) ([]string, int64, error) {
+// tail also gives the offset from which it has read, and the one behind the last line.
+func tail(path string, n int) (lines []string, from, end int64, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
+		return nil, 0, 0, nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("cannot read the gateway's output: %w", err)
+		return nil, 0, 0, fmt.Errorf("cannot read the gateway's output: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, fmt.Errorf("cannot read the gateway's output: %w", err)
+		return nil, 0, 0, fmt.Errorf("cannot read the gateway's output: %w", err)
 	}
 	size := info.Size()
-	from := max(0, size-int64(n)*perLine)
+	from = max(0, size-int64(n)*perLine)
 	b := make([]byte, size-from)
 	if got, err := f.ReadAt(b, from); err != nil && err != io.EOF {
-		return nil, 0, fmt.Errorf("cannot read the gateway's output: %w", err)
+		return nil, 0, 0, fmt.Errorf("cannot read the gateway's output: %w", err)
 	} else if got < len(b) { // truncated in this moment
 		b = b[:got]
 	}
-	end := from + int64(len(b))
+	end = from + int64(len(b))
 	if from > 0 { // the first line is cut
 		_, b, _ = bytes.Cut(b, []byte("\n"))
 	}
 	b = bytes.TrimSuffix(b, []byte("\n"))
 	if len(b) == 0 {
-		return nil, end, nil
+		return nil, from, end, nil
 	}
-	var lines []string
 	for line := range bytes.SplitSeq(b, []byte("\n")) {
 		lines = append(lines, string(bytes.TrimSuffix(line, []byte("\r"))))
 	}
 	if len(lines) > n {
 		lines = lines[len(lines)-n:]
 	}
-	return lines, end, nil
+	return lines, from, end, nil
 }
 
 // Follow writes the last n lines of a file to out, each with a line end, and
@@ -80,7 +79,7 @@ func Follow(ctx context.Context, path string, n int, out io.Writer) error {
 	if err := watcher.Add(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("cannot follow the gateway's output: %w", err)
 	}
-	lines, at, err := tail(path, n)
+	lines, _, at, err := tail(path, n)
 	if err != nil {
 		return err
 	}

@@ -104,9 +104,15 @@ func masked(path []string, v any) any {
 		return list
 	case string:
 		n := len(path)
-		if n > 0 && secretName.MatchString(path[n-1]) || n > 1 && slices.ContainsFunc(path[:n-1], func(name string) bool { return slices.Contains(secretUnder, name) }) {
+		if namedSecret(path) || n > 1 && slices.ContainsFunc(path[:n-1], func(name string) bool { return slices.Contains(secretUnder, name) }) {
 			return telemetry.Mask
 		}
 	}
 	return v
+}
+
+// namedSecret tells whether what stands at a path is a secret by its name.
+func namedSecret(path []string) bool {
+	n := len(path)
+	return n > 0 && secretName.MatchString(path[n-1])
 }

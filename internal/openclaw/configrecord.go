@@ -156,12 +156,12 @@ func setAside(path string, b []byte, now time.Time) (string, error) {
 	}
 	var all []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), base+RefusedInfix) {
+		if strings.HasPrefix(e.Name(), base+RefusedInfix) && e.Name() != filepath.Base(kept) {
 			all = append(all, e.Name())
 		}
 	}
 	slices.Sort(all)
-	for ; len(all) > keepRefused; all = all[1:] {
+	for ; len(all) >= keepRefused; all = all[1:] {
 		_ = os.Remove(filepath.Join(dir, all[0])) // likewise
 	}
 	return kept, nil

@@ -108,28 +108,8 @@ func Configure(l Layout, s Settings) (Configured, error) {
 	if err != nil {
 		return Configured{}, err
 	}
-	merged, err := file.recall()
+	merged, token, changed, err := file.prepare(l, s)
 	if err != nil {
-		return Configured{}, err
-	}
-	token, err := chooseToken(l, file, merged, s)
-	if err != nil {
-		return Configured{}, err
-	}
-	changed, err := file.apply(ownedSettings(l, s, token))
-	if err != nil {
-		return Configured{}, err
-	}
-	if err := file.merge(merged, s.Extra); err != nil {
-		return Configured{}, err
-	}
-	changed = changed || merged.changed
-	// The token is on disk before the configuration that needs it. The other
-	// way round, a creel that dies in between would make another one.
-	if err := keepToken(l.TokenFile(), token); err != nil {
-		return Configured{}, err
-	}
-	if err := merged.announce(); err != nil {
 		return Configured{}, err
 	}
 	if changed {
@@ -143,6 +123,29 @@ func Configure(l Layout, s Settings) (Configured, error) {
 		return Configured{}, err
 	}
 	return Configured{Token: token, Created: file.before == nil, Changed: changed, Bare: file.before == nil && len(s.Extra) == 0, Notes: merged.notes}, nil
+}
+
+// prepare makes the settings in the document, and writes down what will be there
+// before the file itself is written.
+func (f *configFile) prepare(l Layout, s Settings) (m *merge, token telemetry.Secret, changed bool, err error) {
+	if m, err = f.recall(); err != nil {
+		return nil, "", false, err
+	}
+	if token, err = chooseToken(l, f, m, s); err != nil {
+		return nil, "", false, err
+	}
+	if changed, err = f.apply(ownedSettings(l, s, token)); err != nil {
+		return nil, "", false, err
+	}
+	if err := f.merge(m, s.Extra); err != nil {
+		return nil, "", false, err
+	}
+	// The token is on disk before the configuration that needs it. The other
+	// way round, a creel that dies in between would make another one.
+	if err := keepToken(l.TokenFile(), token); err != nil {
+		return nil, "", false, err
+	}
+	return m, token, changed || m.changed, m.announce()
 }
 
 // setting is one owned key.

@@ -82,7 +82,9 @@ type memory struct {
 	Values map[string][]string `json:"values,omitempty"`
 	Items  map[string][]string `json:"items,omitempty"`
 	// Token is the digest of the gateway's token if creel has made or was given it.
-	Token string `json:"token,omitempty"`
+	// TokenBefore is that of the one before, while another is on its way to the disk.
+	Token       string `json:"token,omitempty"`
+	TokenBefore string `json:"token_before,omitempty"`
 }
 
 // merge is a change of the configuration by Settings.Extra.
@@ -90,7 +92,8 @@ type merge struct {
 	path    string // of the memory
 	old     memory
 	now     memory
-	changed bool // the document was
+	there   string // the digest of the token that is in the configuration, if creel has put it there
+	changed bool   // the document was
 	notes   []string
 }
 
@@ -259,10 +262,10 @@ func (m *merge) wrote(key string, v hujson.ValueTrimmed) bool {
 // announce writes what will be there, beside what is, before the configuration is
 // written: a creel that dies in between knows both for its own.
 func (m *merge) announce() error {
-	if !m.changed {
+	if !m.changed && m.now.Token == m.there {
 		return nil
 	}
-	both := memory{Values: map[string][]string{}, Items: map[string][]string{}, Token: m.now.Token}
+	both := memory{Values: map[string][]string{}, Items: map[string][]string{}, Token: m.now.Token, TokenBefore: m.there}
 	for _, mem := range []memory{m.old, m.now} {
 		for key, digests := range mem.Values {
 			both.Values[key] = append(both.Values[key], digests...)

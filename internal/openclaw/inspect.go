@@ -197,7 +197,13 @@ func (i *Inspector) rescue(ctx context.Context, record *configRecord, refused []
 	// A next start is a person's, who may have mended what the file does not tell of.
 	record.Refused = map[string]refusal{}
 	record.Valid = ""
-	err = errors.Join(tried, writeFile(path, refused), os.Remove(kept), i.Layout.keepCopy(copySeen, refused), record.write(i.Layout))
+	back := writeFile(path, refused)
+	if back == nil {
+		back = os.Remove(kept)
+	} else {
+		back = fmt.Errorf("%w; what was there is %s", back, kept)
+	}
+	err = errors.Join(tried, back, i.Layout.keepCopy(copySeen, refused), record.write(i.Layout))
 	return Configured{}, i.refusal(path, message, err)
 }
 

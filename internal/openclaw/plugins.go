@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -13,8 +14,8 @@ import (
 // are kept in the state, in a folder that is no part of snapshots, so they are missing
 // at the first start and after a restore on another machine alike.
 
-// pluginTime bounds one attempt at installing a plugin: one to three minutes on a busy
-// machine.
+// pluginTime bounds the attempts at installing a plugin, together: one takes one to three
+// minutes on a busy machine. The gateway is not started before they are over.
 const pluginTime = 10 * time.Minute
 
 // PluginError says that a plugin could not be installed.
@@ -40,15 +41,50 @@ func PluginCommand(plugin, version string) string {
 // together.
 func pluginSpec(plugin, version string) string { return "npm:" + plugin + "@" + version }
 
-// HasPlugin tells whether a plugin is installed, by the name of its npm package.
+// HasPlugin tells whether a plugin is installed, by the name of its npm package. What an
+// installation has left that was cut off is none.
 func HasPlugin(l Layout, plugin string) bool {
-	found, err := filepath.Glob(filepath.Join(l.State(), "npm", "projects", "*", "node_modules", filepath.FromSlash(plugin), "package.json"))
-	if err != nil || len(found) > 0 {
-		return err == nil
+	return pluginThere(l, plugin) && !exists(l.pluginMark(plugin))
+}
+
+// pluginThere tells whether a plugin is there, whole or in part.
+func pluginThere(l Layout, plugin string) bool {
+	return len(pluginProjects(l, plugin)) > 0 ||
+		exists(filepath.Join(l.State(), "extensions", filepath.Base(plugin))) // where a person has put it by hand
+}
+
+// pluginProjects are the folders that OpenClaw has npm install a plugin in.
+func pluginProjects(l Layout, plugin string) (dirs []string) {
+	projects := filepath.Join(l.State(), "npm", "projects")
+	entries, _ := os.ReadDir(projects) // most often there is none; the attempt to install it says what is wrong otherwise
+	for _, e := range entries {
+		dir := filepath.Join(projects, e.Name())
+		if exists(filepath.Join(dir, "node_modules", filepath.FromSlash(plugin), "package.json")) {
+			dirs = append(dirs, dir)
+		}
 	}
-	// Where a person has put it by hand.
-	_, err = os.Stat(filepath.Join(l.State(), "extensions", filepath.Base(plugin)))
+	return dirs
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
 	return err == nil
+}
+
+// pluginMark is a file that is there while a plugin is being installed. npm writes a
+// package long before it has all that the package needs.
+func (l Layout) pluginMark(plugin string) string {
+	return filepath.Join(l.Root, "installing-"+filepath.Base(plugin))
+}
+
+// clearPlugin removes what an installation has left that was cut off.
+func clearPlugin(l Layout, plugin string) error {
+	for _, dir := range pluginProjects(l, plugin) {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("cannot remove what an installation has left that was cut off: %w", err)
+		}
+	}
+	return nil
 }
 
 // PluginInstaller has OpenClaw install plugins that are missing.
@@ -70,41 +106,68 @@ func (p *PluginInstaller) Install(ctx context.Context, plugin string) error {
 	if pauses == nil {
 		pauses = retryPauses
 	}
+	within, cancel := context.WithTimeoutCause(ctx, pluginTime, fmt.Errorf("it did not end within %v", pluginTime))
+	defer cancel()
+	if HasPlugin(p.Layout, plugin) {
+		return nil
+	}
 	for attempt := 0; ; attempt++ {
-		if HasPlugin(p.Layout, plugin) {
-			return nil
-		}
-		err := p.attempt(ctx, plugin)
+		err := p.attempt(within, plugin)
 		switch {
-		case HasPlugin(p.Layout, plugin): // OpenClaw installs what is configured by itself at times, and says then that it is there
+		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err == nil:
-			err = errors.New("OpenClaw says that it is installed, and it is not to be found")
 		}
-		if attempt == len(pauses) {
-			return &PluginError{plugin, p.Version, attempt + 1, err}
+		failure := &PluginError{plugin, p.Version, attempt + 1, err}
+		if attempt == len(pauses) || within.Err() != nil {
+			return failure
 		}
 		if p.Again != nil {
 			p.Again(plugin, err, pauses[attempt])
 		}
 		select {
 		case <-time.After(pauses[attempt]):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-within.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return failure
 		}
 	}
 }
 
+// attempt installs a plugin, or leaves nothing of it. Where creel dies in between, what is
+// left is marked.
 func (p *PluginInstaller) attempt(ctx context.Context, plugin string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, pluginTime, fmt.Errorf("it did not end within %v", pluginTime))
-	defer cancel()
-	out, err := p.Run(ctx, "plugins", "install", pluginSpec(plugin, p.Version))
-	if err != nil {
-		if last := lastLine(out); last != "" {
-			return fmt.Errorf("%w: %s", err, clip(last))
+	mark := p.Layout.pluginMark(plugin)
+	if exists(mark) {
+		if err := clearPlugin(p.Layout, plugin); err != nil {
+			return err
 		}
 	}
-	return err
+	if pluginThere(p.Layout, plugin) { // somebody else has installed it meanwhile
+		return os.RemoveAll(mark)
+	}
+	if err := errors.Join(os.MkdirAll(p.Layout.Root, 0o700), writeFile(mark, nil)); err != nil {
+		return fmt.Errorf("cannot note that it is being installed: %w", err)
+	}
+	out, err := p.Run(ctx, "plugins", "install", pluginSpec(plugin, p.Version))
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	cut := ctx.Err() != nil || ended && !exit.Exited() // by a signal
+	if there := pluginThere(p.Layout, plugin); there && !cut {
+		return os.Remove(mark) // OpenClaw installs what is configured by itself at times, and says then that it is there
+	} else if err == nil && !there {
+		err = errors.New("OpenClaw says that it is installed, and it is not to be found")
+	}
+	if last := lastLine(out); err != nil && last != "" {
+		err = fmt.Errorf("%w: %s", err, clip(last))
+	}
+	if err == nil {
+		err = context.Cause(ctx) // it may have ended in this moment; whole or not is not known
+	}
+	if uncleared := clearPlugin(p.Layout, plugin); uncleared != nil {
+		return errors.Join(err, uncleared)
+	}
+	return errors.Join(err, os.Remove(mark))
 }

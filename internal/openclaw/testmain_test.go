@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 		fakeDir(os.Getenv("FAKE_DIR")).hang("child")
 	case "installer":
 		fakeInstaller()
+	case "runner":
+		fakeRunner()
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -37,7 +37,10 @@ func chooseToken(l Layout, f *configFile, m *merge, s Settings) (telemetry.Secre
 			"remove gateway.auth.token and creel writes one", nil)
 	}
 	present = present && strings.TrimSpace(token) != ""
-	ours := present && tokenDigest(telemetry.Secret(token)) == m.old.Token
+	if there := tokenDigest(telemetry.Secret(token)); present && (there == m.old.Token || there == m.old.TokenBefore) {
+		m.there = there
+	}
+	ours := m.there != ""
 	switch {
 	case s.Token != "" && (!present || ours || s.TokenMode == Own):
 		m.now.Token = tokenDigest(s.Token)
@@ -46,13 +49,14 @@ func chooseToken(l Layout, f *configFile, m *merge, s Settings) (telemetry.Secre
 		if s.Token != "" && s.Token.Reveal() != token {
 			m.notes = append(m.notes, "gateway.auth.token in openclaw.json is another than the one that creel was given, and stays; remove it there, or lock it")
 		}
-		if ours {
-			m.now.Token = m.old.Token
-		}
+		m.now.Token = m.there
 		return telemetry.Secret(token), nil
 	}
 	kept, err := readToken(l.TokenFile())
 	if err != nil || kept != "" {
+		if kept != "" { // it is creel that puts it there
+			m.now.Token = tokenDigest(kept)
+		}
 		return kept, err
 	}
 	b := make([]byte, tokenBytes)

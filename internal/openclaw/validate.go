@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -38,13 +39,16 @@ func NewRunner(l Layout, in Installation, environ []string, extra map[string]str
 			return "", err
 		}
 		cmd := exec.CommandContext(ctx, call.Argv[0], call.Argv[1:]...)
-		// Its children go with it, and do not keep the call waiting.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		// Its children go with it, and do not keep the call waiting. It goes with creel: see
+		// runLog.run.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		cmd.WaitDelay = 5 * time.Second
 		var out limitedBuffer
 		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = l.Home(), call.Env, &out, nil
+		goruntime.LockOSThread()
 		err = cmd.Run()
+		goruntime.UnlockOSThread()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}

@@ -34,9 +34,10 @@
 //
 // Requests without the credential (401); with a target that is not a plain path
 // (absolute-form, CONNECT, "*", "." and ".." in any encoding, "//", "\"); TRACE,
-// which would echo the key; upgrades; a credential in the query; what is over a
-// budget (429). All are answered in the form of the provider's own errors, so that
-// the chat shows the reason.
+// which would echo the key; upgrades; a credential in the query (but for Google's API,
+// whose clients may have it there: it is cut out, see cutKeys); what is over a budget
+// (429). All are answered in the form of the provider's own errors, so that the chat
+// shows the reason.
 //
 // # What was rejected
 //

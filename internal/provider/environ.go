@@ -16,10 +16,15 @@ type Found struct {
 	// Variables are those of the environment that hold keys, or that belong to
 	// them: they are creel's, and not for the gateway.
 	Variables []string
+	// Left are the variables with keys that the gateway has because providers.leave
+	// says so.
+	Left []string
 	// Model is the default model, as provider/model; empty: none is known.
 	Model string
 	// Problems are for a person: providers that cannot be used, and why.
 	Problems []error
+
+	keys []string // variables of keys that providers.leave leaves, whether they are set or not
 }
 
 // Without is an environment, NAME=value, without what is creel's.
@@ -48,39 +53,15 @@ var customary = []string{
 	"OPENROUTER_BASE_URL", "CLOUDFLARE_AI_GATEWAY_API_KEY", "CF_AI_GATEWAY_ACCOUNT_ID", "CF_AI_GATEWAY_GATEWAY_ID", "CF_AI_GATEWAY_MODEL",
 	"CLOUDFLARE_AI_GATEWAY_ACCOUNT_ID", "CLOUDFLARE_AI_GATEWAY_GATEWAY_ID",
 	"AI_GATEWAY_API_KEY", "AI_GATEWAY_BASE_URL",
-	"XAI_API_KEY", "TOGETHER_API_KEY",
-}
-
-// others are the variables of keys, by the custom of their providers and of OpenClaw,
-// that creel does not hold unasked: what they are for speaks no API that it carries, is
-// more than a model, or is a plugin of OpenClaw's. They pass to the gateway.
-var others = []string{
-	"GEMINI_API_KEY", "GOOGLE_API_KEY", "ANTHROPIC_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "COPILOT_GITHUB_TOKEN", "AZURE_OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY",
-	"BASETEN_API_KEY", "CEREBRAS_API_KEY", "COHERE_API_KEY", "DEEPSEEK_API_KEY", "GROQ_API_KEY", "MISTRAL_API_KEY", "DASHSCOPE_API_KEY", "DEEPINFRA_API_KEY", "FIREWORKS_API_KEY", "HF_TOKEN", "HUGGINGFACE_HUB_TOKEN",
-	"KILOCODE_API_KEY", "KIMI_API_KEY", "LITELLM_API_KEY", "MINIMAX_API_KEY", "MINIMAX_OAUTH_TOKEN", "MODELSTUDIO_API_KEY", "MOONSHOT_API_KEY", "NVIDIA_API_KEY",
-	"OPENCODE_API_KEY", "OPENCODE_ZEN_API_KEY", "PERPLEXITY_API_KEY", "QIANFAN_API_KEY", "QWEN_API_KEY", "STEPFUN_API_KEY", "SYNTHETIC_API_KEY", "VENICE_API_KEY",
-	"VOLCANO_ENGINE_API_KEY", "XIAOMI_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY",
-}
-
-// Reaching are the variables of an environment, NAME=value, that hold keys of model
-// providers which creel does not keep from the gateway, in the order of their names.
-func (f *Found) Reaching(environ []string) []string {
-	var names []string
-	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		if value != "" && slices.Contains(others, name) && !slices.Contains(f.Variables, name) && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	"XAI_API_KEY", "TOGETHER_API_KEY", "NVIDIA_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",
 }
 
 // Find makes the providers of a configuration and of an environment, NAME=value, the
 // first of a name counting. What variables mean is told by moltenv.Providers. A
-// provider of the configuration takes the place of one of the same name.
+// provider of the configuration takes the place of one of the same name. What
+// cfg.Leave names is the gateway's: of it there is the default model alone.
 func Find(cfg config.Providers, environ []string) *Found {
-	f := &finder{environ: map[string]string{}, found: &Found{}}
+	f := &finder{environ: map[string]string{}, found: &Found{}, leaving: cfg.Leave}
 	for _, kv := range environ {
 		name, value, ok := strings.Cut(kv, "=")
 		if _, twice := f.environ[name]; ok && !twice {
@@ -88,7 +69,7 @@ func Find(cfg config.Providers, environ []string) *Found {
 		}
 	}
 	f.configured(cfg.List)
-	specs, err := moltenv.Providers(environ)
+	specs, err := moltenv.Providers(f.leave(environ))
 	if err != nil {
 		f.found.Problems = append(f.found.Problems, err)
 	}
@@ -96,11 +77,17 @@ func Find(cfg config.Providers, environ []string) *Found {
 		f.variables(spec)
 	}
 	for _, name := range customary {
-		if _, ok := f.environ[name]; ok {
+		if _, ok := f.environ[name]; ok && !slices.Contains(f.left, name) {
 			f.take(name)
 		}
 	}
 	slices.Sort(f.found.Variables)
+	for name, value := range f.environ {
+		if value != "" && f.found.leaves(name) && !slices.Contains(f.found.Variables, name) {
+			f.found.Left = append(f.found.Left, name)
+		}
+	}
+	slices.Sort(f.found.Left)
 	if f.found.Model = cfg.Model; f.found.Model == "" {
 		f.found.Model = f.model()
 	}
@@ -110,7 +97,10 @@ func Find(cfg config.Providers, environ []string) *Found {
 type finder struct {
 	environ map[string]string
 	found   *Found
-	chosen  string // that CF_AI_GATEWAY_MODEL names
+	chosen  string      // that CF_AI_GATEWAY_MODEL names
+	leaving []string    // cfg.Leave
+	left    []string    // the variables of its providers
+	order   []*Provider // all, those that are left among them
 }
 
 func (f *finder) get(name string) string { return strings.TrimSpace(f.environ[name]) }
@@ -137,7 +127,7 @@ func (f *finder) add(p *Provider, err error, from string, finish func(*Provider)
 		if finish != nil {
 			finish(p)
 		}
-		f.found.Providers = append(f.found.Providers, p)
+		f.found.Providers, f.order = append(f.found.Providers, p), append(f.order, p)
 		for _, k := range []*Key{p.Key, p.GatewayKey} {
 			if k == nil {
 				continue
@@ -155,8 +145,10 @@ func (f *finder) configured(list []config.Provider) {
 		p, err := newProvider(c.ProviderName(), c.Kind, c.BaseURL)
 		f.add(p, err, "the configuration", func(p *Provider) {
 			p.Key, p.GatewayKey = f.key(c.KeyFile, c.KeyEnv), f.key(c.GatewayKeyFile, c.GatewayKeyEnv)
-			if env := kinds[c.Kind].env; p.Key == nil && p.GatewayKey == nil && f.get(env) != "" {
-				p.Key = f.variable(env)
+			for _, env := range kinds[c.Kind].env {
+				if p.Key == nil && p.GatewayKey == nil && f.get(env) != "" {
+					p.Key = f.variable(env)
+				}
 			}
 			if len(c.Models) > 0 {
 				p.Models, p.Default = c.Models, c.Models[0]
@@ -193,6 +185,12 @@ func (f *finder) variables(spec moltenv.ProviderSpec) {
 		models = append(models, m.ID)
 	}
 	p, err := newProvider(spec.Name, kindName, spec.BaseURL)
+	if slices.Contains(f.leaving, kindName) {
+		if err == nil && !slices.Contains(f.found.Variables, spec.From[0]) {
+			f.order = append(f.order, p)
+		}
+		return
+	}
 	f.add(p, err, "$"+spec.From[0], func(p *Provider) { p.Key = f.variable(spec.From[0]) })
 	if f.chosen == "" && len(models) > 0 {
 		f.chosen = spec.Default // a model that was named, or one behind a gateway
@@ -205,12 +203,12 @@ func (f *finder) variables(spec moltenv.ProviderSpec) {
 }
 
 // model is the default model: that of CF_AI_GATEWAY_MODEL, else that of the first
-// provider that has one.
+// provider that has one, whoever holds its key.
 func (f *finder) model() string {
 	if f.chosen != "" {
 		return f.chosen
 	}
-	for _, p := range f.found.Providers {
+	for _, p := range f.order {
 		if p.Default != "" {
 			return p.Name + "/" + p.Default
 		}

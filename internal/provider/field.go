@@ -12,20 +12,25 @@ const (
 	fieldAuthorization = "Authorization"
 	fieldAPIKey        = "X-Api-Key"
 	fieldGateway       = "Cf-Aig-Authorization"
+	fieldGoogle        = "X-Goog-Api-Key"
 )
 
 // credentialFields are those that clients put a credential in. None is passed on.
-var credentialFields = []string{fieldAuthorization, fieldAPIKey, "Api-Key", "X-Goog-Api-Key", fieldGateway, "Cookie", "Proxy-Authorization"}
+var credentialFields = []string{fieldAuthorization, fieldAPIKey, "Api-Key", fieldGoogle, fieldGateway, "Cookie", "Proxy-Authorization"}
 
 // dropped are the others that do not go out: what speaks of the client's side of
 // creel, what would have creel itself do something, and what an answer must not be
 // encoded with, since it is searched for the key.
 var dropped = []string{"Accept-Encoding", "Expect", "Forwarded", "Via", "X-Real-Ip", "True-Client-Ip", "Http2-Settings", "Origin", "Referer"}
 
-// knows tells whether a request carries the gateway's credential. It takes the
-// same time whatever is wrong with one.
-func (p *Proxy) knows(h http.Header) bool {
+// knows tells whether a request carries the gateway's credential, in a field or in what
+// it has said besides. It takes the same time whatever is wrong with one.
+func (p *Proxy) knows(h http.Header, said []string) bool {
 	ok := 0
+	for _, value := range said {
+		got := sha256.Sum256([]byte(value))
+		ok |= subtle.ConstantTimeCompare(got[:], p.credential[:])
+	}
 	for _, field := range credentialFields {
 		for _, value := range h[field] {
 			if scheme, rest, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, "Bearer") {

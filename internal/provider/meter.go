@@ -16,6 +16,8 @@ import (
 //	OpenAI responses          "usage":{"input_tokens":…,"output_tokens":…}, in a stream within response.completed
 //	Anthropic messages        "usage":{"input_tokens":…,"output_tokens":…,"cache_…_input_tokens":…}, in a stream
 //	                          within message_start, and what has grown within message_delta
+//	Gemini                    "usageMetadata":{"promptTokenCount":…,"toolUsePromptTokenCount":…,
+//	                          "candidatesTokenCount":…,"thoughtsTokenCount":…}, in each piece of a stream
 //	Ollama                    "prompt_eval_count":…,"eval_count":… in the last line
 //
 // In JSON `"usage":{` cannot be part of a text, where quotes are escaped. Of several
@@ -46,17 +48,21 @@ type usage struct {
 	CacheRead     *int64 `json:"cache_read_input_tokens"`
 	PromptEval    *int64 `json:"prompt_eval_count"`
 	Eval          *int64 `json:"eval_count"`
+	GeminiPrompt  *int64 `json:"promptTokenCount"` // what was cached is in it
+	GeminiTools   *int64 `json:"toolUsePromptTokenCount"`
+	GeminiAnswer  *int64 `json:"candidatesTokenCount"`
+	GeminiThought *int64 `json:"thoughtsTokenCount"`
 }
 
 // tokens are those that went in and out; ok is false if the answer has not told.
 func (u *usage) tokens() (in, out int64, ok bool) {
-	for _, n := range []*int64{u.Prompt, u.Input, u.CacheCreation, u.CacheRead, u.PromptEval} {
+	for _, n := range []*int64{u.Prompt, u.Input, u.CacheCreation, u.CacheRead, u.PromptEval, u.GeminiPrompt, u.GeminiTools} {
 		in += atLeastZero(n)
 	}
-	for _, n := range []*int64{u.Completion, u.Output, u.Eval} {
+	for _, n := range []*int64{u.Completion, u.Output, u.Eval, u.GeminiAnswer, u.GeminiThought} {
 		out += atLeastZero(n)
 	}
-	ok = u.Prompt != nil || u.Completion != nil || u.Input != nil || u.Output != nil || u.PromptEval != nil || u.Eval != nil
+	ok = u.Prompt != nil || u.Completion != nil || u.Input != nil || u.Output != nil || u.PromptEval != nil || u.Eval != nil || u.GeminiPrompt != nil || u.GeminiAnswer != nil
 	return in, out, ok
 }
 
@@ -128,6 +134,7 @@ func (m *meter) end() {
 
 var (
 	wordUsage  = []byte(`"usage"`)
+	wordGemini = []byte(`"usageMetadata"`)
 	wordEval   = []byte(`"eval_count"`)
 	dataField  = []byte("data:")
 	errorEvent = []byte("event: error")
@@ -144,18 +151,27 @@ func (m *meter) look(text []byte) {
 			m.failed = true
 		}
 	}
-	for rest := text; ; {
-		i := bytes.LastIndex(rest, wordUsage)
-		if i < 0 {
-			break
-		}
-		if object := objectAfter(text[i+len(wordUsage):]); object != nil && m.read(object) {
-			return
-		}
-		rest = rest[:i]
+	// Gemini's first: the arguments of tools are no texts there, and may have a "usage".
+	if m.lookBehind(text, wordGemini) || m.lookBehind(text, wordUsage) {
+		return
 	}
 	if bytes.Contains(text, wordEval) {
 		m.read(bytes.TrimSpace(text)) // Ollama's: the line is the object
+	}
+}
+
+// lookBehind reads the last object of that name that tells anything, and reports whether
+// there is one.
+func (m *meter) lookBehind(text, name []byte) bool {
+	for rest := text; ; {
+		i := bytes.LastIndex(rest, name)
+		if i < 0 {
+			return false
+		}
+		if object := objectAfter(text[i+len(name):]); object != nil && m.read(object) {
+			return true
+		}
+		rest = rest[:i]
 	}
 }
 
@@ -183,6 +199,7 @@ func (m *meter) read(object []byte) bool {
 	for _, f := range []struct{ have, got **int64 }{
 		{&m.usage.Prompt, &u.Prompt}, {&m.usage.Completion, &u.Completion}, {&m.usage.Input, &u.Input}, {&m.usage.Output, &u.Output},
 		{&m.usage.CacheCreation, &u.CacheCreation}, {&m.usage.CacheRead, &u.CacheRead}, {&m.usage.PromptEval, &u.PromptEval}, {&m.usage.Eval, &u.Eval},
+		{&m.usage.GeminiPrompt, &u.GeminiPrompt}, {&m.usage.GeminiTools, &u.GeminiTools}, {&m.usage.GeminiAnswer, &u.GeminiAnswer}, {&m.usage.GeminiThought, &u.GeminiThought},
 	} {
 		if *f.got != nil {
 			*f.have, told = *f.got, true

@@ -15,7 +15,7 @@ const modelWindow = 1 << 20
 // maxModelName is longer than any model's name.
 const maxModelName = 128
 
-// requestedModel reads the name of the model that a request is for, and gives the
+// requestedModel reads from a body the name of the model that a request is for, and gives the
 // body whole again, and what was read of it; empty: there is none to be found. It
 // reads no more than it needs, and the request is not sent before it has.
 func requestedModel(r *http.Request) (name string, body io.Reader, read []byte) {

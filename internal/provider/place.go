@@ -43,18 +43,14 @@ const credentialPrefix = "creel-"
 // OpenPlace reads the place in a file, or makes one without a port.
 func OpenPlace(path string) (*Place, error) {
 	p := &Place{path: path}
-	text, err := os.ReadFile(path)
-	var kept placeFile
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("cannot read where the gateway finds its model providers: %w", err)
-	default:
-		// A file that is damaged is made anew: the gateway learns of it at its next
-		// start, as of any other change.
-		if err := json.Unmarshal(text, &kept); err != nil {
-			kept, p.Lost = placeFile{}, fmt.Errorf("%s is damaged and was made anew: %w", path, err)
-		}
+	kept, damage, err := readPlace(path)
+	if err != nil {
+		return nil, err
+	}
+	// A file that is damaged is made anew: the gateway learns of it at its next
+	// start, as of any other change.
+	if damage != nil {
+		p.Lost = fmt.Errorf("%s is damaged and was made anew: %w", path, damage)
 	}
 	if kept.Port >= 1 && kept.Port <= 65535 {
 		p.Port = kept.Port
@@ -68,6 +64,30 @@ func OpenPlace(path string) (*Place, error) {
 		}
 	}
 	return p, telemetry.Register(p.Credential.Reveal())
+}
+
+// ReadCredential reads the credential in a file, and changes nothing; "": there is none.
+func ReadCredential(path string) (telemetry.Secret, error) {
+	kept, damage, err := readPlace(path)
+	if damage != nil {
+		err = fmt.Errorf("cannot read where the gateway finds its model providers: %s is damaged: %w", path, damage)
+	}
+	return telemetry.Secret(kept.Credential), err
+}
+
+// readPlace reads a file, if there is one, and tells apart that it is damaged.
+func readPlace(path string) (kept placeFile, damage, err error) {
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return kept, nil, nil
+	case err != nil:
+		return kept, nil, fmt.Errorf("cannot read where the gateway finds its model providers: %w", err)
+	}
+	if damage := json.Unmarshal(text, &kept); damage != nil {
+		return placeFile{}, damage, nil
+	}
+	return kept, nil, nil
 }
 
 func (p *Place) save() error {

@@ -18,6 +18,7 @@ const (
 	OpenAI    API = "openai"    // chat completions, responses, and what is compatible
 	Anthropic API = "anthropic" // messages
 	Ollama    API = "ollama"    // /api/chat
+	Google    API = "google"    // generateContent
 )
 
 // Provider is one place with models.
@@ -43,20 +44,23 @@ type kind struct {
 	api   API
 	base  string
 	model string // what its users use, without the provider's name
-	env   string // the variable that its key is in, by custom
+	// env are the variables that its key is in, by custom, the usual one first.
+	env []string
 }
 
 // kinds are the defaults. Their models are those that OpenClaw's documentation
 // names for each.
 var kinds = map[string]kind{
-	config.ProviderAnthropic:  {api: Anthropic, base: "https://api.anthropic.com", model: "claude-opus-5", env: "ANTHROPIC_API_KEY"},
-	config.ProviderOpenAI:     {api: OpenAI, base: "https://api.openai.com/v1", model: "gpt-6-astra", env: "OPENAI_API_KEY"},
-	config.ProviderOpenRouter: {api: OpenAI, base: "https://openrouter.ai/api/v1", model: "auto", env: "OPENROUTER_API_KEY"},
-	config.ProviderXAI:        {api: OpenAI, base: "https://api.x.ai/v1", model: "grok-4.7", env: "XAI_API_KEY"},
-	config.ProviderTogether:   {api: OpenAI, base: "https://api.together.xyz/v1", model: "moonshotai/Kimi-K2.6", env: "TOGETHER_API_KEY"},
-	config.ProviderCloudflare: {api: OpenAI, env: "CLOUDFLARE_AI_GATEWAY_API_KEY"},
+	config.ProviderAnthropic:  {api: Anthropic, base: "https://api.anthropic.com", model: "claude-opus-5", env: []string{"ANTHROPIC_API_KEY"}},
+	config.ProviderOpenAI:     {api: OpenAI, base: "https://api.openai.com/v1", model: "gpt-6-astra", env: []string{"OPENAI_API_KEY"}},
+	config.ProviderOpenRouter: {api: OpenAI, base: "https://openrouter.ai/api/v1", model: "auto", env: []string{"OPENROUTER_API_KEY"}},
+	config.ProviderXAI:        {api: OpenAI, base: "https://api.x.ai/v1", model: "grok-4.7", env: []string{"XAI_API_KEY"}},
+	config.ProviderTogether:   {api: OpenAI, base: "https://api.together.xyz/v1", model: "moonshotai/Kimi-K2.6", env: []string{"TOGETHER_API_KEY"}},
+	config.ProviderNVIDIA:     {api: OpenAI, base: "https://integrate.api.nvidia.com/v1", model: "nvidia/nemotron-3-ultra-550b-a55b", env: []string{"NVIDIA_API_KEY"}},
+	config.ProviderGoogle:     {api: Google, base: "https://generativelanguage.googleapis.com", model: "gemini-3.1-pro-preview", env: []string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}},
+	config.ProviderCloudflare: {api: OpenAI, env: []string{"CLOUDFLARE_AI_GATEWAY_API_KEY"}},
 	config.ProviderCompatible: {api: OpenAI},
-	config.ProviderOllama:     {api: Ollama, base: "http://127.0.0.1:11434", env: "OLLAMA_API_KEY"},
+	config.ProviderOllama:     {api: Ollama, base: "http://127.0.0.1:11434", env: []string{"OLLAMA_API_KEY"}},
 }
 
 // newProvider makes a provider of that kind; base may be empty where kinds has one.
@@ -71,6 +75,9 @@ func newProvider(name, kindName, base string) (*Provider, error) {
 	u, err := parseBase(base)
 	if err != nil {
 		return nil, fmt.Errorf("provider %s: %w", name, err)
+	}
+	if k.api == Google { // the gateway has the version in its address
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, googleVersion), strings.TrimSuffix(u.RawPath, googleVersion)
 	}
 	p := &Provider{Name: name, Kind: kindName, API: k.api, Base: u, Default: k.model}
 	if kindName == config.ProviderCloudflare && lastSegment(u.Path) == string(Anthropic) {
@@ -112,8 +119,11 @@ func (p *Provider) Fields() []string {
 
 // keyField is the field that the provider's API reads the key from.
 func (p *Provider) keyField() string {
-	if p.API == Anthropic {
+	switch p.API {
+	case Anthropic:
 		return fieldAPIKey
+	case Google:
+		return fieldGoogle
 	}
 	return fieldAuthorization
 }
@@ -130,7 +140,7 @@ func (p *Provider) AtHome() bool { return p.Base.String() == kinds[p.Kind].base 
 // this one in: the customary one where there is one.
 func (p *Provider) KeyVariable() string {
 	if p.Native() && p.AtHome() {
-		return kinds[p.Kind].env
+		return kinds[p.Kind].env[0]
 	}
 	return "PROVIDER_KEY_" + strings.ToUpper(strings.ReplaceAll(p.Name, "-", "_"))
 }

@@ -63,6 +63,9 @@ const (
 	// keep-alive (15 s) does the same for HTTP/1.1.
 	pingAfter = 30 * time.Second
 	pingTime  = 15 * time.Second
+	// maxUnread is how much net/http's server reads of a request that was answered, to
+	// use its connection again.
+	maxUnread = 256 << 10
 	// maxAnswerHead is the largest head of an answer.
 	maxAnswerHead = 256 << 10
 )
@@ -117,10 +120,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if to != nil {
 		api = to.API
 	}
+	target, said := r.RequestURI, []string(nil)
+	if api == Google {
+		r.URL.RawQuery, said = cutKeys(r.URL.RawQuery)
+		target = r.URL.RequestURI()
+	}
 	switch {
-	case !p.knows(r.Header):
+	case !p.knows(r.Header, said):
 		no = refuse(http.StatusUnauthorized, "bad_credential", "this is not the credential that the gateway was given; creel has written it into the gateway's configuration, as apiKey of the provider")
-	case no == nil && p.holdsCredential(r.RequestURI):
+	case no == nil && p.holdsCredential(target):
 		no = refuse(http.StatusBadRequest, "credential_in_url", "the credential does not belong into the URL")
 	}
 	if no != nil {
@@ -136,6 +144,18 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w, api)
 		return
 	}
+	p.pass(w, r, c)
+	// What is left of the request's body is read, or given up, here: net/http's server
+	// would do so after it has made the connection ready for the next request, find its
+	// end, begin to wait for that request a second time, and panic, since there are two
+	// who read (seen with Go 1.26: "invalid concurrent Body.Read call"). The answer is
+	// out by then: a client that does not end its request waits for nothing.
+	_ = http.NewResponseController(w).Flush() // the gateway may be gone
+	_ = r.Body.Close()                        // likewise
+}
+
+// pass passes a request on.
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, c *call) {
 	defer c.end()
 	p.metrics.inflight.Add(1)
 	defer p.metrics.inflight.Add(-1)
@@ -157,10 +177,9 @@ func (c *call) begin(r *http.Request) *refusal {
 		c.p.metrics.ended(ModelUsage{Provider: c.to.Name}, ErrKey)
 		return no
 	}
-	model, body, read := requestedModel(r)
-	c.body = body
 	budgets := *c.p.budgets.Load()
-	if no := c.checkModel(r, model, read, budgets); no != nil {
+	model, no := c.findModel(r, budgets)
+	if no != nil {
 		return no
 	}
 	counted, over, no, first := c.p.opts.Ledger.Begin(c.to.Name, model, budgets, func(m string) bool {
@@ -176,6 +195,21 @@ func (c *call) begin(r *http.Request) *refusal {
 			Message: no.message, Fields: map[string]any{"provider": c.to.Name, "model": model, "budget": over.String(), "max_requests": over.Requests, "max_tokens": over.Tokens}})
 	}
 	return no
+}
+
+// findModel is the model that a request is for; empty: it is for none that can be known.
+func (c *call) findModel(r *http.Request, budgets []Budget) (string, *refusal) {
+	if c.to.API == Google {
+		if model := googleModel(c.rest); model != "" {
+			c.body = r.Body
+			return model, nil
+		}
+	}
+	model, body, read := requestedModel(r)
+	if c.body = body; c.to.API == Google {
+		model = bareModel(model)
+	}
+	return model, c.checkModel(r, model, read, budgets)
 }
 
 // checkModel refuses what does not say plainly which model it is for, where a model
@@ -195,7 +229,9 @@ func (c *call) checkModel(r *http.Request, model string, read []byte, budgets []
 }
 
 // modelless tells whether a request is for no model, as far as its path shows.
-func (c *call) modelless() bool { return strings.HasSuffix(c.rest, "/api/show") }
+func (c *call) modelless() bool {
+	return strings.HasSuffix(c.rest, "/api/show") || c.to.API == Google && strings.HasPrefix(c.rest, "/upload/")
+}
 
 // rewrite makes the request for the provider.
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
@@ -341,6 +377,9 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		c.class = ErrNetwork
 		no.message = c.to.Name + " cannot be reached: " + telemetry.Redact(err.Error())
+	}
+	if r.ContentLength < 0 || r.ContentLength > maxUnread {
+		w.Header().Set("Connection", "close") // net/http's server will not read that much for nothing
 	}
 	p.opts.Logger.Warn("a model provider did not answer", "provider", c.to.Name, "model", c.counted.Model, "error", no.message)
 	no.write(w, c.to.API)

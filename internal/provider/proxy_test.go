@@ -31,10 +31,11 @@ func TestKeys(t *testing.T) {
 		path   string
 		fields map[string]string
 	}{
-		"openai/chat/completions?a=b%20c": {"/v1/chat/completions?a=b%20c", map[string]string{"Authorization": "Bearer " + realKey}},
-		"anthropic/v1/messages":           {"/v1/messages", map[string]string{"X-Api-Key": realKey}},
-		"cloudflare/v1/messages":          {"/v1/ACC/GW/anthropic/v1/messages", map[string]string{"X-Api-Key": realKey, "Cf-Aig-Authorization": "Bearer " + aigKey}},
-		"ollama/api/chat":                 {"/o/api/chat", map[string]string{}},
+		"openai/chat/completions?a=b%20c":  {"/v1/chat/completions?a=b%20c", map[string]string{"Authorization": "Bearer " + realKey}},
+		"anthropic/v1/messages":            {"/v1/messages", map[string]string{"X-Api-Key": realKey}},
+		"cloudflare/v1/messages":           {"/v1/ACC/GW/anthropic/v1/messages", map[string]string{"X-Api-Key": realKey, "Cf-Aig-Authorization": "Bearer " + aigKey}},
+		"ollama/api/chat":                  {"/o/api/chat", map[string]string{}},
+		"google/v1beta/models/m:x?alt=sse": {"/g/v1beta/models/m:x?alt=sse", map[string]string{"X-Goog-Api-Key": realKey}},
 	} {
 		credential := w.place.Credential.Reveal()
 		r := w.request(http.MethodPost, name, `{"model":"m","messages":[{"content":"ü\u0000"}]}`)
@@ -226,6 +227,7 @@ func TestRefusalForms(t *testing.T) {
 		"openai/x":    `{"error":{"code":"bad_credential","message":"creel: `,
 		"anthropic/x": `{"error":{"code":"bad_credential","message":"creel: `,
 		"ollama/x":    `{"code":"bad_credential","error":"creel: `,
+		"google/x":    `{"error":{"code":401,"details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"creel","reason":"BAD_CREDENTIAL"}],"message":"creel: `,
 	} {
 		r := w.request(http.MethodGet, name, "")
 		r.Header.Del("Authorization")

@@ -26,6 +26,7 @@ func refuse(status int, code, message string) *refusal {
 //	OpenAI     {"error":{"message":…,"type":…,"param":null,"code":…}}
 //	Anthropic  {"type":"error","error":{"type":…,"message":…}}
 //	Ollama     {"error":…}
+//	Google     {"error":{"code":429,"message":…,"status":…,"details":[…]}}
 func (no *refusal) write(w http.ResponseWriter, api API) {
 	message := "creel: " + no.message
 	var body any
@@ -34,6 +35,8 @@ func (no *refusal) write(w http.ResponseWriter, api API) {
 		body = map[string]any{"type": "error", "error": map[string]any{"type": no.kindFor(api), "message": message, "code": no.code}}
 	case Ollama:
 		body = map[string]any{"error": message, "code": no.code}
+	case Google:
+		body = no.googleError(message)
 	default:
 		body = map[string]any{"error": map[string]any{"message": message, "type": no.kindFor(api), "param": nil, "code": no.code}}
 	}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -260,6 +261,47 @@ func TestSentOnce(t *testing.T) {
 		}
 	}
 	w.usageOf("m", func(u ModelUsage) bool { return u.Errors[ErrNetwork] == 3 && u.Requests == 4 })
+}
+
+// TestUnreadBody: a request of which nobody has read the body, since its provider cannot
+// be reached, is answered, and its connection is good for the next one.
+func TestUnreadBody(t *testing.T) {
+	w := newWorld(t, answerOK)
+	for _, to := range w.proxy.byName { // nobody listens at a port that was taken and is free
+		to.Base = freeBase(t)
+	}
+	for _, size := range []int{0, 1, 100, 5 << 10, 200 << 10} {
+		for _, path := range []string{"openai/files", "google/v1beta/models/m:generateContent"} {
+			for range 5 {
+				r := w.request(http.MethodPost, path, strings.Repeat("x", size))
+				r.Header.Set("Content-Type", "application/octet-stream")
+				if resp, body := w.do(r); resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "cannot be reached") {
+					t.Fatalf("%s with %d bytes: %s %s", path, size, resp.Status, body)
+				}
+			}
+		}
+	}
+	r := w.request(http.MethodPost, "openai/files", "x")
+	r.Header.Set("Content-Type", "application/octet-stream")
+	r.ContentLength = -1 // it may be too much to be read for nothing
+	if resp, _ := w.do(r); resp.StatusCode != http.StatusBadGateway || !resp.Close {
+		t.Errorf("%s, the connection is to be closed: %v", resp.Status, resp.Close)
+	}
+	w.restart() // what is logged is logged by then
+	if log := w.log.String(); strings.Contains(log, "panic") || !strings.Contains(log, "connection refused") {
+		t.Errorf("%.3000s", log)
+	}
+}
+
+func freeBase(t *testing.T) *url.URL {
+	t.Helper()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	base, err := parseBase(gone.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	return base
 }
 
 // TestPatience: who does not begin to answer is given up; who has begun may take its

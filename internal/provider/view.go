@@ -18,6 +18,7 @@ type Report struct {
 	Proxy     bool         `json:"proxy"`           // requests go through creel
 	Model     string       `json:"model,omitempty"` // the default, as provider/model
 	Providers []State      `json:"providers"`
+	Left      []string     `json:"left,omitempty"`     // variables with keys that providers.leave leaves to the gateway: what runs there can read them
 	Problems  []string     `json:"problems,omitempty"` // what was found and cannot be used
 	Budgets   []Spending   `json:"budgets,omitempty"`
 	Usage     []ModelUsage `json:"usage,omitempty"` // newest day first

@@ -137,7 +137,7 @@ func withBudgets(list ...Budget) setting { return func(_ *world, o *Options) { o
 func withFirstByte(d time.Duration) setting { return func(_ *world, o *Options) { o.FirstByte = d } }
 
 // newWorld starts one. The provider is openai at /v1, anthropic at /, ollama at
-// /o and a Cloudflare AI Gateway at /v1/ACC/GW/anthropic, all with the same handler.
+// /o, google at /g and a Cloudflare AI Gateway at /v1/ACC/GW/anthropic, all with the same handler.
 func newWorld(t testing.TB, handler http.HandlerFunc, settings ...setting) *world {
 	t.Helper()
 	w := &world{t: t, journal: &journal{}, clock: &clock{now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.Local)}, log: &bytes.Buffer{}, seen: &seen{}, dir: t.TempDir()}
@@ -162,7 +162,7 @@ func (w *world) providers() []*Provider {
 	var list []*Provider
 	for _, c := range []struct{ name, kind, path string }{
 		{openAIName, config.ProviderOpenAI, "/v1"}, {"anthropic", config.ProviderAnthropic, ""}, {"ollama", config.ProviderOllama, "/o"},
-		{"cloudflare", config.ProviderCloudflare, "/v1/ACC/GW/anthropic"},
+		{"google", config.ProviderGoogle, "/g/v1beta"}, {"cloudflare", config.ProviderCloudflare, "/v1/ACC/GW/anthropic"},
 	} {
 		p, err := newProvider(c.name, c.kind, w.provider.URL+c.path)
 		if err != nil {

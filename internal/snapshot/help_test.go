@@ -38,6 +38,7 @@ type memory struct {
 	fails map[string]error // by method; "open" is its opening
 	calls []string
 	check func(method string) // with each call, before it does anything
+	read  func(path string)   // with each file of a snapshot that is read; may be nil
 }
 
 type kept struct {
@@ -135,10 +136,13 @@ func (m *memory) Open(ctx context.Context, id store.ID) (store.Files, error) {
 	if i < 0 {
 		return nil, store.ErrNotFound
 	}
-	return memoryFiles{m.all[i]}, nil
+	return memoryFiles{m.all[i], m.read}, nil
 }
 
-type memoryFiles struct{ kept }
+type memoryFiles struct {
+	kept
+	read func(path string)
+}
 
 func (f memoryFiles) Walk(context.Context) iter.Seq2[tree.Entry, error] {
 	return func(yield func(tree.Entry, error) bool) {
@@ -151,6 +155,9 @@ func (f memoryFiles) Walk(context.Context) iter.Seq2[tree.Entry, error] {
 }
 
 func (f memoryFiles) Open(_ context.Context, path string) (io.ReadCloser, error) {
+	if f.read != nil {
+		f.read(path)
+	}
 	return io.NopCloser(bytes.NewReader(f.content[path])), nil
 }
 func (f memoryFiles) Snapshot() store.Snapshot { return f.kept.Snapshot }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"creel/internal/event"
@@ -191,6 +192,9 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 	case errors.As(err, &databases):
 		older = k.olderThan(ctx, databases.Snapshot)
 	}
+	if remedy := diskRemedy(err); remedy != "" && older == "" && damaged == nil {
+		return remedy + ", then `creel start`; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails."
+	}
 	if damaged != nil && damaged.ID == "" {
 		return "Mend the store, then `creel start`; or `creel snapshot list` says what is left of it, and `creel snapshot restore ID` restores that; `creel snapshot restore --or-fresh` begins without a state if nothing can be restored."
 	}
@@ -198,6 +202,18 @@ func (k *Keeper) wayOut(ctx context.Context, err error) string {
 		return olderHint(older)
 	}
 	return "Mend the cause, then `creel start`; `creel snapshot restore --or-fresh` tries again, and begins without a state if that fails."
+}
+
+// diskRemedy says what can be done about a disk that is full or broken; "": it is neither.
+func diskRemedy(err error) string {
+	var space *restore.SpaceError
+	switch {
+	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "Make room on the disk that the message names"
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS):
+		return "Mend the disk (`dmesg` says what it lacks)"
+	}
+	return ""
 }
 
 func olderHint(id store.ID) string {

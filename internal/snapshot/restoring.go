@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"creel/internal/crashpoint"
+	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
@@ -72,6 +73,10 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 		return done, err
 	}
 	if err := k.stageAhead(ctx, r); err != nil && !r.OrFresh {
+		if ctx.Err() == nil { // else it was called off
+			k.opts.Recorder.RestoreFailed()
+			k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the gateway was not disturbed", err), nil)
+		}
 		return done, err
 	}
 	defer func() { err = errors.Join(err, k.dropStaged()) }()

@@ -73,6 +73,14 @@ type Identity interface {
 	RevokeToken(id string) error
 	// LoginLink makes a path that signs in whoever opens it first, until expires.
 	LoginLink(ctx context.Context) (path string, expires time.Time, err error)
+	Password() auth.Password
+	// SetPassword ends the sessions that the old one has begun, but for that of ctx;
+	// RemovePassword likewise.
+	SetPassword(ctx context.Context, text string) error
+	RemovePassword(ctx context.Context) error
+	PasskeyHost() string // that passkeys are bound to; "": there are none
+	Passkeys() []auth.Passkey
+	RemovePasskey(ctx context.Context, id string) error
 }
 
 // Finding is what a look at the machine has found out about one thing.

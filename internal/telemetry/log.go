@@ -68,7 +68,7 @@ func (l *Level) MustSet(word string) {
 // terminal and the environment does not object (NO_COLOR, see no-color.org, or
 // TERM=dumb).
 func NewLogger(w io.Writer, level slog.Leveler, format string) (*slog.Logger, error) {
-	return newLogger(w, level, format, wantsColour(w))
+	return newLogger(w, level, format, WantsColour(w, os.LookupEnv))
 }
 
 func newLogger(w io.Writer, least slog.Leveler, format string, colour bool) (*slog.Logger, error) {
@@ -88,11 +88,13 @@ func newLogger(w io.Writer, least slog.Leveler, format string, colour bool) (*sl
 	return slog.New(NewRedactHandler(h)), nil
 }
 
-// wantsColour tells whether w is a terminal, or at least the kind of device
-// that terminals are, that may be sent colours.
-func wantsColour(w io.Writer) bool {
+// WantsColour tells whether w is a terminal, or at least the kind of device
+// that terminals are, that may be sent colours: env looks NO_COLOR and TERM up.
+func WantsColour(w io.Writer, env func(name string) (string, bool)) bool {
 	f, ok := w.(interface{ Stat() (fs.FileInfo, error) })
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	unwanted, _ := env("NO_COLOR")
+	term, _ := env("TERM")
+	if !ok || unwanted != "" || term == "dumb" {
 		return false
 	}
 	info, err := f.Stat()

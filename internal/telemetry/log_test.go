@@ -115,14 +115,14 @@ func TestColourIsForTerminals(t *testing.T) {
 	defer file.Close()
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
-	if !wantsColour(device) {
+	if !WantsColour(device, os.LookupEnv) {
 		t.Error("a character device gets no colour")
 	}
-	if wantsColour(file) || wantsColour(new(bytes.Buffer)) {
+	if WantsColour(file, os.LookupEnv) || WantsColour(new(bytes.Buffer), os.LookupEnv) {
 		t.Error("a file or a buffer gets colour")
 	}
 	t.Setenv("NO_COLOR", "1")
-	if wantsColour(device) {
+	if WantsColour(device, os.LookupEnv) {
 		t.Error("NO_COLOR is not honoured")
 	}
 }

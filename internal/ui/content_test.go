@@ -24,6 +24,7 @@ import (
 	"creel/internal/openclaw"
 	"creel/internal/snapshot/store"
 	"creel/internal/telemetry"
+	"creel/internal/wording"
 )
 
 // hostile would do something as markup, as an attribute, or as script.
@@ -309,25 +310,25 @@ func TestAttention(t *testing.T) {
 // filter.
 func TestKindsOfEvents(t *testing.T) {
 	for _, kind := range kindsInSource(t) {
-		if _, ok := aboutEvents[kind]; !ok {
+		if _, ok := wording.Events[kind]; !ok {
 			t.Errorf("%s has no name", kind)
 		}
 	}
-	for kind, a := range aboutEvents {
+	for kind, a := range wording.Events {
 		found := false
 		for _, k := range kindsOfTimeline {
-			found = found || k.Name == a.kind
+			found = found || k.Name == a.Kind
 		}
-		if !found || a.title == "" || a.tone == "" {
+		if !found || a.Title == "" || a.Tone == "" {
 			t.Errorf("%s: %+v", kind, a)
 		}
 	}
 	for kind, want := range map[string]string{"login": "signin", "passkey_added": "signin", "something_new": "health"} {
-		if got := aboutEvent(event.Event{Kind: event.Kind(kind)}); got.kind != want || got.title == "" {
+		if got := wording.Event(event.Event{Kind: event.Kind(kind)}); got.Kind != want || got.Title == "" {
 			t.Errorf("%s: %+v", kind, got)
 		}
 	}
-	if a := aboutEvent(event.Event{Kind: event.Exited, Cause: "asked"}); a.kind != "start" || a.tone == toneBad {
+	if a := wording.Event(event.Event{Kind: event.Exited, Cause: "asked"}); a.Kind != "start" || a.Tone == toneBad {
 		t.Errorf("an end that was asked for: %+v", a)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/telemetry"
+	"creel/internal/wording"
 )
 
 // timelinePage is what the timeline shows.
@@ -64,96 +65,6 @@ var kindsOfTimeline = []timelineKind{
 	{Name: "config", Title: "Configuration"}, {Name: "health", Title: "Health"},
 }
 
-// about is what an event is called and how it is shown.
-type about struct{ title, kind, tone string }
-
-var aboutEvents = map[event.Kind]about{
-	event.CreelStarted:    {"creel started", "start", toneOK},
-	event.CreelStopped:    {"creel stopped", "start", toneOff},
-	event.Starting:        {"Gateway starting", "start", toneBusy},
-	event.StartFailed:     {"Start failed", "crash", toneBad},
-	event.Ready:           {"Gateway ready", "start", toneOK},
-	event.Adopted:         {"Gateway taken over", "start", toneOK},
-	event.Suspect:         {"Gateway suspected", "crash", toneWarn},
-	event.Cleared:         {"Suspicion cleared", "crash", toneOK},
-	event.Evidence:        {"What it was found doing", "crash", toneWarn},
-	event.Exited:          {"Gateway ended", "crash", toneBad},
-	event.Killed:          {"Gateway killed", "crash", toneBad},
-	event.Draining:        {"Letting requests end", "start", toneBusy},
-	event.Stopping:        {"Gateway asked to end", "start", toneBusy},
-	event.Stopped:         {"Gateway stopped", "start", toneOff},
-	event.Backoff:         {"Waiting before the next start", "crash", toneWarn},
-	event.Failed:          {"Gateway given up", "crash", toneBad},
-	event.Poisoned:        {"A request crashes the gateway", "crash", toneBad},
-	event.Replayed:        {"Requests sent again", "replay", toneOK},
-	event.Upgraded:        {"creel upgraded", "start", toneOK},
-	event.UpgradeFailed:   {"Upgrade of creel failed", "start", toneBad},
-	event.Rebooted:        {"Gateway restarted itself", "start", toneOK},
-	event.ChannelsOn:      {"Channels started", "start", toneOK},
-	event.ChannelsOff:     {"Channels stay off", "start", toneWarn},
-	event.DeviceApproved:  {"Device approved", "device", toneOK},
-	event.DeviceRejected:  {"Device rejected", "device", toneOff},
-	event.DeviceRevoked:   {"Device revoked", "device", toneOff},
-	event.ConfigChanged:   {"Configuration changed", "config", toneOK},
-	event.Login:           {"Signed in", "signin", toneOK},
-	event.LoginFailed:     {"Sign-in failed", "signin", toneWarn},
-	event.Logout:          {"Signed out", "signin", toneOff},
-	event.SessionRevoked:  {"Session ended", "signin", toneOff},
-	event.TokenCreated:    {"API token made", "signin", toneOK},
-	event.TokenRevoked:    {"API token revoked", "signin", toneOff},
-	event.PasskeyAdded:    {"Passkey added", "signin", toneOK},
-	event.PasskeyRemoved:  {"Passkey removed", "signin", toneOff},
-	event.PasswordSet:     {"Password set", "signin", toneOK},
-	event.PasswordRemoved: {"Password removed", "signin", toneOff},
-	event.BudgetExceeded:  {"Budget for models used up", "health", toneWarn},
-
-	event.OpenClawConfigChanged:  {"OpenClaw's configuration changed", "config", toneOK},
-	event.OpenClawConfigRefused:  {"OpenClaw refuses its configuration", "config", toneBad},
-	event.OpenClawConfigRepaired: {"OpenClaw's doctor was at work", "config", toneWarn},
-	event.OpenClawConfigFellBack: {"Back to the configuration that ran", "config", toneWarn},
-	event.OpenClawConfigWarning:  {"About OpenClaw's configuration", "config", toneWarn},
-	event.OpenClawUpgrading:      {"Another version of OpenClaw on trial", "start", toneBusy},
-	event.OpenClawUpgraded:       {"OpenClaw upgraded", "start", toneOK},
-	event.OpenClawRollingBack:    {"Going back to the old version", "start", toneWarn},
-	event.OpenClawRolledBack:     {"Old version of OpenClaw is back", "start", toneWarn},
-
-	event.OwnerTaken:       {"This machine owns the gateway", "health", toneOK},
-	event.OwnedElsewhere:   {"Another machine owns the gateway", "health", toneWarn},
-	event.Frozen:           {"Held still for a snapshot", "snapshot", toneBusy},
-	event.Thawed:           {"Goes on after a snapshot", "snapshot", toneOK},
-	event.Stray:            {"A stray process", "health", toneWarn},
-	event.RecordRefused:    {"A record could not be trusted", "health", toneWarn},
-	event.Degraded:         {"Something is wrong", "health", toneWarn},
-	event.Recovered:        {"Something is well again", "health", toneOK},
-	event.ClockJumped:      {"The clock was set", "health", toneWarn},
-	event.JournalTrouble:   {"Trouble with the journal", "health", toneWarn},
-	event.Gap:              {"Some events are missing", "health", toneWarn},
-	event.SnapshotTaken:    {"Snapshot taken", "snapshot", toneOK},
-	event.SnapshotFailed:   {"Snapshot failed", "snapshot", toneBad},
-	event.SnapshotShrunk:   {"Snapshot is much smaller", "snapshot", toneWarn},
-	event.SnapshotDamaged:  {"Snapshot is damaged", "snapshot", toneBad},
-	event.SnapshotsRemoved: {"Old snapshots removed", "snapshot", toneOff},
-	event.RestoreBegun:     {"Restore begun", "restore", toneBusy},
-	event.Restored:         {"State restored", "restore", toneOK},
-	event.RestoreFailed:    {"Restore failed", "restore", toneBad},
-	event.RestoreUndone:    {"Restore undone", "restore", toneBad},
-	event.RestoreRecovered: {"Restore finished or taken back", "restore", toneWarn},
-	event.FreshStart:       {"State begins anew", "restore", toneInfo},
-}
-
-// aboutEvent knows kinds of other parts of creel by the beginning of their names,
-// and says the others as they are.
-func aboutEvent(e event.Event) about {
-	a, ok := aboutEvents[e.Kind]
-	if !ok {
-		a = about{capital(plain(string(e.Kind))), kindOfOther(string(e.Kind)), toneOff}
-	}
-	if gateway.Cause(e.Cause) == gateway.CauseAsked && a.kind == "crash" { // an end that was asked for is none that worries
-		a.kind, a.tone = "start", toneOff
-	}
-	return a
-}
-
 func timelineData(u *UI, r *http.Request) (any, error) {
 	q := r.URL.Query()
 	p := timelinePage{Kind: q.Get("kind")}
@@ -172,7 +83,7 @@ func timelineData(u *UI, r *http.Request) (any, error) {
 		if p.Newer && e.Seq >= before {
 			continue
 		}
-		if p.Kind != "" && aboutEvent(e).kind != p.Kind {
+		if p.Kind != "" && wording.Event(e).Kind != p.Kind {
 			continue
 		}
 		if n := len(entries); n > 0 && sameAs(entries[n-1].Event, e) {
@@ -208,9 +119,9 @@ func sameAs(a, b event.Event) bool {
 }
 
 func entryOf(e event.Event) timelineEntry {
-	a := aboutEvent(e)
-	entry := timelineEntry{Event: e, Title: a.title, Kind: a.kind, Tone: a.tone, Times: 1}
-	if message := telemetry.Redact(e.Message); !strings.Contains(strings.ToLower(a.title), strings.ToLower(message)) { // it says more than its title
+	a := wording.Event(e)
+	entry := timelineEntry{Event: e, Title: a.Title, Kind: a.Kind, Tone: a.Tone, Times: 1}
+	if message := telemetry.Redact(e.Message); !strings.Contains(strings.ToLower(a.Title), strings.ToLower(message)) { // it says more than its title
 		entry.Message = capital(message)
 	} else {
 		entry.Message = ""

@@ -82,12 +82,6 @@ type Identity interface {
 	// sign in.
 	Open() bool
 	Methods() []string
-	Password() auth.Password
-	SetPassword(ctx context.Context, text string) error
-	RemovePassword(ctx context.Context) error
-	PasskeyHost() string // that passkeys are bound to; "": there are none
-	Passkeys() []auth.Passkey
-	RemovePasskey(ctx context.Context, id string) error
 }
 
 // Options are what the pages need. Supervisor and Journal must be set; what is nil

@@ -2,11 +2,7 @@ package ui
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
 	"strings"
-	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"creel/internal/gateway"
@@ -17,17 +13,6 @@ import (
 
 // pill is a state in a word. Its tone is shown as a colour and as a shape.
 type pill struct{ Word, Tone string }
-
-// The tones: all is well; something is under way; worth knowing, and no trouble; look
-// at it; it does not work; it is off.
-const (
-	toneOK   = "ok"
-	toneBusy = "busy"
-	toneInfo = "info"
-	toneWarn = "warn"
-	toneBad  = "bad"
-	toneOff  = "off"
-)
 
 // pillOf says a state in a word or two.
 func pillOf(st gateway.Status) pill {
@@ -125,20 +110,6 @@ func reasonWords(r store.Reason) string {
 	return plain(string(r))
 }
 
-// plain makes a text for people of a stable word: "exit_code" is "exit code".
-func plain(word string) string { return strings.ReplaceAll(word, "_", " ") }
-
-// capital begins a text as a sentence. What begins with a name stays as it is:
-// creel's, an address, a key of the configuration.
-func capital(s string) string {
-	r, n := utf8.DecodeRuneInString(s)
-	first, _, _ := strings.Cut(s, " ")
-	if n == 0 || first == "creel" || strings.ContainsAny(strings.TrimRight(first, ".,:;"), "@._/:=0123456789") {
-		return s
-	}
-	return string(unicode.ToUpper(r)) + s[n:]
-}
-
 // sentence makes a sentence of an error's text.
 func sentence(s string) string {
 	s = strings.TrimSpace(capital(s))
@@ -169,79 +140,6 @@ func hintOf(err error) string {
 	return ""
 }
 
-// span says a length of time, with what matters of it: "3 d 4 h", "2 min 5 s".
-func span(d time.Duration) string {
-	d = max(d, 0).Round(time.Second)
-	days, hours, minutes, seconds := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60, int(d/time.Second)%60
-	switch {
-	case days > 0:
-		return fmt.Sprintf("%d d %d h", days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%d h %d min", hours, minutes)
-	case minutes >= 10:
-		return fmt.Sprintf("%d min", minutes)
-	case minutes > 0:
-		return fmt.Sprintf("%d min %d s", minutes, seconds)
-	}
-	return fmt.Sprintf("%d s", seconds)
-}
-
-// ago says how long ago something was, roughly: what changes every second is
-// of no use to a reader.
-func ago(d time.Duration) string {
-	one := func(n int, unit string) string {
-		if n == 1 {
-			return "1 " + unit + " ago"
-		}
-		return strconv.Itoa(n) + " " + unit + "s ago"
-	}
-	switch {
-	case d < 0:
-		return "in " + span(-d)
-	case d < 10*time.Second:
-		return "just now"
-	case d < time.Minute:
-		return one(int(d/(10*time.Second))*10, "second")
-	case d < time.Hour:
-		return one(int(d/time.Minute), "minute")
-	case d < 48*time.Hour:
-		return one(int(d/time.Hour), "hour")
-	}
-	return one(int(d/(24*time.Hour)), "day")
-}
-
-// size says a number of bytes.
-func size(n int64) string {
-	switch {
-	case n < 0:
-		return "−" + size(-n)
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
-}
-
-// fileCount says a number of files.
-func fileCount(n int64) string {
-	if n == 1 {
-		return "1 file"
-	}
-	return count(n) + " files"
-}
-
-// count writes a number with a thin space between thousands.
-func count(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "\u202f" + s[i:]
-	}
-	return s
-}
-
 // clip cuts a text at a rune's border.
 func clip(s string, most int) string {
 	if len(s) <= most {
@@ -251,18 +149,4 @@ func clip(s string, most int) string {
 		most--
 	}
 	return s[:most] + "…"
-}
-
-// kindOfOther is the kind of timeline entry for an event of a part of creel that
-// this package does not know.
-func kindOfOther(kind string) string {
-	for _, k := range []struct{ part, kind string }{
-		{"login", "signin"}, {"sign", "signin"}, {"session", "signin"}, {"token", "signin"}, {"auth", "signin"}, {"passkey", "signin"}, {"password", "signin"}, {"access", "signin"},
-		{"snapshot", "snapshot"}, {"restore", "restore"}, {"device", "device"}, {"config", "config"}, {"replay", "replay"},
-	} {
-		if strings.Contains(kind, k.part) {
-			return k.kind
-		}
-	}
-	return "health"
 }

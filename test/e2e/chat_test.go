@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
@@ -42,6 +43,9 @@ const runGoesOn = `document.querySelector('[aria-label="Stop generating"]')`
 // does not.
 func answered(text string) string { return shown(text) + " && !" + runGoesOn }
 
+// missedEnd is how long the page may keep a message while no run goes on.
+const missedEnd = 15 * time.Second
+
 // quote is a text in JavaScript, as long as it has no strange characters.
 func quote(text string) string { return strconv.Quote(text) }
 
@@ -74,12 +78,50 @@ func (p *page) ask(t *testing.T, text string) {
 			// What was sent is shown at once, before anybody has got it.
 			return sent || gone && tries > 10, fmt.Sprint(err, lostErr)
 		})
-		if sent {
+		if !sent {
+			t.Logf("what was written is lost: %q", text)
+			continue
+		}
+		if p.sends(t, text) {
 			return
 		}
-		t.Logf("what was written is lost: %q", text)
+		t.Logf("the page keeps %q though no run goes on: asked again", text)
+		p.reload(t)
+		p.until(t, "the page is there again", chatReady)
 	}
 	t.Fatalf("the page does not take %q", text)
+}
+
+// keeps is the button beside a message that the page keeps, and has not sent.
+const keeps = `document.querySelector('[aria-label="Remove queued message"]')`
+
+// sends waits until the page has sent what it was given. It keeps what is asked in the
+// last moment of a run, to put it into that run or behind it; now and then it has
+// missed the end of the run, and keeps the message for ever. That one is removed, as
+// a person would do, and the answer is no.
+func (p *page) sends(t *testing.T, text string) (yes bool) {
+	t.Helper()
+	const idle = "!!(" + keeps + " && !" + runGoesOn + ")"
+	var idleSince time.Time
+	eventually(t, bootLimit, "the page sends "+text, func() (bool, string) {
+		kept, err := within(p, momentLimit, chromedp.Evaluate[bool]("!!"+keeps))
+		if yes = err == nil && !kept; yes {
+			return true, ""
+		}
+		isIdle, idleErr := within(p, momentLimit, chromedp.Evaluate[bool](idle))
+		switch {
+		case !isIdle:
+			idleSince = time.Time{}
+		case idleSince.IsZero():
+			idleSince = time.Now()
+		case time.Since(idleSince) > missedEnd:
+			p.screenshot(t, "kept.png")
+			p.eval(t, keeps+`?.click() ?? ""`)
+			return true, ""
+		}
+		return false, fmt.Sprint(err, idleErr)
+	})
+	return yes
 }
 
 // fill writes into a field. The page may be at work on the field, so it looks whether

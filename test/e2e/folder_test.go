@@ -67,7 +67,13 @@ func newEmptyFolder(t *testing.T) *folder {
 			t.Fatal(err)
 		}
 	}
-	if err := os.RemoveAll(f.artifacts); err != nil { // of an earlier run
+	// What an earlier run has left stays beside it: make e2e runs a test that failed
+	// once more, and both are worth a look then.
+	before := f.artifacts + ".before"
+	if err := os.RemoveAll(before); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(f.artifacts, before); err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

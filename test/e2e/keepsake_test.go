@@ -119,8 +119,13 @@ func (f *folder) agentRuns(t *testing.T, llm *fake.LLM, token, message, command 
 
 // turn tells the agent something, and waits for the end of its answer.
 func (o *operator) turn(ctx context.Context, message string) error {
+	return o.turnIn(ctx, mainSession, message)
+}
+
+// turnIn is turn in a session of one's choice.
+func (o *operator) turnIn(ctx context.Context, session, message string) error {
 	var started struct{ RunID string }
-	if err := o.call(ctx, "chat.send", map[string]any{"sessionKey": mainSession, "message": message, "idempotencyKey": message}, &started); err != nil {
+	if err := o.call(ctx, "chat.send", map[string]any{"sessionKey": session, "message": message, "idempotencyKey": message}, &started); err != nil {
 		return err
 	}
 	for {

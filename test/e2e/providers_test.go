@@ -29,7 +29,7 @@ const (
 	xaiKey        = "xai-real-4711471147114711abcd"
 )
 
-var realKeys = map[string]string{"cloudflare": cloudflareKey, "anthropic": anthropicKey, "xai": xaiKey}
+var realKeys = map[string]string{"cloudflare": cloudflareKey, "anthropic": anthropicKey, "xai": xaiKey, "google": fake.GeminiKey}
 
 // aiGateway is a Cloudflare AI Gateway in front of a fake model.
 type aiGateway struct {
@@ -87,7 +87,7 @@ func (g *aiGateway) requests() []seenRequest {
 // environment, its files, nor what it can read of other processes. The death of
 // creel changes nothing of that.
 func TestKeysOutOfReach(t *testing.T) {
-	f, llm := newFolder(t), fake.NewLLM(t)
+	f, llm, gemini := newFolder(t), fake.NewLLM(t), fake.NewGemini(t)
 	provider := newAIGateway(t, llm)
 	if err := os.MkdirAll(filepath.Dir(f.config()), 0o700); err != nil {
 		t.Fatal(err)
@@ -95,8 +95,9 @@ func TestKeysOutOfReach(t *testing.T) {
 	f.configure(t, `{"agents": {"defaults": {"skipBootstrap": true}}}`)
 	f.extra = append(f.extra,
 		"CLOUDFLARE_AI_GATEWAY_API_KEY="+cloudflareKey, "CF_AI_GATEWAY_ACCOUNT_ID=acc", "CF_AI_GATEWAY_GATEWAY_ID=gw",
-		"CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY="+anthropicKey, "XAI_API_KEY="+xaiKey,
-		fmt.Sprintf(`CREEL_PROVIDERS_LIST=[{"name": "cf-ai-gw-workers-ai", "kind": "cloudflare-ai-gateway", "base_url": "%s/v1/acc/gw/workers-ai/v1"}]`, provider.server.URL))
+		"CF_AI_GATEWAY_MODEL=workers-ai/@cf/openai/gpt-oss-120b", "ANTHROPIC_API_KEY="+anthropicKey, "XAI_API_KEY="+xaiKey, "GEMINI_API_KEY="+fake.GeminiKey,
+		fmt.Sprintf(`CREEL_PROVIDERS_LIST=[{"name": "cf-ai-gw-workers-ai", "kind": "cloudflare-ai-gateway", "base_url": "%s/v1/acc/gw/workers-ai/v1"}, {"kind": "google", "base_url": "%s"}]`, provider.server.URL, gemini.URL()),
+		`CREEL_PROVIDERS_BUDGETS=[{"provider": "google", "model": "gemini-3*", "tokens": 1}]`)
 	c := f.up(t)
 	token := tokenOf(t, f, c.link(t))
 	f.wantReady(t)
@@ -146,8 +147,37 @@ func TestKeysOutOfReach(t *testing.T) {
 	if len(report.Usage) != 1 || report.Usage[0].Requests != len(provider.requests()) || report.Usage[0].Model != "@cf/openai/gpt-oss-120b" {
 		t.Errorf("counted: %+v; the provider saw %d", report.Usage, len(provider.requests()))
 	}
+	o.askGemini(ctx, t, gemini)
 	o.close()
 	f.end(t, again)
+}
+
+// askGemini asks a model of Google's own API in a session of its own: Google sees the
+// real key in its field, and nothing of creel's; what is over the budget of tokens then
+// is refused, and the chat says by whom.
+func (o *operator) askGemini(ctx context.Context, t *testing.T, gemini *fake.Gemini) {
+	t.Helper()
+	const session = "agent:main:gemini"
+	if err := o.call(ctx, "sessions.patch", map[string]any{"key": session, "model": "google/gemini-3.1-pro-preview"}, &struct{}{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.turnIn(ctx, session, "What is 20 + 22?"); err != nil {
+		t.Fatal(err)
+	}
+	err := o.turnIn(ctx, session, "What is 30 + 33?")
+	if err == nil || !strings.Contains(err.Error(), "creel: the daily budget of google/gemini-3*, 1 tokens, is used up") {
+		t.Errorf("over the budget: %v", err)
+	}
+	answered := false
+	for _, r := range gemini.Requests() {
+		answered = answered || strings.Contains(r.Body, "20 + 22") && r.Target == "/v1beta/models/gemini-3.1-pro-preview:streamGenerateContent?alt=sse"
+		if r.Key != fake.GeminiKey || strings.Contains(r.Target+r.Fields, "creel-") || strings.Contains(r.Body, "30 + 33") {
+			t.Errorf("Google saw %s %s with %s", r.Method, r.Target, r.Fields)
+		}
+	}
+	if !answered {
+		t.Error("Google was asked nothing")
+	}
 }
 
 // lookForKeys is a script that looks for keys wherever the agent may look.
@@ -166,12 +196,12 @@ func (f *folder) lookForKeys(creel int) string {
 // reach as well.
 func (f *folder) wantNoKeys(t *testing.T, seen string) {
 	t.Helper()
-	for _, want := range []string{"OPENCLAW_CONFIG_PATH", `creel-`, "cloudflare 0", "anthropic 0", "xai 0", "the end"} {
+	for _, want := range []string{"OPENCLAW_CONFIG_PATH", `creel-`, "cloudflare 0", "anthropic 0", "xai 0", "google 0", "the end"} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("the agent sees what it must not, or could not look: no %q in\n%s", want, seen)
 		}
 	}
-	for _, bad := range []string{cloudflareKey, anthropicKey, xaiKey, "is open", "API_KEY="} {
+	for _, bad := range []string{cloudflareKey, anthropicKey, xaiKey, fake.GeminiKey, "is open", "API_KEY="} {
 		if strings.Contains(seen, bad) {
 			t.Errorf("the agent sees %q:\n%s", bad, seen)
 		}

@@ -142,7 +142,11 @@ func typeOf(k config.Key) string {
 	for _, w := range k.Enum {
 		words = append(words, code(w))
 	}
-	return strings.Join(words, ", ")
+	text := strings.Join(words, ", ")
+	if k.Kind == config.KindTexts {
+		text = "list of " + text
+	}
+	return text
 }
 
 func variableOf(k config.Key) string {

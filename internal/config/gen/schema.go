@@ -116,6 +116,9 @@ func value(c comments, k config.Key, keys []config.Key) object {
 			{{"const", 0}},
 		}}}
 	case config.KindTexts, config.KindPaths, config.KindCommand:
+		if k.Enum != nil {
+			text = object{{"enum", k.Enum}}
+		}
 		o = object{{"type", "array"}, {"items", text}}
 	case config.KindIntegers:
 		o = object{{"type", "array"}, {"items", object{{"type", "integer"}}}}

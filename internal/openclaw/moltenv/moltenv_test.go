@@ -44,6 +44,9 @@ func TestProviders(t *testing.T) {
 				{Name: "openai", BaseURL: "https://gw.example/v1/openai", API: OpenAIResponses, Key: "k-old", Default: "openai/gpt-6-astra"}}},
 		"the older gateway, not whole": {[]string{"AI_GATEWAY_API_KEY=k-old", "ANTHROPIC_API_KEY=k-a"},
 			[]ProviderSpec{{Name: "anthropic", BaseURL: "https://api.anthropic.com", API: AnthropicMessages, Key: "k-a", Default: "anthropic/claude-opus-5"}}},
+		"Google by either name": {[]string{"GOOGLE_API_KEY=k-2", "GEMINI_API_KEY=k-1", "XAI_API_KEY=k-x"}, []ProviderSpec{
+			{Name: "xai", BaseURL: "https://api.x.ai/v1", API: OpenAICompletions, Key: "k-x", Default: "xai/grok-4.7"},
+			{Name: "google", BaseURL: "https://generativelanguage.googleapis.com/v1beta", API: GoogleGenerative, Key: "k-1", Default: "google/gemini-3.1-pro-preview"}}},
 		"in moltworker's order": {append([]string{"OPENROUTER_API_KEY=k-r", "OPENAI_API_KEY=k-o", "ANTHROPIC_API_KEY=k-a"}, cf...), []ProviderSpec{
 			{Name: "cloudflare-ai-gateway", BaseURL: "https://gateway.ai.cloudflare.com/v1/acct/gw/anthropic", API: AnthropicMessages, Key: "k-cf", Models: model("claude-sonnet-4-6"), Default: "cloudflare-ai-gateway/claude-sonnet-4-6"},
 			{Name: "anthropic", BaseURL: "https://api.anthropic.com", API: AnthropicMessages, Key: "k-a", Default: "anthropic/claude-opus-5"},

@@ -13,6 +13,7 @@ const (
 	AnthropicMessages = "anthropic-messages"
 	OpenAICompletions = "openai-completions"
 	OpenAIResponses   = "openai-responses"
+	GoogleGenerative  = "google-generative-ai"
 )
 
 // ProviderSpec is a model provider that variables speak of.
@@ -58,23 +59,29 @@ func Providers(environ []string) ([]ProviderSpec, error) {
 		}
 	}
 	for _, u := range usual {
-		if key := v[u.variable]; key != "" {
+		if key, name := v.first(u.variables...); key != "" {
 			list = append(list, ProviderSpec{
-				Name: u.name, API: OpenAICompletions, BaseURL: u.base, Key: telemetry.Secret(key), Default: u.name + "/" + u.model, From: []string{u.variable},
+				Name: u.name, API: u.api, BaseURL: u.base, Key: telemetry.Secret(key), Default: u.name + "/" + u.model, From: []string{name},
 			})
 		}
 	}
 	return list, nil
 }
 
-// usual are the providers that one variable is all about. Names, addresses and models
+// usual are the providers that one variable is all about, the first that is set. Names, addresses and models
 // are those of OpenClaw's documentation (docs/providers). Only those are here that come
 // with OpenClaw: of others (groq, mistral, deepseek) it takes the name in its
 // configuration for a reason to install their plugin at each start until that
 // succeeds, which takes minutes where the network is away.
-var usual = []struct{ name, variable, base, model string }{
-	{"xai", "XAI_API_KEY", "https://api.x.ai/v1", "grok-4.7"},
-	{"together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "moonshotai/Kimi-K2.6"},
+var usual = []struct {
+	name, api   string
+	variables   []string
+	base, model string
+}{
+	{"xai", OpenAICompletions, []string{"XAI_API_KEY"}, "https://api.x.ai/v1", "grok-4.7"},
+	{"together", OpenAICompletions, []string{"TOGETHER_API_KEY"}, "https://api.together.xyz/v1", "moonshotai/Kimi-K2.6"},
+	{"nvidia", OpenAICompletions, []string{"NVIDIA_API_KEY"}, "https://integrate.api.nvidia.com/v1", "nvidia/nemotron-3-ultra-550b-a55b"},
+	{"google", GoogleGenerative, []string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}, "https://generativelanguage.googleapis.com/v1beta", "gemini-3.1-pro-preview"},
 }
 
 // The three that name a gateway of Cloudflare's, the older name of each last.
@@ -131,6 +138,19 @@ func legacy(v variables, openai bool) (key, base string, from []string) {
 		return "", "", nil
 	}
 	return key, base, []string{"AI_GATEWAY_API_KEY", "AI_GATEWAY_BASE_URL"}
+}
+
+// LegacyProvider is the provider that AI_GATEWAY_API_KEY and AI_GATEWAY_BASE_URL stand
+// for; empty: none.
+func LegacyProvider(environ []string) string {
+	v := variablesOf(environ)
+	if key, _, _ := legacy(v, false); key != "" {
+		return "anthropic"
+	}
+	if key, _, _ := legacy(v, true); key != "" {
+		return "openai"
+	}
+	return ""
 }
 
 func anthropic(v variables) (*ProviderSpec, error) {

@@ -22,7 +22,8 @@
 // Once: not being ready in time, or being given up by the supervisor. Twice: ending
 // by itself before it is well (the first exit with code 78 gives OpenClaw's doctor
 // its turn, see openclaw.Inspector). Ends that somebody asked for, and restarts that
-// OpenClaw itself asked for, do not count.
+// OpenClaw itself asked for, do not count. While a person has the gateway stopped, no
+// time passes and nothing is started, not on the way back either.
 //
 // # What it refuses
 //

@@ -22,16 +22,36 @@ var innocent = []gateway.Cause{gateway.CauseAsked, gateway.CauseCreelAway, gatew
 var errTooLong = errors.New("the trial of the new version took too long")
 
 // judge watches the instances of the new version. failure says why it does not work;
-// empty: it does. The error is ctx's, or that of a supervisor that has ended.
+// empty: it does. The error is ctx's, or that of a supervisor that has ended. While a
+// person has the gateway stopped it waits, and then begins with all of the time.
 func (u *Upgrader) judge(ctx context.Context, trial *openclaw.Trial, progress func(Step)) (failure string, err error) {
-	limited, cancel := context.WithTimeoutCause(ctx, u.opts.Most, errTooLong)
-	defer cancel()
 	j := jury{after: trial.Generation}
 	for {
-		st, err := u.opts.Gateway.WaitFor(limited, func(st gateway.Status) bool { return j.sees(st) })
+		failure, err := u.watch(ctx, &j, trial, progress)
+		if !errors.Is(err, errStopped) {
+			return failure, err
+		}
+		if err := u.wanted(ctx); err != nil {
+			return "", err
+		}
+	}
+}
+
+// errStopped says that a person has stopped the gateway.
+var errStopped = errors.New("the gateway was stopped")
+
+// watch is judge until a person stops the gateway (errStopped).
+func (u *Upgrader) watch(ctx context.Context, j *jury, trial *openclaw.Trial, progress func(Step)) (failure string, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, u.opts.Most, errTooLong)
+	defer cancel()
+	for {
+		st, err := u.opts.Gateway.WaitFor(limited, func(st gateway.Status) bool { return st.StopAsked || j.sees(st) })
 		switch {
 		case ctx.Err() != nil: // WaitFor does not look at it while what it waits for holds
 			return "", context.Cause(ctx)
+		case err == nil && st.StopAsked:
+			j.counts(st) // not again after the stop
+			return "", errStopped
 		case limited.Err() != nil:
 			return fmt.Sprintf("it was not well within %v: %s", u.opts.Most, st.Reason), nil
 		case err != nil:
@@ -59,6 +79,16 @@ func (u *Upgrader) judge(ctx context.Context, trial *openclaw.Trial, progress fu
 }
 
 var errWell = errors.New("it has stayed well")
+
+// wanted waits while the gateway is stopped because a person wants that. Whether a
+// version works is seen only where it runs.
+func (u *Upgrader) wanted(ctx context.Context) error {
+	_, err := u.opts.Gateway.WaitFor(ctx, func(st gateway.Status) bool { return !st.StopAsked })
+	if err == nil && ctx.Err() != nil { // WaitFor does not look at it while what it waits for holds
+		err = context.Cause(ctx)
+	}
+	return err
+}
 
 // jury counts the ends of instances that were launched after one.
 type jury struct {

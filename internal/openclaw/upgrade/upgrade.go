@@ -107,6 +107,8 @@ const (
 	CodeNoSnapshots = "no_snapshots"
 )
 
+var errIsStopped = &RefusedError{CodeStopped, "the gateway is stopped, and whether a version works is seen only where it runs", "first: `creel start`"}
+
 // Request asks for another version.
 type Request struct {
 	Version    string
@@ -137,7 +139,7 @@ func (u *Upgrader) Upgrade(ctx context.Context, r Request, progress func(Step)) 
 	case from == r.Version:
 		return openclaw.UpgradeReport{}, &RefusedError{CodeSame, "OpenClaw " + from + " is the one that runs", "nothing is to be done"}
 	case u.opts.Gateway.Status().StopAsked:
-		return openclaw.UpgradeReport{}, &RefusedError{CodeStopped, "the gateway is stopped, and whether a version works is seen only where it runs", "first: `creel start`"}
+		return openclaw.UpgradeReport{}, errIsStopped
 	case u.opts.Keeper == nil && !r.NoSnapshot:
 		return openclaw.UpgradeReport{}, &RefusedError{CodeNoSnapshots, "snapshots are off, and without one the old state could not be brought back", "set snapshots.mode, or do without: --no-snapshot"}
 	}
@@ -154,7 +156,11 @@ func (u *Upgrader) Upgrade(ctx context.Context, r Request, progress func(Step)) 
 		}
 		trial.Snapshot = string(s.ID)
 	}
-	trial.Generation = u.opts.Gateway.Status().Generation
+	st := u.opts.Gateway.Status()
+	if st.StopAsked { // by now
+		return openclaw.UpgradeReport{}, errIsStopped
+	}
+	trial.Generation = st.Generation
 	// From here on the record decides what runs, whatever becomes of this creel.
 	record.Trial = trial
 	if err := record.Write(u.opts.Layout); err != nil {
@@ -229,6 +235,9 @@ func reportOf(t *openclaw.Trial) openclaw.UpgradeReport {
 func (u *Upgrader) goBack(ctx context.Context, record openclaw.VersionRecord, progress func(Step)) (openclaw.UpgradeReport, error) {
 	trial := record.Trial
 	u.tell(progress, Step{Step: RollingBack, Message: fmt.Sprintf("OpenClaw %s does not work (%s); %s and its state come back", trial.To, trial.Reason, trial.From)})
+	if err := u.wanted(ctx); err != nil {
+		return openclaw.UpgradeReport{}, err // Resume goes on
+	}
 	err := u.restore(ctx, trial)
 	if ctx.Err() != nil {
 		return openclaw.UpgradeReport{}, context.Cause(ctx) // Resume goes on

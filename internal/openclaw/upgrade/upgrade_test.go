@@ -386,3 +386,81 @@ func TestCutShort(t *testing.T) {
 		}
 	})
 }
+
+// A person's stop is no failure, however long it lasts, and outranks an upgrade: nothing
+// is started before that person has it started.
+func TestStoppedMeanwhile(t *testing.T) {
+	for name, works := range map[string]bool{"works": true, "does not": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.script = func(version string, nth int) gateway.Status {
+					switch {
+					case version == "2" && nth == 1:
+						st := ends(gateway.Stopped, gateway.CauseAsked)
+						st.StopAsked = true
+						return st
+					case version == "2" && !works:
+						return ends(gateway.Failed, gateway.CauseExit)
+					}
+					return gateway.Status{State: gateway.Ready}
+				}
+				w.launching.Go(func() {
+					time.Sleep(2 * DefaultMost)
+					synctest.Wait() // whatever was to be begun has begun
+					if r := w.record(); r.Trial == nil || r.Trial.Phase != openclaw.Trying || len(w.launches) != 1 || len(w.done) != 1 {
+						t.Errorf("while it is stopped: %+v, launches %v, the keeper was asked for %v", r.Trial, w.launches, w.done)
+						return
+					}
+					if err := w.Restart(t.Context()); err != nil { // creel start
+						t.Error(err)
+					}
+				})
+				if report, _, err := w.run(w.upgrader()); err != nil || report.OK != works {
+					t.Errorf("%+v, %v", report, err)
+				}
+			})
+		})
+	}
+	t.Run("on its way back", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.status = gateway.Status{State: gateway.Stopped, StopAsked: true, Generation: 8}
+			trial := &openclaw.Trial{From: "1", To: "2", Phase: openclaw.RollingBack, Configured: "1", Generation: 7, Started: time.Now().UTC(), Reason: "it ended"}
+			if err := (openclaw.VersionRecord{Trial: trial}).Write(w.layout); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- w.upgrader().Resume(t.Context()) }()
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if len(w.launches) != 0 {
+				t.Errorf("a gateway that a person has stopped is started: %v", w.launches)
+			}
+			if err := w.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil || w.record().Trial != nil || w.record().Effective("1") != "1" {
+				t.Errorf("%v, %+v", err, w.record())
+			}
+		})
+	})
+}
+
+// A person who stops the gateway while the new version is being installed has the last
+// word, too.
+func TestStoppedWhileInstalling(t *testing.T) {
+	w := newWorld(t)
+	u := w.upgrader()
+	u.opts.Install = func(context.Context, string) error {
+		w.set(gateway.Status{State: gateway.Stopped, StopAsked: true, Generation: 7})
+		return nil
+	}
+	_, _, err := w.run(u)
+	if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Code != CodeStopped {
+		t.Errorf("Upgrade: %v", err)
+	}
+	if r := w.record(); r.Trial != nil || len(w.launches) != 0 {
+		t.Errorf("record %+v, launches %v", r, w.launches)
+	}
+}

@@ -22,6 +22,9 @@ type Restorer struct {
 	passed func(crashpoint.Point)
 
 	mu sync.Mutex // held while the journal is read and changed, and while folders are swapped
+	// abandoned is the id of what was staged, is not wanted any more, and could not be
+	// discarded whole; "": there is none.
+	abandoned string
 }
 
 // New makes a Restorer whose journal lies in folder, which must exist and belong
@@ -317,8 +320,9 @@ func (r *Restorer) Recover(still gateway.Stillness) (Recovered, error) {
 	return got, nil
 }
 
-// discard removes what was staged.
+// discard removes what was staged. What it cannot, the next Stage does, or Recover.
 func (r *Restorer) discard(j *journal) error {
+	r.abandoned = j.Now.ID
 	for _, t := range j.Now.Roots {
 		for _, dir := range []string{t.scratch(), t.staged()} {
 			if err := removeAll(dir); err != nil {
@@ -329,12 +333,40 @@ func (r *Restorer) discard(j *journal) error {
 		r.passed(crashpoint.RestoreDiscarded)
 	}
 	j.Now = nil
-	return r.save(*j)
+	if err := r.save(*j); err != nil {
+		return err
+	}
+	r.abandoned = ""
+	return nil
+}
+
+// discardAbandoned removes what an earlier try has left: a full disk may have kept it
+// from being noted that it is gone, and nobody else would end that restore before the
+// next start.
+func (r *Restorer) discardAbandoned() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.abandoned == "" {
+		return nil
+	}
+	j, err := r.loadAt(Staging, r.abandoned)
+	if errors.Is(err, ErrNotUnderWay) {
+		r.abandoned = ""
+		return nil
+	}
+	if err == nil {
+		err = r.discard(&j)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot clear away what an earlier restore has left: %w", err)
+	}
+	return nil
 }
 
 // disk is how folders and the journal are changed: replaced in tests that look
 // at the order of it, or have it fail.
 type disk struct {
+	write    func(ctx context.Context, from tree.Tree, dirs map[string]string, o tree.WriteOptions) (tree.Written, error)
 	rename   func(from, to string) error // to does not exist
 	exchange func(a, b string) error
 	syncDir  func(path string) error
@@ -342,4 +374,4 @@ type disk struct {
 	isFixed  func(path string) bool // the folder cannot be renamed
 }
 
-var realDisk = disk{rename: rename, exchange: exchange, syncDir: tree.SyncDir, journal: writeJournal, isFixed: isFixed}
+var realDisk = disk{write: tree.Write, rename: rename, exchange: exchange, syncDir: tree.SyncDir, journal: writeJournal, isFixed: isFixed}

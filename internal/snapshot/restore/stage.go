@@ -70,7 +70,10 @@ func (r *Restorer) Stage(ctx context.Context, files store.Files, roots []store.R
 	op := &operation{Phase: Staging, Snapshot: snapshot.ID, Begun: r.now().UTC()}
 	op.ID = op.Begun.Format("20060102T150405Z") + fmt.Sprintf("-%04x", rand.N(1<<16))
 	s := &Staged{Snapshot: snapshot, r: r, id: op.ID}
-	err := r.plan(op, snapshot, roots)
+	err := r.discardAbandoned() // it takes room
+	if err == nil {
+		err = r.plan(op, snapshot, roots)
+	}
 	if err == nil {
 		err = s.survey(ctx, files, op, o)
 	}
@@ -171,7 +174,7 @@ func (s *Staged) write(ctx context.Context, files store.Files, op *operation, o 
 	if o.Progress != nil {
 		done = o.Progress.Done
 	}
-	written, err := tree.Write(ctx, files, dirs, tree.WriteOptions{
+	written, err := s.r.disk.write(ctx, files, dirs, tree.WriteOptions{
 		Sync: true,
 		Done: done,
 		Head: func(e tree.Entry, head []byte) {
