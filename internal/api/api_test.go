@@ -304,8 +304,10 @@ func TestSocket(t *testing.T) {
 		t.Error(err)
 	}
 	<-served
-	if _, err := os.Stat(SocketPath(dir)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the socket is left: %v", err)
+	for _, path := range []string{SocketPath(dir), filepath.Join(dir, hiddenSocket)} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is left: %v", err)
+		}
 	}
 }
 
