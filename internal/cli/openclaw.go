@@ -7,13 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
-
 	"creel/internal/config"
 	"creel/internal/daemon"
 	"creel/internal/openclaw"
 	"creel/internal/provider"
+	"github.com/spf13/cobra"
 )
 
 func newOpenClaw(e *env) *cobra.Command {
@@ -42,7 +40,8 @@ runs, since it would change the state under it.`,
 		Short: "Run OpenClaw's own command line",
 		Long: `Runs OpenClaw's own command line with the version, the folders and the variables
 that the gateway runs with. It takes the place of creel: input, output, signals and
-the exit code are its own.`,
+the exit code are its own. It loads code that the agent may have written, so it sees as
+little of creel's keys, snapshots and records as the gateway (gateway.sandbox).`,
 		Example: `  creel openclaw exec -- channels status
   creel openclaw exec -- agent --agent main --message "Good morning"`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -52,11 +51,11 @@ the exit code are its own.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			call, err := e.openclawCall(configFile, args)
+			cfg, call, err := e.openclawCall(configFile, args)
 			if err != nil {
 				return err
 			}
-			if err := unix.Exec(call.Argv[0], call.Argv, call.Env); err != nil {
+			if err := daemon.ExecApart(cfg, call.Argv[0], call.Argv, call.Env); err != nil {
 				return fmt.Errorf("cannot run OpenClaw's command line: %s: %w", call.Argv[0], err)
 			}
 			return nil
@@ -65,35 +64,36 @@ the exit code are its own.`,
 	return cmd
 }
 
-// openclawCall is the invocation of OpenClaw's command line on the data folder.
-func (e *env) openclawCall(configFile string, args []string) (openclaw.Invocation, error) {
+// openclawCall is the invocation of OpenClaw's command line on the data folder, and the
+// configuration that it goes by.
+func (e *env) openclawCall(configFile string, args []string) (*config.Config, openclaw.Invocation, error) {
 	dir, err := e.folder()
 	if err != nil {
-		return openclaw.Invocation{}, err
+		return nil, openclaw.Invocation{}, err
 	}
 	cfg, _, err := config.Load(config.LoadOptions{Path: configFile, Environ: e.environ, Flags: []config.Flag{
 		{Name: "--data-dir", Key: "data_dir", Values: []string{dir}},
 		{Name: "creel openclaw", Key: "gateway.preset", Values: []string{config.PresetOpenClaw}},
 	}})
 	if err != nil {
-		return openclaw.Invocation{}, err
+		return nil, openclaw.Invocation{}, err
 	}
 	layout, err := openclaw.LayoutIn(dir)
 	if err != nil {
-		return openclaw.Invocation{}, err
+		return nil, openclaw.Invocation{}, err
 	}
 	version, err := openclaw.EffectiveVersion(layout, cfg.Gateway.Version)
 	if err != nil {
-		return openclaw.Invocation{}, err
+		return nil, openclaw.Invocation{}, err
 	}
 	installer := openclaw.Installer{Layout: layout, Version: version}
 	installation, err := installer.Find()
 	if err != nil {
-		return openclaw.Invocation{}, err
+		return nil, openclaw.Invocation{}, err
 	}
 	environ, err := openclaw.WithDevVars(e.environ, cfg.Gateway.OpenClaw.DevVars)
 	if err != nil {
-		return openclaw.Invocation{}, err
+		return nil, openclaw.Invocation{}, err
 	}
 	env := cfg.Gateway.Env
 	if cfg.Providers.Proxy != config.ProvidersProxyOff {
@@ -106,7 +106,8 @@ func (e *env) openclawCall(configFile string, args []string) (openclaw.Invocatio
 		found := provider.Find(cfg.Providers, given)
 		environ, env = found.Without(environ), found.WithoutIn(env)
 	}
-	return openclaw.CLI(layout, installation, environ, env, args)
+	call, err := openclaw.CLI(layout, installation, environ, env, args)
+	return cfg, call, err
 }
 
 func (e *env) openclawDoctor(configFile string, fix bool) error {
@@ -119,13 +120,13 @@ func (e *env) openclawDoctor(configFile string, fix bool) error {
 	}
 	var errs []error
 	for _, args := range [][]string{{"config", "validate"}, args} {
-		call, err := e.openclawCall(configFile, args)
+		cfg, call, err := e.openclawCall(configFile, args)
 		if err != nil {
 			return err
 		}
 		cmd := exec.CommandContext(e.ctx, call.Argv[0], call.Argv[1:]...)
 		cmd.Env, cmd.Stdout, cmd.Stderr = call.Env, e.stdout, e.stderr
-		if err := cmd.Run(); err != nil {
+		if err := daemon.RunApart(cfg, cmd); err != nil {
 			errs = append(errs, fmt.Errorf("openclaw %s: %w", strings.Join(args, " "), err))
 		}
 	}

@@ -3,11 +3,33 @@ package daemon
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"creel/internal/config"
 	"creel/internal/runtime"
+	"creel/internal/runtime/process"
 )
+
+// RunApart runs a program to its end, as cmd.Run does, that sees no more of creel's own
+// than the gateway: the agent may have written a part of what it runs (I7).
+func RunApart(cfg *config.Config, cmd *exec.Cmd) error {
+	a, err := apartOf(cfg)
+	if err != nil {
+		return err
+	}
+	return process.RunApart(cmd, a)
+}
+
+// ExecApart has such a program take the place of this one. It returns only if that
+// fails.
+func ExecApart(cfg *config.Config, path string, argv, env []string) error {
+	a, err := apartOf(cfg)
+	if err != nil {
+		return err
+	}
+	return process.ExecApart(path, argv, env, a)
+}
 
 // apartOf says what of creel's own is hidden from the gateway, which runs as the
 // same user: keys and credentials, snapshots, which are safe only from what cannot

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type openClaw struct {
 	health    *health.Registry
 	journal   gateway.Journal
 	cfg       func() config.Gateway
+	exec      openclaw.Exec // runs OpenClaw's command line, and its installation
 	port      port
 	token     atomic.Value               // telemetry.Secret, once configured
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
@@ -53,6 +55,7 @@ func (d *daemon) newOpenClaw() (*openClaw, error) {
 	return &openClaw{
 		listen: d.addr, names: d.cfg().Auth.Hosts, secure: d.secure, all: d.opts.Environ, environ: d.gatewayEnviron(), layout: layout, providers: d.providers, progress: d.opts.OnInstall,
 		health: d.health, journal: &d.journal, cfg: func() config.Gateway { return d.cfg().Gateway },
+		exec: func(cmd *exec.Cmd) error { return RunApart(d.cfg(), cmd) },
 	}, nil
 }
 

@@ -75,7 +75,7 @@ func (o *openClaw) configure(ctx context.Context, g config.Gateway, generation u
 		return openclaw.Configured{}, variablesRefused(err)
 	}
 	in := o.inspector(installation.Version, generation)
-	in.Run = openclaw.NewRunner(o.layout, installation, environ, o.providers.withoutKeys(g))
+	in.Run = openclaw.NewRunner(o.layout, installation, environ, o.providers.withoutKeys(g), o.exec)
 	in.Configure = func() (openclaw.Configured, error) { return openclaw.Configure(o.layout, s) }
 	configured, err := in.Prepare(ctx)
 	if refused, ok := errors.AsType[*openclaw.ConfigError](err); ok {

@@ -28,7 +28,7 @@ func (o *openClaw) ensurePlugins(ctx context.Context, g config.Gateway, in openc
 		return variablesRefused(err)
 	}
 	installer := &openclaw.PluginInstaller{
-		Layout: o.layout, Version: in.Version, Run: openclaw.NewRunner(o.layout, in, environ, o.providers.withoutKeys(g)),
+		Layout: o.layout, Version: in.Version, Run: openclaw.NewRunner(o.layout, in, environ, o.providers.withoutKeys(g), o.exec),
 		Again: func(plugin string, err error, pause time.Duration) {
 			o.tellPlugin(fmt.Sprintf("installing OpenClaw's plugin %s, again in %v: %v", plugin, pause, err))
 		},

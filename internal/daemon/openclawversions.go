@@ -76,7 +76,7 @@ func (o *openClaw) presentDesk() *versionDesk {
 }
 
 func (o *openClaw) installer(version string) *openclaw.Installer {
-	return &openclaw.Installer{Layout: o.layout, Version: version, Environ: o.environ, Progress: o.progress}
+	return &openclaw.Installer{Layout: o.layout, Version: version, Environ: o.environ, Progress: o.progress, Exec: o.exec}
 }
 
 var stepKinds = map[string]event.Kind{

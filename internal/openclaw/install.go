@@ -89,6 +89,8 @@ type Installer struct {
 	// Progress is called from one goroutine at a time, at each step and at
 	// least once a second in between. It must not block. It may be nil.
 	Progress func(Progress)
+	// Exec runs npm, and what it has installed; nil: nothing is kept from them.
+	Exec Exec
 
 	platform string                                  // tests: instead of GOOS/GOARCH
 	pauses   []time.Duration                         // tests: instead of retryPauses

@@ -41,6 +41,7 @@ func (in *Installer) findNPM(ctx context.Context) (*npm, error) {
 	if err != nil {
 		return nil, err
 	}
+	log.exec = in.Exec
 	n := &npm{path: path, env: npmEnv(in.Environ), cache: in.Layout.npmCache(), log: log, pauses: in.pauses}
 	if n.pauses == nil {
 		n.pauses = retryPauses

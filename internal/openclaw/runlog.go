@@ -19,6 +19,7 @@ import (
 type runLog struct {
 	path string
 	file *os.File
+	exec Exec
 }
 
 // keptLogs is how many logs of installations are kept.
@@ -79,7 +80,7 @@ func (l *runLog) run(ctx context.Context, c command) (output string, err error) 
 	// PR_SET_PDEATHSIG is sent when the *thread* that started the child ends
 	// (prctl(2)), so this thread is kept until the child has ended.
 	goruntime.LockOSThread()
-	err = cmd.Run()
+	err = l.exec.run(cmd)
 	goruntime.UnlockOSThread()
 
 	out.flush()

@@ -30,9 +30,23 @@ const (
 // standard output, and the error of its end (*exec.ExitError) or of its start.
 type Runner func(ctx context.Context, args ...string) (stdout string, err error)
 
+// Exec runs a program to its end, as (*exec.Cmd).Run does. What runs here is in part the
+// agent's to write: OpenClaw's command line loads code from the state folder, and the
+// gateway can write to its own installation. So whoever has something to keep from the
+// agent keeps it from these programs as well (process.RunApart).
+type Exec func(*exec.Cmd) error
+
+// run runs cmd; a nil Exec keeps nothing from it.
+func (e Exec) run(cmd *exec.Cmd) error {
+	if e == nil {
+		return cmd.Run()
+	}
+	return e(cmd)
+}
+
 // NewRunner runs the command line of an installation, with the environment that
 // the gateway has.
-func NewRunner(l Layout, in Installation, environ []string, extra map[string]string) Runner {
+func NewRunner(l Layout, in Installation, environ []string, extra map[string]string, run Exec) Runner {
 	return func(ctx context.Context, args ...string) (string, error) {
 		call, err := CLI(l, in, environ, extra, args)
 		if err != nil {
@@ -47,7 +61,7 @@ func NewRunner(l Layout, in Installation, environ []string, extra map[string]str
 		var out limitedBuffer
 		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = l.Home(), call.Env, &out, nil
 		goruntime.LockOSThread()
-		err = cmd.Run()
+		err = run.run(cmd)
 		goruntime.UnlockOSThread()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)

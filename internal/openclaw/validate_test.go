@@ -17,7 +17,7 @@ func fakeRunner() {
 	must(err)
 	_, err = Configure(l, testSettings)
 	must(err)
-	_, err = NewRunner(l, Installation{Node: self}, append(os.Environ(), "FAKE=child"), nil)(context.Background(), "doctor", "--fix")
+	_, err = NewRunner(l, Installation{Node: self}, append(os.Environ(), "FAKE=child"), nil, nil)(context.Background(), "doctor", "--fix")
 	must(err)
 	exit(0)
 }

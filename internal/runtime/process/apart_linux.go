@@ -124,6 +124,13 @@ func runApart(args []string) int {
 		tell(answerApart, err)
 		return exitExecFailed
 	}
+	if args[0] == programName {
+		// It has been set for the thread that was forked; it is this one that goes on.
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			tell(answerExec, err)
+			return exitExecFailed
+		}
+	}
 	return launcher(rest[0], rest[1], rest[2:])
 }
 

@@ -46,7 +46,7 @@ func RunLauncher() {
 	if len(os.Args) >= 4 && os.Args[0] == launcherName {
 		os.Exit(launcher(os.Args[1], os.Args[2], os.Args[3:]))
 	}
-	if len(os.Args) >= 1 && (os.Args[0] == apartName || os.Args[0] == apartProbe) {
+	if len(os.Args) >= 1 && (os.Args[0] == apartName || os.Args[0] == programName || os.Args[0] == apartProbe) {
 		goruntime.LockOSThread() // namespaces and capabilities are a thread's
 		os.Exit(runApart(os.Args))
 	}
