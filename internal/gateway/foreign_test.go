@@ -63,12 +63,12 @@ func TestAwaitEnd(t *testing.T) {
 // ended, whether or not there is a later one.
 func TestAwaitEndOfOneThatIsGone(t *testing.T) {
 	lost := Fate{Crashed: true, FromOutside: true}
-	told := func(t *testing.T, c <-chan Fate) {
+	told := func(t *testing.T, c <-chan Fate, want Fate) {
 		t.Helper()
 		synctest.Wait()
 		select {
 		case f := <-c:
-			if f != lost {
+			if f != want {
 				t.Errorf("%+v is told", f)
 			}
 		default:
@@ -77,6 +77,7 @@ func TestAwaitEndOfOneThatIsGone(t *testing.T) {
 	}
 	t.Run("found dead", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
+			found := Fate{Crashed: true} // its end was seen, and whose doing it was was not
 			first := newRig(t).run()
 			first.Leave()
 			first.rt.now().crash()
@@ -84,8 +85,8 @@ func TestAwaitEndOfOneThatIsGone(t *testing.T) {
 			early := r.fateOf(t.Context(), 1)
 			r.run()
 			r.wants(Stopped, 1)
-			told(t, early)
-			told(t, r.fateOf(t.Context(), 1))
+			told(t, early, found)
+			told(t, r.fateOf(t.Context(), 1), found)
 		})
 	})
 	t.Run("nothing found", func(t *testing.T) {
@@ -97,7 +98,7 @@ func TestAwaitEndOfOneThatIsGone(t *testing.T) {
 			early := r.fateOf(t.Context(), 1)
 			r.run()
 			r.wants(Stopped, 1)
-			told(t, early)
+			told(t, early, lost)
 			later, stop := context.WithCancel(t.Context())
 			defer stop()
 			next := r.fateOf(later, 2)

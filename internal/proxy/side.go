@@ -84,10 +84,20 @@ func (s *side) ping() (sent bool) {
 // sayClose sends a close frame of creel's own, unless the other side has sent
 // one or a frame is half out. It tells whether the peer has got one from anybody.
 func (s *side) sayClose(code uint16, reason string) bool {
-	s.hurried.Store(true)
-	_ = s.conn.SetWriteDeadline(time.Now().Add(lingerFor)) // a write that is stuck has had its time
-	s.mu.Lock()
+	s.take()
 	defer s.mu.Unlock()
+	return s.close(code, reason)
+}
+
+// take locks s.mu for the last word. A write that is stuck has had its time.
+func (s *side) take() {
+	s.hurried.Store(true)
+	_ = s.conn.SetWriteDeadline(time.Now().Add(lingerFor))
+	s.mu.Lock()
+}
+
+// close is sayClose, with s.mu taken.
+func (s *side) close(code uint16, reason string) bool {
 	if s.frames.closed {
 		return !s.over
 	}

@@ -240,9 +240,12 @@ func (t *tunnel) goAway(code uint16, reason string) {
 			return
 		}
 		// The client first: the gateway answers with a close frame of its own,
-		// which would be relayed, and tell the client something else.
+		// which would be relayed, and tell the client something else. So does the client,
+		// whose answer is not relayed before the gateway is told.
+		t.gateway.take()
 		told := t.client.sayClose(code, reason)
-		t.gateway.sayClose(closeGoingAway, reason)
+		t.gateway.close(closeGoingAway, reason)
+		t.gateway.mu.Unlock()
 		if told {
 			t.client.linger()
 		}
