@@ -73,9 +73,11 @@ type Journal struct {
 	changed chan struct{} // closed at the next event; nil if nobody waits
 	closed  bool
 	health  error
-	inHand  int    // events that the writer has taken and not yet written
-	lost    loss   // not yet told
-	ever    uint64 // events lost since Open
+	inHand  int           // events that the writer has taken and not yet written
+	wrote   uint64        // number of the last event that it has written
+	settled chan struct{} // closed when it has written some, or cannot; nil if nobody waits
+	lost    loss          // not yet told
+	ever    uint64        // events lost since Open
 }
 
 // loss is a run of events that the files lack and nobody was told of yet.
@@ -140,6 +142,47 @@ func (j *Journal) Record(e Event) {
 		return
 	}
 	j.add(e)
+}
+
+// Settle waits until the events that were recorded before are in the files, as far as
+// they can be had there: not while there is trouble with the disk, and no longer than ctx.
+// They then outlast this process; against the loss of power they are safe a second later.
+func (j *Journal) Settle(ctx context.Context) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for last := j.next - 1; j.wrote < last && j.left() > 0 && j.health == nil; {
+		if j.settled == nil {
+			j.settled = make(chan struct{})
+		}
+		settled := j.settled
+		j.mu.Unlock()
+		select {
+		case <-settled:
+		case <-j.done:
+		case <-ctx.Done():
+		}
+		j.mu.Lock()
+		if ctx.Err() != nil || isClosed(j.done) {
+			return
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// tellSettled wakes those who wait in Settle. j.mu is held.
+func (j *Journal) tellSettled() {
+	if j.settled != nil {
+		close(j.settled)
+		j.settled = nil
+	}
 }
 
 // add numbers e and hands it to the writer and the subscribers. j.mu is held.

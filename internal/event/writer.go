@@ -125,7 +125,8 @@ func (w *writer) write() error {
 	}
 	w.batch = nil
 	w.journal.mu.Lock()
-	w.journal.inHand = 0
+	w.journal.inHand, w.journal.wrote = 0, s.last
+	w.journal.tellSettled()
 	w.journal.mu.Unlock()
 	if s.dirty && w.syncAt.IsZero() {
 		w.syncAt = time.Now().Add(syncAfter)
@@ -247,6 +248,7 @@ func (w *writer) publish() {
 	health := errors.Join(w.writeErr, w.syncErr)
 	w.journal.mu.Lock()
 	w.journal.health = health
+	w.journal.tellSettled()
 	w.journal.mu.Unlock()
 	if w.journal.opts.OnHealth != nil {
 		w.journal.opts.OnHealth(health)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"creel/internal/event"
 	"creel/internal/gateway"
 	"creel/internal/snapshot/store"
 )
@@ -151,5 +152,22 @@ func TestStanding(t *testing.T) {
 				t.Errorf("%s: it outranks %d", name, i)
 			}
 		}
+	}
+}
+
+// TestRestoreIsToldForGood: the journal's word on a restore outlasts creel before the
+// record says that it is done. Who starts after a death would say nothing of it.
+func TestRestoreIsToldForGood(t *testing.T) {
+	w, k, s := two(t)
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID} }))
+	told := 0
+	w.Journal.settled = func(last event.Event) {
+		if last.Kind == event.Restored && k.record.get().Next != nil {
+			told++
+		}
+	}
+	must(t, w.prepare(k, 2, gateway.End{Generation: 1, Cause: gateway.CauseAsked}))
+	if r := k.record.get(); told != 1 || r.Next != nil || w.says() != "one" {
+		t.Errorf("settled %d times; %+v", told, r)
 	}
 }

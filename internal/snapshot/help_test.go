@@ -317,8 +317,17 @@ func memoryDir(t *testing.T) string {
 
 // journal keeps events.
 type journal struct {
-	mu  sync.Mutex
-	all []event.Event
+	mu      sync.Mutex
+	all     []event.Event
+	settled func(last event.Event) // called when somebody waits for the journal; may be nil
+}
+
+func (j *journal) Settle(context.Context) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.settled != nil && len(j.all) > 0 {
+		j.settled(j.all[len(j.all)-1])
+	}
 }
 
 func (j *journal) Record(e event.Event) {

@@ -78,7 +78,12 @@ type Supervisor interface {
 }
 
 // Journal takes events.
-type Journal interface{ Record(event.Event) }
+type Journal interface {
+	Record(event.Event)
+	// Settle waits until what was recorded before outlasts this process, as far as that
+	// can be had, and no longer than ctx.
+	Settle(ctx context.Context)
+}
 
 // Recorder takes measurements.
 type Recorder interface {
@@ -277,6 +282,7 @@ func (k *Keeper) event(kind event.Kind, message string, fields map[string]any) {
 type nobody struct{}
 
 func (nobody) Record(event.Event)                                                         {}
+func (nobody) Settle(context.Context)                                                     {}
 func (nobody) SnapshotTaken(time.Time, time.Duration, time.Duration, int64, int64, int64) {}
 func (nobody) SnapshotKnown(time.Time, int64, int64)                                      {}
 func (nobody) SnapshotFailed(string)                                                      {}

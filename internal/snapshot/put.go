@@ -81,6 +81,7 @@ func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Pr
 		return errors.Join(err, k.record.change(func(r *record) { r.Next = nil }))
 	}
 	tell()
+	k.settle(ctx)
 	k.forgetChanges() // first: what is being saved must not be noted as of the new state
 	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
 		return &outOfStepError{err} // the next Prepare brings it up
@@ -95,6 +96,17 @@ func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	return nil
 }
 
+// settleTime bounds the wait for the journal. What does not get there in this time is a
+// disk's trouble, which has an alarm of its own.
+const settleTime = 2 * time.Second
+
+// settle waits until what was told outlasts this process.
+func (k *Keeper) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	k.opts.Journal.Settle(ctx)
+}
+
 // startFresh sets the present state aside and begins a lineage of its own.
 func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, why string) error {
 	empty, err := k.restore.empty()
@@ -105,6 +117,7 @@ func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gate
 	tell := func() { k.event(event.FreshStart, why, map[string]any{"lineage": next.Lineage}) }
 	if empty { // there is nothing to go back to, and so no trial
 		tell()
+		k.settle(ctx)
 		err = k.record.change(func(r *record) { *r = next })
 	} else {
 		var staged *restore.Staged

@@ -102,7 +102,7 @@ func (w *world) checkPorts(st api.Status) {
 
 // Files that a data folder may hold while its gateway runs.
 var mayBeThere = []*regexp.Regexp{
-	regexp.MustCompile(`^(creel\.(lock|sock)|ballast)$`),
+	regexp.MustCompile(`^(creel\.(lock|sock)|private/creel\.sock|ballast)$`),
 	regexp.MustCompile(`^journal/(journal\.lock|events(-\d+)?\.jsonl)$`),
 	regexp.MustCompile(`^gateways/chaos/(instance|intent)\.json$`),
 	regexp.MustCompile(`^gateways/chaos/gateway\.log(\.[123])?$`),

@@ -55,7 +55,10 @@ func RunApart(cmd *exec.Cmd, a *runtime.Apart) error {
 	if cmd.ProcessState == nil {
 		return err // it was not started
 	}
-	return errors.Join(notRun(ours, theirs, program), err)
+	if why := notRun(ours, theirs, program); why != nil {
+		return why // the launcher's exit code says no more
+	}
+	return err
 }
 
 // notRun is what the launcher says if it has not become the program. It has ended.
