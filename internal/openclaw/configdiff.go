@@ -74,7 +74,7 @@ func diffValues(path []string, before, after any, list *[]ConfigChange) {
 
 // secretName matches names of keys whose values are secrets. "Tokens" are also
 // what models count in, as in maxTokens.
-var secretName = regexp.MustCompile(`(?i)(secret|password|passphrase|credential|authorization|cookie|api_?key|private_?key|access_?key|signing_?key|token$|_key$)`)
+var secretName = regexp.MustCompile(`(?i)(secret|passw(or)?d|passphrase|passcode|credential|authorization|cookie|(api|private|access|signing|encrypt(ion)?|master|aes)_?key|token$|_key$|^pin$)`)
 
 // secretUnder are objects whose values may all be secrets.
 var secretUnder = []string{"env", "vars", "headers"}
@@ -102,6 +102,10 @@ func masked(path []string, v any) any {
 			list[i] = masked(path, inner)
 		}
 		return list
+	case json.Number, float64: // a PIN, or a password of digits alone
+		if namedSecret(path) {
+			return telemetry.Mask
+		}
 	case string:
 		n := len(path)
 		if namedSecret(path) || n > 1 && slices.ContainsFunc(path[:n-1], func(name string) bool { return slices.Contains(secretUnder, name) }) {

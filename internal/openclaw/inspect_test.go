@@ -336,6 +336,21 @@ func TestDiffConfig(t *testing.T) {
 	}
 }
 
+// What has a secret's name is masked, whatever it is.
+func TestDiffConfigMasks(t *testing.T) {
+	for _, name := range []string{"encryptKey", "encodingAesKey", "passwd", "pin", "botToken", "password"} {
+		changes := DiffConfig([]byte(`{"`+name+`": 4711}`), []byte(`{"`+name+`": "hunter2"}`))
+		if len(changes) != 1 || changes[0].String() != name+`: "[redacted]" -> "[redacted]"` {
+			t.Errorf("%s: %v", name, changes)
+		}
+	}
+	for _, name := range []string{"maxTokens", "sessionKey", "pinned"} {
+		if changes := DiffConfig([]byte(`{"`+name+`": 1}`), []byte(`{"`+name+`": 2}`)); len(changes) != 1 || changes[0].String() != name+`: 1 -> 2` {
+			t.Errorf("%s: %v", name, changes)
+		}
+	}
+}
+
 // The diff for a person is between what ran and what is there.
 func TestConfigDiff(t *testing.T) {
 	b := newBench(t)
