@@ -58,9 +58,20 @@ func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) erro
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	kept := s.intent.change(func(i *intent) { i.Stopped = stopped })
+	kept := s.intent.change(func(i *intent) {
+		if i.Stopped = stopped; stopped {
+			i.Replace = 0
+		}
+	})
 	if kept != nil && !stopped {
 		return kept
+	}
+	if st := s.status.Load(); kind == AskRestart && st.runs {
+		// For a restart that creel does not live to see. A disk that does not take it
+		// forbids none.
+		if err := s.intent.change(func(i *intent) { i.Replace = st.Generation }); err != nil {
+			s.log.Warn("a restart will be forgotten if creel ends before the old instance", "gateway", s.opts.Name, "error", err)
+		}
 	}
 	if _, err := s.send(ctx, message{Event: Event{Kind: kind}}); err != nil {
 		return err

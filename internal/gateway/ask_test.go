@@ -115,3 +115,51 @@ func TestUnwritableIntent(t *testing.T) {
 		r.wants(Stopped, 1)
 	})
 }
+
+// TestRestartOutlivesCreel: a restart that was asked for, and has not come to the end of
+// the old instance yet, is carried out by the creel that follows (an upgrade of creel, or
+// its death): whoever has asked for it was told that it would be.
+func TestRestartOutlivesCreel(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := newRig(t, keepsIntent(t)).run()
+		lease, err := first.Acquire(t.Context(), Ask{Until: time.Now().Add(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lease.Release()
+		if err := first.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if st := first.Status(); st.State != Draining {
+			t.Fatalf("it is %s", st.State)
+		}
+		r := first.again().run()
+		pass(time.Minute)
+		r.wants(Ready, 1, 2)
+		again := r.again().run() // once
+		pass(time.Minute)
+		again.wants(Ready, 1, 2)
+	})
+}
+
+// TestStopOutlivesRestart: who has asked for a restart and then for a stop, before creel
+// ended, finds the gateway stopped.
+func TestStopOutlivesRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := newRig(t, keepsIntent(t)).run()
+		lease, err := first.Acquire(t.Context(), Ask{Until: time.Now().Add(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lease.Release()
+		for _, ask := range []func(context.Context) error{first.Restart, first.Stop} {
+			if err := ask(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := first.again().run()
+		pass(time.Minute)
+		r.wants(Stopped, 1)
+	})
+}

@@ -11,12 +11,15 @@ import (
 )
 
 // intent is what must outlive creel though no instance runs: the last
-// generation that was begun, so that numbers never repeat, and whether a person
-// asked for the gateway to stay stopped.
+// generation that was begun, so that numbers never repeat, whether a person
+// asked for the gateway to stay stopped, and which instance somebody has asked to be
+// replaced by another: one that is found, since creel ended before it did, still is to
+// be.
 type intent struct {
 	Version    int    `json:"version"`
 	Generation uint64 `json:"generation"`
 	Stopped    bool   `json:"stopped"`
+	Replace    uint64 `json:"replace,omitempty"` // a generation; 0: none
 }
 
 const intentVersion = 1

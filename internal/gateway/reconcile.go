@@ -77,6 +77,9 @@ func (s *Supervisor) found(inst runtime.Instance) {
 		end = s.unwatchedEnd(generation, inst.Exit())
 	}
 	s.take(message{Event: Event{Kind: kind, Generation: generation, End: end}, inst: inst})
+	if kept := s.intent.get(); kind == Found && !kept.Stopped && kept.Replace == generation {
+		s.take(message{Event: Event{Kind: AskRestart}}) // it was asked for before, and creel has ended since
+	}
 	if kind == FoundDead {
 		s.face.end(inst.Exit()) // nobody watches it; a creel that drains may have requests with it
 	}
