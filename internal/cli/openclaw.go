@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"creel/internal/config"
 	"creel/internal/daemon"
 	"creel/internal/openclaw"
 	"creel/internal/provider"
-	"github.com/spf13/cobra"
 )
 
 func newOpenClaw(e *env) *cobra.Command {

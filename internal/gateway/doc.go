@@ -63,6 +63,9 @@
 //     the midst of it. An instance that is found running though it was to stop is
 //     ended, not adopted: the person may have begun to rely on its being stopped,
 //     and one that stands still by mistake is back with one command.
+//   - A restart that was asked for lasts likewise: the instance that was to be replaced,
+//     and is found, is ended (intent.Replace). The rest of its drain is not waited for,
+//     as nothing is known of the requests that an earlier creel has with it.
 //   - Nothing waits for ever (I8). Each state but stopped, ready and failed has a
 //     timer, a probe, a launch or a kill under way that ends it; the property test
 //     checks that after every event. Launches, looks, probes, drains, graces and

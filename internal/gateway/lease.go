@@ -2,11 +2,12 @@ package gateway
 
 import (
 	"context"
-	"creel/internal/runtime"
 	"errors"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"creel/internal/runtime"
 )
 
 // SuspectAfter is how many crashes running a request may have met before it is

@@ -6,52 +6,32 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/snapshot/mounttest"
 	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
 )
 
-const fullVariable = "CREEL_TEST_KEEPER_FULL"
-
 // TestFullDisk runs TestOnFullDisk in a mount namespace of its own, where it may mount
 // small disks.
-func TestFullDisk(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestOnFullDisk$", "-test.v")
-	cmd.Env = append(os.Environ(), fullVariable+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if n := strings.Count(string(out), "--- PASS: TestOnFullDisk/"); n != 4 {
-		t.Fatalf("%d of 4 tests passed\n%s", n, out)
-	}
-}
+func TestFullDisk(t *testing.T) { mounttest.Run(t, "TestOnFullDisk", 4) }
 
 // TestOnFullDisk is not a test of its own, see TestFullDisk. A restore finds too little
 // room, before it writes anything or in the midst of it: the state is as it was, the
 // gateway is not started blank, what a person reads names the way out, and when there is
 // room again another try is all it takes.
 func TestOnFullDisk(t *testing.T) {
-	if os.Getenv(fullVariable) == "" {
+	if !mounttest.Inside(t) {
 		return
 	}
-	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	for _, when := range []string{"before", "midway"} {
 		t.Run("missing state, "+when, func(t *testing.T) { missingStateOnFullDisk(t, newFull(t), when) })
 		t.Run("asked for, "+when, func(t *testing.T) { askedForOnFullDisk(t, newFull(t), when) })

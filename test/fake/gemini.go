@@ -121,7 +121,7 @@ func (f *Gemini) piece(w http.ResponseWriter, model, text, finish string) error 
 	}
 	b, err := json.Marshal(map[string]any{"candidates": []any{candidate}, "usageMetadata": usage, "modelVersion": model, "responseId": "r1"})
 	if err != nil {
-		panic(err) // texts always marshal
+		return err
 	}
 	if _, err := fmt.Fprintf(w, "data: %s\r\n\r\n", b); err != nil {
 		return err

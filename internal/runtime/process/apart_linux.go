@@ -70,11 +70,16 @@ func canKeepApart() error {
 // keptApart is what hides from an instance: nil if nothing does, be it that
 // nothing is to be hidden, or that it cannot be and need not.
 func (r *Runtime) keptApart(spec runtime.Spec) (*runtime.Apart, error) {
-	a := spec.Apart
+	return keptApart(spec.Apart, r.apart)
+}
+
+// keptApart is the same for any program; can returns nil if it can be kept apart, or
+// why not.
+func keptApart(a *runtime.Apart, can func() error) (*runtime.Apart, error) {
 	if a == nil || len(a.Hide) == 0 {
 		return nil, nil
 	}
-	err := r.apart()
+	err := can()
 	if err == nil {
 		return a, nil
 	}

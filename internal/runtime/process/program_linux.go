@@ -28,11 +28,11 @@ func RunApart(cmd *exec.Cmd, a *runtime.Apart) error {
 	// A Pdeathsig is sent when the thread that has started the child ends (prctl(2)).
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
-	hide, err := hides(a)
+	a, err := keptApart(a, canLaunchApart)
 	if err != nil {
 		return err
 	}
-	if !hide {
+	if a == nil {
 		return cmd.Run()
 	}
 	if cmd.Err != nil {
@@ -66,8 +66,10 @@ func notRun(ours, theirs *os.File, program string) error {
 	if err := theirs.Close(); err != nil {
 		return fmt.Errorf("cannot close the launcher's control socket: %w", err)
 	}
+	// A reset in place of an answer says that it was killed before it had read the word
+	// (unix(7)); how it ended is told by cmd.Run.
 	answer, err := io.ReadAll(io.LimitReader(ours, answerSize))
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ECONNRESET) {
 		return fmt.Errorf("cannot read the launcher's control socket: %w", err)
 	}
 	if len(answer) < answerSize {
@@ -80,29 +82,22 @@ func notRun(ours, theirs *os.File, program string) error {
 	return &os.PathError{Op: "fork/exec", Path: program, Err: errno}
 }
 
-// hides tells whether anything can be hidden, and is to be.
-func hides(a *runtime.Apart) (bool, error) {
-	if a == nil || len(a.Hide) == 0 {
-		return false, nil
+// canLaunchApart is canKeepApart for a program that is to be its own launcher.
+func canLaunchApart() error {
+	if !launcherReady.Load() {
+		return errors.New("this program is no launcher")
 	}
-	err := errors.New("this program is no launcher")
-	if launcherReady.Load() {
-		err = canKeepApart()
-	}
-	if err != nil && a.Required {
-		return false, &runtime.ApartError{Why: err.Error()}
-	}
-	return err == nil, nil
+	return canKeepApart()
 }
 
 // ExecApart has a program take the place of this one, as execve(2) does, kept apart as
 // by RunApart. It returns only if that fails; the calling thread is of no more use then.
 func ExecApart(path string, argv, env []string, a *runtime.Apart) error {
-	hide, err := hides(a)
+	a, err := keptApart(a, canLaunchApart)
 	if err != nil {
 		return err
 	}
-	if hide {
+	if a != nil {
 		dir, err := os.Getwd()
 		if err != nil {
 			return fmt.Errorf("cannot find the working directory: %w", err)

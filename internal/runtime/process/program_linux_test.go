@@ -61,6 +61,22 @@ func TestRunApartErrors(t *testing.T) {
 	}
 }
 
+// TestRunApartKilledEarly: of one that was killed before it had read creel's word, how it
+// ended is told, and not what became of the socket.
+func TestRunApartKilledEarly(t *testing.T) {
+	ours, theirs, err := controlPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	if _, err := ours.Write([]byte{goByte}); err != nil {
+		t.Fatal(err)
+	}
+	if err := notRun(ours, theirs, "/bin/true"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRunApartCancelled: the end of the context ends it.
 func TestRunApartCancelled(t *testing.T) {
 	_, apart := secretFolder(t)

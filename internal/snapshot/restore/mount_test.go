@@ -6,40 +6,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-const mountVariable = "CREEL_TEST_RESTORE_MOUNTS"
+	"creel/internal/snapshot/mounttest"
+)
 
 // TestMounts runs TestInMounts in a mount namespace of its own, where it may
 // mount things.
-func TestMounts(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestInMounts$", "-test.v")
-	cmd.Env = append(os.Environ(), mountVariable+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if n := strings.Count(string(out), "--- PASS: TestInMounts/"); n != 4 {
-		t.Fatalf("%d of 4 tests passed\n%s", n, out)
-	}
-}
+func TestMounts(t *testing.T) { mounttest.Run(t, "TestInMounts", 4) }
 
 // TestInMounts is not a test of its own, see TestMounts.
 func TestInMounts(t *testing.T) {
-	if os.Getenv(mountVariable) == "" {
+	if !mounttest.Inside(t) {
 		return
 	}
-	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	mounts := map[string]func(t *testing.T, at string){
 		"tmpfs": func(t *testing.T, at string) {
 			from := snapshotOf(t, at)
