@@ -21,7 +21,7 @@ import (
 type Device struct {
 	ID      string // hex SHA-256 of its public key
 	Name    string
-	Address string // its IP address, as a proxy would tell it
+	Address string // its IP address, as a proxy would tell it; "": no proxy says anything
 	Cookie  string // its session with creel; "": it goes to the gateway itself
 	private ed25519.PrivateKey
 }
@@ -55,7 +55,10 @@ type deviceMessage struct {
 // caller's; the error is the gateway's refusal, such as "pairing required", or
 // what kept it from answering.
 func (d *Device) Connect(ctx context.Context, addr, token string) (*websocket.Conn, error) {
-	header := http.Header{"X-Forwarded-For": {d.Address}}
+	header := http.Header{}
+	if d.Address != "" {
+		header.Set("X-Forwarded-For", d.Address)
+	}
 	if d.Cookie != "" {
 		header.Set("Cookie", d.Cookie)
 	}

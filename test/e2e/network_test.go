@@ -1,0 +1,81 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+
+	"creel/test/fake"
+)
+
+// TestFromTheNetwork: who comes from another address of the network is not of this
+// machine to OpenClaw, by whatever name creel is reached, and by whatever headers are
+// sent along; who comes over loopback to the same creel is.
+func TestFromTheNetwork(t *testing.T) {
+	f := newFolder(t)
+	_, port, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.settings(t, "")
+	here := networkAddress(t)
+	reached := net.JoinHostPort(here, port)
+	c := f.up(t, "--listen", net.JoinHostPort("", port))
+	link := c.link(t)
+	t.Logf("the link: %s", link)
+	if !strings.Contains(link, "/_creel/login?code=") {
+		t.Errorf("the link is %q", link)
+	}
+	answer := f.get(t.Context(), "/_creel/open")
+	_, token, ok := strings.Cut(answer.header.Get("Location"), "#token=")
+	if answer.err != nil || !ok {
+		t.Fatalf("opening the gateway: %v %v", answer, answer.header)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), requestLimit)
+	defer cancel()
+	for _, claimed := range []string{"", "127.0.0.1", "203.0.113.9"} {
+		far := fake.NewDevice(t, "of the network", claimed)
+		far.Cookie = f.door.cookie
+		if _, err := far.Connect(ctx, reached, token); err == nil || !strings.Contains(err.Error(), "pairing required") {
+			t.Errorf("from %s, claiming to be %q: %v", here, claimed, err)
+		}
+		if text := f.mustCommand(t, "devices"); !strings.Contains(text, here) || claimed != "" && strings.Contains(text, claimed) {
+			t.Errorf("creel devices, of one that claims to be %q:\n%s", claimed, text)
+		}
+		f.mustCommand(t, "devices", "approve", far.ID[:8])
+		conn, err := far.Connect(ctx, reached, token)
+		if err != nil {
+			t.Fatalf("let in, from %s: %v", here, err)
+		}
+		_ = conn.CloseNow() // nothing more is asked of it
+		f.mustCommand(t, "devices", "revoke", far.ID[:8])
+	}
+	near := fake.NewDevice(t, "right here", "")
+	near.Cookie = f.door.cookie
+	conn, err := near.Connect(ctx, f.listen, token)
+	if err != nil {
+		t.Fatalf("over loopback: %v", err)
+	}
+	_ = conn.CloseNow()
+	f.end(t, c)
+}
+
+// networkAddress is an address of this machine that is not loopback's. A connection
+// to it that is made here comes from it, too.
+func networkAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	t.Fatal("this machine has no IPv4 address but loopback's: connect it to a network")
+	return ""
+}
