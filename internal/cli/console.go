@@ -3,7 +3,11 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +25,10 @@ type console struct {
 	shown    bool
 	onDemand bool
 	quiet    bool // a successor: the link was printed long ago
+
+	// elsewhere is what other machines reach creel by; empty: they do not, or not by
+	// anything else than the link says.
+	elsewhere []string
 }
 
 // install shows the progress of an installation: on a terminal in one line that
@@ -53,19 +61,50 @@ func (c *console) state(st gateway.Status, link string) {
 	c.endLine()
 	switch {
 	case c.asleep(st) && !c.shown && !c.quiet:
-		c.shown = true
-		fmt.Fprintln(c.err, "The gateway starts with the first request of somebody who may use it. Open this link:")
-		fmt.Fprintln(c.out, link)
+		c.show("The gateway starts with the first request of somebody who may use it. Open this link:", link)
 	case st.State == gateway.Ready && !c.shown && !c.quiet:
-		c.shown = true
-		fmt.Fprintln(c.err, "Ready. Open this link:")
-		fmt.Fprintln(c.out, link)
+		c.show("Ready. Open this link:", link)
 	case st.State == gateway.Failed:
 		fmt.Fprintln(c.err, "The gateway is not running:", st.Reason)
 		if st.LastEnd != nil && st.LastEnd.Hint != "" {
 			fmt.Fprintln(c.err, "Next:", st.LastEnd.Hint)
 		}
 	}
+}
+
+// show prints the link. c.mu is held.
+func (c *console) show(what, link string) {
+	c.shown = true
+	fmt.Fprintln(c.err, what)
+	fmt.Fprintln(c.out, link)
+	if len(c.elsewhere) > 0 {
+		fmt.Fprintf(c.err, "On another machine, put in the place of 127.0.0.1 what it reaches this one by: %s.\n", strings.Join(c.elsewhere, ", "))
+	}
+}
+
+// elsewhere gives what other machines may reach a creel by that listens on all
+// addresses: the names that it is told of, and the addresses of this machine.
+func elsewhere(listen string, names []string) []string {
+	host, _, err := net.SplitHostPort(listen)
+	if addr, parseErr := netip.ParseAddr(host); err != nil || host != "" && (parseErr != nil || !addr.IsUnspecified()) {
+		return nil
+	}
+	found := slices.Clone(names)
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return found // a hint, no more: the link is good without it
+	}
+	for _, a := range addresses {
+		n, ok := a.(*net.IPNet)
+		switch {
+		case !ok || !n.IP.IsGlobalUnicast():
+		case n.IP.To4() != nil:
+			found = append(found, n.IP.String())
+		case host != "0.0.0.0":
+			found = append(found, "["+n.IP.String()+"]")
+		}
+	}
+	return found
 }
 
 // asleep tells whether the gateway waits for somebody to want it.

@@ -25,10 +25,13 @@ func TestFromTheNetwork(t *testing.T) {
 	reached := net.JoinHostPort(here, port)
 	c := f.up(t, "--listen", net.JoinHostPort("", port))
 	link := c.link(t)
-	t.Logf("the link: %s", link)
-	if !strings.Contains(link, "/_creel/login?code=") {
+	if !f.isLink(link) {
 		t.Errorf("the link is %q", link)
 	}
+	eventually(t, momentLimit, "creel says that other machines reach this one as "+here, func() (bool, string) {
+		said := read(t, c.stderr)
+		return strings.Contains(said, here), said
+	})
 	answer := f.get(t.Context(), "/_creel/open")
 	_, token, ok := strings.Cut(answer.header.Get("Location"), "#token=")
 	if answer.err != nil || !ok {
