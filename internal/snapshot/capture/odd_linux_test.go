@@ -83,7 +83,7 @@ func TestOddFiles(t *testing.T) {
 		}},
 		{"symbolic links", func(t *testing.T, root string) {
 			put(t, root+"/d/f", "x")
-			for n, to := range map[string]string{"up": "..", "self": "self", "a": "b", "b": "a", "dangling": "no/where", "abs": "/etc/passwd", "dir": "d", "long": strings.Repeat("x/", 2000) + "y"} {
+			for n, to := range map[string]string{"up": "..", "self": "self", "a": "b", "b": "a", "dangling": "no/where", "abs": "/etc/passwd", "dir": "d", "long": strings.Repeat("x/", 500) + "y"} {
 				must(t, os.Symlink(to, root+"/"+n))
 			}
 			must(t, os.Lchown(root+"/dangling", 12, 34))
