@@ -409,6 +409,7 @@ func (r *rig) wants(s State, starts ...uint64) {
 
 func (r *rig) wantsJournal(want ...string) {
 	r.Helper()
+	synctest.Wait() // who has a lease may have it before the journal says so
 	if got := r.journal.lines(); !slices.Equal(got, want) {
 		r.Errorf("journal:\n got %q\nwant %q", got, want)
 	}
