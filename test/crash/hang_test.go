@@ -57,6 +57,7 @@ func TestHangIsReplaced(t *testing.T) {
 			for _, r := range requests {
 				c.send(&under, r)
 			}
+			harness.Poll(t, "all requests to be under way", func() bool { return c.Metric("creel_inflight_requests") == float64(len(requests)) }, c.Output.String)
 			c.WaitFor("suspicion", func(st api.Status) bool { return st.State == gateway.Suspect })
 			held := &harness.Request{ID: "held", Kind: "post"}
 			c.send(&under, held)
