@@ -285,7 +285,7 @@ func TestSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: newAPI(t, &fake{}, &journal{}).Control(), ReadHeaderTimeout: time.Second}
+	server := &http.Server{Handler: newAPI(t, &fake{}, &journal{}).Control(), ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	info, err := os.Stat(SocketPath(dir))

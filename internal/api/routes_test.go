@@ -216,14 +216,37 @@ func (d *documented) check(t *testing.T, w *world, method string, op operationDo
 
 func httpStatus(n int) string { b, _ := json.Marshal(n); return string(b) }
 
-// begin takes the beginning of a stream that may go on for ever.
+// begin takes the beginning of a stream that may go on for ever: what comes within
+// a moment after its first piece.
 func begin(t *testing.T, h http.Handler, r *http.Request) (int, http.Header, []byte) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
 	defer cancel()
-	got := serve(h, r.WithContext(ctx))
-	return got.Code, got.Header(), got.Body.Bytes()
+	w := &beginning{ResponseRecorder: httptest.NewRecorder(), begun: func() { time.AfterFunc(200*time.Millisecond, cancel) }}
+	h.ServeHTTP(w, r.WithContext(ctx))
+	return w.Code, w.Header(), w.Body.Bytes()
 }
+
+// beginning calls begun when the first piece of a stream is there.
+type beginning struct {
+	*httptest.ResponseRecorder
+	begun func() // nil: it was called
+}
+
+func (w *beginning) Write(b []byte) (int, error) {
+	n, err := w.ResponseRecorder.Write(b)
+	body := w.Body.String()
+	if strings.HasPrefix(w.Header().Get("Content-Type"), mediaSSE) {
+		_, body, _ = strings.Cut(body, "data: ") // another field may come first
+	}
+	if w.begun != nil && strings.Contains(body, "\n") {
+		w.begun()
+		w.begun = nil
+	}
+	return n, err
+}
+
+func (w *beginning) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
 
 // items are the documents of a stream.
 func items(t *testing.T, media string, body []byte) []any {

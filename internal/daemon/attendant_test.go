@@ -258,10 +258,14 @@ func TestRetire(t *testing.T) {
 	if n := len(a.gw.Calls("")); len(a.gw.Calls("gateway.suspend.prepare")) != 0 {
 		t.Errorf("another generation's stop has led to %d calls", n)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	a.gw.Busy(1 << 30)
-	a.retire(ctx, 1, a.beside)
+	retired := make(chan struct{})
+	go func() { defer close(retired); a.retire(ctx, 1, a.beside) }()
+	poll(t, "its work is known, and looked at again", func() bool { return len(a.gw.Calls("gateway.suspend.status")) > 0 })
+	cancel() // its time is over
+	<-retired
 	if e := a.pages.next(t, event.Stopping); !strings.Contains(e.Message, "1 active embedded run(s)") || a.gw.Phase() != "draining" {
 		t.Errorf("%s; it is %s", e.Message, a.gw.Phase())
 	}

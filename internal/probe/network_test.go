@@ -252,8 +252,8 @@ func TestUnanswered(t *testing.T) {
 				begun <- struct{}{}
 				handle(c)
 			})
-			err := HTTP{Path: "/readyz", Timeout: 30 * time.Millisecond}.Check(t.Context(), Target{Addr: addr})
-			wantFailure(t, err, Unanswered, "GET /readyz was not answered within 30ms")
+			err := HTTP{Path: "/readyz", Timeout: 300 * time.Millisecond}.Check(t.Context(), Target{Addr: addr})
+			wantFailure(t, err, Unanswered, "GET /readyz was not answered within 300ms")
 
 			<-begun
 			ctx, cancel := context.WithCancelCause(t.Context())

@@ -310,6 +310,21 @@ func TestPatience(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	begin := make(chan bool, 1)
 	ended := make(chan struct{}, 1)
+	// On a busy machine the provider itself may begin too late: then once more.
+	whole := func(what string, ask func() (*http.Response, string)) {
+		t.Helper()
+		var resp *http.Response
+		var body string
+		for range 5 {
+			begin <- true
+			if resp, body = ask(); resp.StatusCode != http.StatusGatewayTimeout {
+				break
+			}
+		}
+		if resp.StatusCode != 200 || body != "late, and whole" {
+			t.Errorf("%s: %s %s", what, resp.Status, body)
+		}
+	}
 	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
 		if !<-begin {
 			<-r.Context().Done()
@@ -331,24 +346,20 @@ func TestPatience(t *testing.T) {
 	case <-time.After(testWait):
 		t.Error("the provider was not told")
 	}
-	begin <- true
-	if resp, body := w.chat("m"); resp.StatusCode != 200 || body != "late, and whole" {
-		t.Errorf("%s %s", resp.Status, body)
-	}
-	begin <- true
-	slow, in := io.Pipe()
-	r := w.request(http.MethodPost, "openai/files", "").WithContext(t.Context())
-	r.Body, r.ContentLength = slow, -1
-	go func() {
-		for range 4 {
-			<-time.After(limit / 2)
-			_, _ = io.WriteString(in, "part of a body ")
-		}
-		_ = in.Close()
-	}()
-	if resp, body := w.do(r); resp.StatusCode != 200 || body != "late, and whole" {
-		t.Errorf("%s %s", resp.Status, body)
-	}
+	whole("a slow answer", func() (*http.Response, string) { return w.chat("m") })
+	whole("a slow body", func() (*http.Response, string) {
+		slow, in := io.Pipe()
+		r := w.request(http.MethodPost, "openai/files", "").WithContext(t.Context())
+		r.Body, r.ContentLength = slow, -1
+		go func() {
+			for range 4 {
+				<-time.After(limit / 2)
+				_, _ = io.WriteString(in, "part of a body ")
+			}
+			_ = in.Close()
+		}()
+		return w.do(r)
+	})
 }
 
 // TestMasker: whatever the pieces that come and that are asked for, the same comes

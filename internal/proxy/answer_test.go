@@ -20,6 +20,7 @@ func script(answer string) func(*peer) {
 	return func(p *peer) {
 		for h := p.head(); h != nil; h = p.head() {
 			p.write(answer)
+			// An end that the answer does not tell of would meet the next request, and be waited for.
 			if !strings.Contains(answer, "Length") && !strings.Contains(answer, "chunked") || strings.Contains(answer, "Connection: close") {
 				return
 			}
@@ -44,7 +45,7 @@ func TestAnswers(t *testing.T) {
 		{name: "HEAD", method: "HEAD", answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", status: 200, fields: http.Header{"Content-Length": {"5"}}},
 		{name: "HEAD chunked", method: "HEAD", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", status: 200},
 		{name: "204", answer: "HTTP/1.1 204 No Content\r\nX-Content-Length: no\r\n\r\n", status: 204},
-		{name: "304", answer: "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", status: 304, fields: http.Header{"Etag": {`"x"`}}},
+		{name: "304", answer: "HTTP/1.1 304 Not Modified\r\nX-Content-Length: no\r\nEtag: \"x\"\r\n\r\n", status: 304, fields: http.Header{"Etag": {`"x"`}}},
 		{name: "no body", answer: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", status: 200},
 		{name: "unknown status", answer: "HTTP/1.1 799 Odd\r\nContent-Length: 2\r\n\r\nhi", status: 799, body: "hi"},
 		{name: "cookies", answer: "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2, c\r\nContent-Length: 0\r\n\r\n", status: 200,

@@ -414,6 +414,8 @@ func TestResponseTimeout(t *testing.T) {
 			if got := code(t, resp, body); resp.StatusCode != 504 || got != "response_timeout" {
 				t.Errorf("status %d, code %s; want 504, response_timeout", resp.StatusCode, got)
 			}
+			// The gateway may see late what was sent in time.
+			eventually(t, "it to be seen", func() bool { return len(w.rt.sightings("/r")) > 0 })
 			if got := w.rt.sightings("/r"); len(got) != 1 {
 				t.Errorf("seen by %v, want once", got)
 			}

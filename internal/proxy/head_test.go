@@ -263,6 +263,10 @@ func TestSlowloris(t *testing.T) {
 			t.Errorf("a client that sends %s keeps its connection", name)
 		}
 	}
+	if n := len(w.rt.sightings("/")); n != 0 {
+		t.Errorf("%d requests reached the gateway", n)
+	}
+	w = newWorld(t, serveAll, func(s *setting) { s.proxy.Config.Timeouts.Idle = 20 * time.Millisecond })
 	c := w.dial()
 	if resp, _ := c.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"); resp.StatusCode != 200 {
 		t.Errorf("status %d", resp.StatusCode)

@@ -228,14 +228,15 @@ func TestLongerBody(t *testing.T) {
 func TestSmallBody(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
 		t.Run(protocol, func(t *testing.T) {
-			w := newWorld(t, answerSum, func(s *setting) { s.proxy.Config.Timeouts.BodyIdle = time.Millisecond })
-			c, url := w.httpClient(protocol)
+			c, url := newWorld(t, answerSum).httpClient(protocol)
 			for _, size := range []int{1, smallBody, smallBody + 1} {
 				body := pattern(size)
 				if resp, got := fetch(t, c, "POST", url+"/whole", bytes.NewReader(body)); resp.StatusCode != 200 || strings.TrimSpace(got) != sum(body) {
 					t.Errorf("%d bytes: status %d, %s", size, resp.StatusCode, got)
 				}
 			}
+			w := newWorld(t, answerSum, func(s *setting) { s.proxy.Config.Timeouts.BodyIdle = time.Millisecond })
+			c, url = w.httpClient(protocol)
 			for _, method := range []string{"POST", "PATCH"} {
 				r, pw := io.Pipe()
 				req, err := http.NewRequestWithContext(t.Context(), method, url+"/slow", r)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"creel/test/crashgw"
 	"creel/test/harness"
@@ -140,6 +141,7 @@ func TestBrokenPlace(t *testing.T) {
 	}
 	defer extra.Close()
 	w.Kill()
+	w.launched = time.Now() // else it might be taken for one that does not come up
 	w.LaunchWith(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{extra} })
 	fds, err := w.openFiles(w.steady())
 	if err != nil || slices.Equal(fds, w.fds) {

@@ -238,7 +238,9 @@ func TestDrainHearsOfTheEnd(t *testing.T) {
 		{"GET", "", func() { c.Crash() }},
 	} {
 		c.WaitFor("ready", ready)
-		send(t, conns[n], tt.method+" /1xx?n=15&every=100ms HTTP/1.1")
+		// What may not be sent again is under way for as long as it takes to end the instance.
+		hints := map[string]int{"GET": 15, "POST": 90}[tt.method]
+		send(t, conns[n], fmt.Sprintf("%s /1xx?n=%d&every=100ms HTTP/1.1", tt.method, hints))
 		if resp, err := http.ReadResponse(conns[n].Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
 			t.Fatalf("%s has not arrived: %v, %v", tt.method, resp, err)
 		}

@@ -57,6 +57,7 @@ func TestHangIsReplaced(t *testing.T) {
 			for _, r := range requests {
 				c.send(&under, r)
 			}
+			harness.Poll(t, "all requests to be under way", func() bool { return c.Metric("creel_inflight_requests") == float64(len(requests)) }, c.Output.String)
 			c.WaitFor("suspicion", func(st api.Status) bool { return st.State == gateway.Suspect })
 			held := &harness.Request{ID: "held", Kind: "post"}
 			c.send(&under, held)
@@ -117,7 +118,7 @@ func (c *creel) requireUnsuspected() {
 // times as long as an idle gateway would have had.
 func TestBusyIsNoHang(t *testing.T) {
 	c := listening(t, crashgw.Options{})
-	c.Get("/burn?for=14s")
+	c.Get("/burn?for=1m") // till after the test: once idle, it would have to answer
 	c.Get("/late?by=5s&for=12s")
 	harness.Pause(t, 3*restartAfter)
 	c.Get("/healthz")
@@ -133,7 +134,7 @@ func TestStreamIsNoHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	c.Get("/late?by=1h&for=10s")
+	c.Get("/late?by=1h&for=8s") // less than the stream takes: without it, it would have to answer
 	got := 0
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		if strings.HasPrefix(lines.Text(), "id:") {

@@ -199,7 +199,9 @@ func TestFirstRequestKills(t *testing.T) {
 // TestPortRefusedForAWhile: a gateway that closes its port for a moment, as one
 // does that restarts within its process, is not restarted; requests wait.
 func TestPortRefusedForAWhile(t *testing.T) {
-	c := start(t, crashgw.Options{})
+	c := prepare(t, crashgw.Options{})
+	c.configure("timeout: 2s", "timeout: 30s") // for a machine that lets it wait meanwhile
+	c.Launch()
 	before := c.WaitFor("ready", ready)
 	c.Get("/refuse?for=600ms&drop=1")
 	if body := c.Get("/item?id=later"); !strings.Contains(body, `"later"`) {

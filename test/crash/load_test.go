@@ -39,8 +39,15 @@ func TestKillsUnderLoad(t *testing.T) {
 	done := make(chan []*harness.Request, 1)
 	loadDice := rand.New(rand.NewPCG(seed, 1))
 	go func() { done <- harness.Load(ctx, c.Addr, "r", 250, loadDice) }()
-	for range kills {
-		harness.Pause(t, time.Duration(dice.IntN(400))*time.Millisecond)
+	for n := range kills {
+		// A request that meets three kills equally long after it was sent is taken for
+		// their cause, and what had to wait is sent as soon as there is an instance.
+		// So every other kill comes later after that.
+		if n%2 == 1 {
+			c.WaitFor("ready before the next kill", ready)
+			harness.Pause(t, 100*time.Millisecond)
+		}
+		harness.Pause(t, time.Duration(dice.IntN(300))*time.Millisecond)
 		before := c.Crash()
 		c.WaitFor("the next generation", func(st api.Status) bool { return st.Generation > before.Generation })
 	}
@@ -98,8 +105,8 @@ func TestOneRestartForManyRequests(t *testing.T) {
 	failures := make(chan error, requests)
 	for n := range requests {
 		under.Go(func() {
-			// Long enough for all of them to be under way at once.
-			resp, err := client.Get(c.URL(fmt.Sprintf("/echo?delay=6s&n=%d", n)))
+			// The first instance answers none of them, so that all are under way at once.
+			resp, err := client.Get(c.URL(fmt.Sprintf("/echo?delay=1h&below=2&n=%d", n)))
 			if err != nil {
 				failures <- err
 				return
@@ -134,7 +141,9 @@ func TestPoison(t *testing.T) {
 	for n := range innocent {
 		innocent[n] = &harness.Request{ID: fmt.Sprintf("innocent%d", n), Kind: "get"}
 		under.Go(func() {
-			resp, err := client.Get(c.URL("/item?delay=300ms&id=" + innocent[n].ID))
+			// Those that are sent to it together answer none of them; the third, to
+			// which they are sent one by one, does.
+			resp, err := client.Get(c.URL(fmt.Sprintf("/item?delay=1h&below=%d&id=%s", first+2, innocent[n].ID)))
 			if err != nil {
 				innocent[n].Err = err
 				return

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,8 +44,7 @@ func TestServiceManager(t *testing.T) {
 		cmd.ExtraFiles = []*os.File{socket}
 		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "NOTIFY_SOCKET="+path)
 	})
-	waitNotice(t, notify, "READY=1")
-	waitNotice(t, notify, "STATUS=gateway ready")
+	waitNotices(t, notify, "READY=1", "STATUS=gateway ready")
 	var env map[string]string
 	if err := json.Unmarshal([]byte(c.Get("/env")), &env); err != nil {
 		t.Fatal(err)
@@ -55,23 +55,22 @@ func TestServiceManager(t *testing.T) {
 		}
 	}
 	c.Stop()
-	waitNotice(t, notify, "STOPPING=1")
+	waitNotices(t, notify, "STOPPING=1")
 }
 
-// waitNotice reads notifications until one begins as wanted.
-func waitNotice(t *testing.T, from *net.UnixConn, want string) {
+// waitNotices reads notifications until there was one, in any order, that begins like
+// each of those that are wanted.
+func waitNotices(t *testing.T, from *net.UnixConn, want ...string) {
 	t.Helper()
 	if err := from.SetReadDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, 4096)
-	for {
+	for len(want) > 0 {
 		n, err := from.Read(b)
 		if err != nil {
-			t.Fatalf("waited in vain for %s: %v", want, err)
+			t.Fatalf("waited in vain for %q: %v", want, err)
 		}
-		if strings.HasPrefix(string(b[:n]), want) {
-			return
-		}
+		want = slices.DeleteFunc(want, func(w string) bool { return strings.HasPrefix(string(b[:n]), w) })
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -81,6 +82,25 @@ func (c *call) refused() bool {
 }
 
 func (c *call) reply(status int, v any) { writeJSON(c.w, status, v) }
+
+// parseDelay reads delay= and below=.
+func (c *call) parseDelay() time.Duration {
+	d := c.params.duration("delay", 0)
+	below := c.params.count("below", 0, 1<<40)
+	if below == 0 {
+		return d
+	}
+	generation, err := strconv.ParseInt(c.generation, 10, 64)
+	switch {
+	case d == 0:
+		c.params.fail("cannot use below=%d without delay=", below)
+	case err != nil:
+		c.params.fail("cannot use below=%d: $CREEL_GENERATION is %q", below, c.generation)
+	case generation >= below:
+		return 0
+	}
+	return d
+}
 
 // delay waits for d. It is false if the client left first; a request that is to
 // kill the process does so even without a client.

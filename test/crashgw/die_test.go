@@ -215,6 +215,12 @@ func TestDelay(t *testing.T) {
 	if n := p.Ledger().Executions(); n["late"] != 0 || n["now"] != 1 {
 		t.Errorf("executed %v", n)
 	}
+	// Later generations need not delay.
+	younger := Start(t, Options{}, "CREEL_GENERATION=2")
+	mustGet(t, younger.URL+"/echo?delay=1h&below=2", 200)
+	requireSilence(t, younger.URL+"/echo?delay=1h&below=3")
+	mustGet(t, younger.URL+"/echo?below=2", 400)
+	mustGet(t, Start(t, Options{}).URL+"/echo?delay=1h&below=2", 400)
 	// A request that is to kill does so even when its client has left.
 	q := Start(t, Options{})
 	conn = dial(t, q)

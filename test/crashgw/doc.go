@@ -84,6 +84,7 @@
 // the query wins. These work with every path except /healthz and /readyz:
 //
 //	delay=D      wait D before doing anything
+//	below=G      delay only in a generation ($CREEL_GENERATION) below G
 //	die=MODE     end the process, see below
 //	code=N       exit code of die (default 1)
 //	signal=NAME  die by this signal (KILL, ABRT, SEGV, …) instead of an exit code; the

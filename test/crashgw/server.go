@@ -161,7 +161,7 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &call{server: s, w: w, r: r, params: params{r: r}}
 	c.plan = c.parsePlan(rt.kind)
-	delay := c.params.duration("delay", 0)
+	delay := c.parseDelay()
 	if c.refused() {
 		return
 	}

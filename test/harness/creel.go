@@ -60,7 +60,8 @@ type Creel struct {
 	Exited     chan struct{} // closed when Cmd has ended
 }
 
-// Settings are the creel.yaml of a test.
+// Settings are the creel.yaml of a test. On a busy machine a process may take its
+// time to end after it has closed its connections.
 const Settings = `
 gateway:
   name: crash
@@ -70,6 +71,7 @@ gateway:
   restart: {delay: 50ms, max_delay: 500ms, fruitless: 8}
 proxy:
   replay:
+    crash_window: 3s
     idempotent_routes:
       - {path: /item, header: Idempotency-Key}
 `

@@ -22,11 +22,11 @@ const settings = `
 gateway:
   preset: openclaw
   version: 1.0.0
-  ready: {timeout: 2s}
-  alive: {timeout: 2s}
+  ready: {timeout: 8s}
+  alive: {timeout: 8s}
   stop: {drain: 1s, grace: 2s}
   restart: {delay: 50ms, max_delay: 200ms}
-  openclaw: {trial: 1s}
+  openclaw: {trial: 3s}
 auth: {mode: none}
 log: {level: debug}
 `
@@ -164,7 +164,7 @@ func TestRolledBack(t *testing.T) {
 	for version, why := range map[string]string{
 		"2.0.0-exit1":  "exit code 1",
 		"2.0.0-exit78": "configuration",
-		"2.0.0-never":  "not ready within 2s",
+		"2.0.0-never":  "not ready within 8s",
 		"2.0.0-falls":  "exit code 1",
 	} {
 		t.Run(version, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 	"creel/internal/runtime/runtimetest"
+	"creel/test/crashgw"
 )
 
 // TestCreelDiesWhileStarting kills a creel between the launcher's start and the
@@ -197,15 +198,9 @@ func TestLateKill(t *testing.T) {
 	}
 }
 
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+// freePort is a port that no other test, nor a client's connection, is likely to get
+// before the instance does.
+func freePort(t testing.TB) int { t.Helper(); return crashgw.FreePort(t) }
 
 func dialable(addr string) bool {
 	conn, err := net.Dial("tcp", addr)

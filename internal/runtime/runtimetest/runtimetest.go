@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"creel/internal/runtime"
+	"creel/test/crashgw"
 )
 
 // limit bounds every wait of the suite. It is far longer than anything takes;
@@ -129,7 +130,7 @@ func (o *opened) reopen(t *testing.T) {
 // spec is a Spec that runs App on a free port.
 func (o *opened) spec(t *testing.T, args ...string) runtime.Spec {
 	t.Helper()
-	port := freePort(t)
+	port := crashgw.FreePort(t)
 	return runtime.Spec{
 		Gateway:    "contract",
 		Generation: 1,
@@ -197,15 +198,4 @@ func mustKill(t *testing.T, i runtime.Instance) {
 	if err := i.Kill(ctx); err != nil {
 		t.Fatalf("kill: %v", err)
 	}
-}
-
-// freePort is a port that nobody listened on a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

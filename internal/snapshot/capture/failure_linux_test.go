@@ -53,6 +53,7 @@ func TestMaxFreeze(t *testing.T) {
 	for i := range 20 {
 		must(t, os.Remove(fmt.Sprintf("%s/late%d", root, i)))
 	}
+	c.opts.MaxFreeze = time.Minute
 	works(t, c)
 }
 

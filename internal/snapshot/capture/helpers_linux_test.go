@@ -33,7 +33,8 @@ func newCapturer(t testing.TB, change ...func(*Options)) (c *Capturer, root stri
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Roots: []Root{{Name: "home", Path: root}}, Dir: filepath.Join(base, "copies")}
+	o := Options{Roots: []Root{{Name: "home", Path: root}}, Dir: filepath.Join(base, "copies"),
+		MaxFreeze: time.Minute} // on a busy machine anything may take long
 	for _, f := range change {
 		f(&o)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"creel/test/crashgw"
 )
 
 // The S3 server of the tests, a real one: its posix back-end keeps objects as
@@ -75,15 +78,7 @@ type Server struct {
 func StartServer(t testing.TB, dir string) *Server {
 	t.Helper()
 	path := serverBinary(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{Addr: addr, Dir: dir, t: t}
+	s := &Server{Addr: "127.0.0.1:" + strconv.Itoa(crashgw.FreePort(t)), Dir: dir, t: t}
 	s.start(path)
 	t.Cleanup(s.Kill)
 	return s
