@@ -103,7 +103,8 @@ type Keeper struct {
 	capture *capture.Capturer
 	restore *restorer
 	store   *opener
-	looked  bool // at what a creel before this one left; recover's alone
+	looked  bool  // at what a creel before this one left; recover's alone
+	oldWish *wish // what a creel before this one was asked for, as New has found it; nil: nothing
 
 	live  atomic.Pointer[Settings]
 	op    chan struct{} // holds a value while a snapshot is taken, or the store is looked after
@@ -112,7 +113,6 @@ type Keeper struct {
 
 	ready   atomic.Uint64 // the newest generation that was ready
 	turns   atomic.Uint64 // how often another state has taken the place of the present one
-	oldWish atomic.Bool   // the wish in the record is from a creel before this one
 	verdict sync.Mutex    // held while a trial is ended, one way or the other
 
 	// life ends with Halt, and with it what others have asked for.
@@ -175,7 +175,7 @@ func New(o Options) (*Keeper, error) {
 	}
 	r := k.record.get()
 	k.changes.savedMark = r.Mark
-	k.oldWish.Store(r.Wish != nil)
+	k.oldWish = r.Wish
 	if r.Last != "" {
 		o.Recorder.SnapshotKnown(r.LastAt, r.Totals.Files, r.Totals.Bytes)
 	}

@@ -106,6 +106,11 @@ type wish struct {
 	Generation uint64 `json:"generation,omitempty"`
 }
 
+// is tells whether another one is the same, not one that asks for the same again.
+func (w *wish) is(other *wish) bool {
+	return w != nil && other != nil && w.At.Equal(other.At) && w.ID == other.ID && w.Generation == other.Generation
+}
+
 const recordVersion = 1
 
 // recordFile keeps a record. Its methods may be called from any goroutine.

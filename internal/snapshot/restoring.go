@@ -86,7 +86,6 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 		return done, err
 	}
 	crashpoint.Passed(crashpoint.StateWished)
-	k.oldWish.Store(false)
 	if err := k.opts.Supervisor.Restart(ctx); err != nil {
 		return done, errors.Join(fmt.Errorf("cannot have the gateway started on the other state: %w", err), k.record.change(func(n *record) { n.Wish = nil }))
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"creel/internal/crashpoint"
 	"creel/internal/event"
@@ -280,6 +281,23 @@ func TestOldWish(t *testing.T) {
 			t.Errorf("runs: %v; the state says %q", runs, w.says())
 		}
 		w.settled(k, s)
+	}
+}
+
+// What is asked for after that is another restore, whenever it is written down: the old
+// one is gone by then, or about to be forgotten.
+func TestOldWishIsNotANewOne(t *testing.T) {
+	w, k, s := two(t)
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID, At: time.Now(), Generation: 1} }))
+	must(t, k.Close(t.Context()))
+	k = w.keeper()
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID, At: time.Now(), Generation: 1} }))
+	k.dropOldWish(w.Sup.Status())
+	if k.record.get().Wish == nil {
+		t.Error("a restore that was just asked for is forgotten")
+	}
+	if n := w.Journal.count(event.RestoreFailed); n != 0 {
+		t.Errorf("%d restores are said to have failed", n)
 	}
 }
 
