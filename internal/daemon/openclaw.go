@@ -40,6 +40,8 @@ type openClaw struct {
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
 	room      openclaw.WaitingRoom       // for devices that wait for approval
 
+	inspecting sync.Mutex // held while an openclaw.Inspector is used
+
 	pluginsTried time.Time // when a plugin could not be installed, of launches, which follow one another
 
 	upgrading sync.Mutex   // protects desk
