@@ -107,7 +107,7 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	if err != nil {
 		return runtime.Spec{}, err
 	}
-	if err := o.ensurePlugins(ctx, g, installation); err != nil {
+	if err := o.ensurePlugins(ctx, g, generation, installation); err != nil {
 		return runtime.Spec{}, err
 	}
 	for _, note := range configured.Notes {
