@@ -48,6 +48,9 @@ func (o *openClaw) ensurePlugins(ctx context.Context, g config.Gateway, generati
 			return nil // what is missing was told
 		}
 		o.tellPlugin("installing OpenClaw's plugin " + c.Plugin + ", which the channel " + c.Name + " needs")
+		// A start may be one after a crash. What has failed before fails most often again,
+		// and keeps the gateway for less long then.
+		installer.Brief = len(missing) > 0 || !o.pluginsTried.IsZero()
 		err := installer.Install(ctx, c.Plugin)
 		if failure, ok := errors.AsType[*openclaw.PluginError](err); ok {
 			missing = append(missing, fmt.Sprintf("the channel %s is off: %v", c.Name, failure))

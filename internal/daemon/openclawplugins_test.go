@@ -64,10 +64,10 @@ func TestPluginsThatCannotBeHad(t *testing.T) {
 				}
 			}
 		}
-		start(8) // four attempts each
+		start(5) // four attempts, and one of the other plugin's
 		start(0)
 		time.Sleep(pluginsAgain) // synctest's clock
-		start(8)
+		start(2)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		time.Sleep(pluginsAgain)
