@@ -83,6 +83,16 @@ func (r *record) takeBack() {
 	}
 }
 
+// becomes makes r that of another state. A wish other than the one that was carried out
+// (nil: none was) has come meanwhile, and stays.
+func (r *record) becomes(next record, done *wish) {
+	w := r.Wish
+	*r = next
+	if w != nil && !done.is(w) {
+		r.Wish = w
+	}
+}
+
 // proved is r after a trial that has succeeded.
 func (r record) proved() record {
 	if r.Put != "" && r.Put == r.Last {
