@@ -18,7 +18,7 @@ import (
 // or a terminal, and no part of creel takes them for that.
 func TestAnyFolder(t *testing.T) {
 	t.Parallel()
-	h := prepareIn(t, filepath.Join(t.TempDir(), `[b]* {c} %41ü#?&$A;'"\~`), "snapshots: {mode: manual}\n")
+	h := prepareIn(t, filepath.Join(t.TempDir(), `[b]*: {c} %41ü#?&$A;'"\~`), "snapshots: {mode: manual}\n")
 	h.Launch()
 	first := h.WaitFor("the gateway to be ready", harness.Ready)
 	saved := h.take()
