@@ -80,7 +80,7 @@ func (w *WaitingRoom) Open() {
 func (w *WaitingRoom) Shut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ears--
+	w.ears = max(0, w.ears-1)
 	w.release()
 }
 
