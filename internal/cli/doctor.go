@@ -17,7 +17,9 @@ import (
 
 	"creel/internal/api"
 	"creel/internal/config"
+	"creel/internal/daemon"
 	"creel/internal/runtime/process"
+	"creel/internal/wording"
 )
 
 // finding is what doctor says of one thing.
@@ -87,11 +89,11 @@ func (e *env) report(found []finding) error {
 func checkDataDir(dir string) finding {
 	f := finding{Check: "data folder", Verdict: "ok", Message: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return finding{f.Check, "problem", err.Error(), "Choose another folder with --data-dir."}
+		return finding{f.Check, "problem", err.Error(), wording.Capital(daemon.DataDirRemedy(dir)) + "."}
 	}
 	probe, err := os.CreateTemp(dir, "doctor-*")
 	if err != nil {
-		return finding{f.Check, "problem", err.Error(), "Make it writable, or choose another folder with --data-dir."}
+		return finding{f.Check, "problem", err.Error(), wording.Capital(daemon.DataDirRemedy(dir)) + "."}
 	}
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return finding{f.Check, "problem", err.Error(), ""}

@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -120,7 +119,7 @@ type daemon struct {
 	reloads     chan reloadRequest
 	left        chan struct{} // closed when serve takes no more requests of these sorts
 	certificate certificate
-	dropping    sync.WaitGroup  // what is left of engines that were left
+	dropping    remains         // what is left of engines that were left, and devices that are being let in
 	outlived    context.Context // ends when the last requests of such engines have
 }
 

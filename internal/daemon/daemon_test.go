@@ -106,7 +106,19 @@ func TestDataDirThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refused *DataDirError
-	if _, err := lockDataDir(filepath.Join(file, "below")); !errors.As(err, &refused) || !strings.Contains(err.Error(), "--data-dir") {
+	if _, err := lockDataDir(filepath.Join(file, "below")); !errors.As(err, &refused) || !strings.Contains(err.Error(), "choose another one with --data-dir") {
+		t.Errorf("got %v", err)
+	}
+	// In one that was used before there is what the gateway has.
+	used := t.TempDir()
+	lock, err := lockDataDir(used)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(lock.close(), os.Remove(filepath.Join(used, lockName)), os.Mkdir(filepath.Join(used, lockName), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockDataDir(used); !errors.As(err, &refused) || strings.Contains(err.Error(), "choose another") || !strings.Contains(err.Error(), "empty state") {
 		t.Errorf("got %v", err)
 	}
 }

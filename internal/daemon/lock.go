@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,7 +37,17 @@ type DataDirError struct {
 }
 
 func (e *DataDirError) Error() string {
-	return fmt.Sprintf("cannot use the data folder %s: %v; choose another one with --data-dir, or make this one writable", e.DataDir, e.Err)
+	return fmt.Sprintf("cannot use the data folder %s: %v; %s", e.DataDir, e.Err, DataDirRemedy(e.DataDir))
+}
+
+// DataDirRemedy says what to do about a data folder that cannot be used. In one that was
+// used before there is all that the gateway has, and another one has nothing of it.
+func DataDirRemedy(dir string) string {
+	_, err := os.Lstat(filepath.Join(dir, lockName))
+	if err == nil || errors.Is(err, fs.ErrPermission) { // it was, or cannot be looked into, as another user's
+		return "make it writable again for the user that runs creel: the gateway's state is in it, and another folder (--data-dir) begins with an empty state"
+	}
+	return "choose another one with --data-dir, or make this one writable"
 }
 
 func (e *DataDirError) Unwrap() error { return e.Err }

@@ -40,6 +40,8 @@ type openClaw struct {
 	client    atomic.Pointer[rpc.Client] // the present engine's; nil: none yet
 	room      openclaw.WaitingRoom       // for devices that wait for approval
 
+	inspecting sync.Mutex // held while an openclaw.Inspector is used
+
 	pluginsTried time.Time // when a plugin could not be installed, of launches, which follow one another
 
 	upgrading sync.Mutex   // protects desk
@@ -105,7 +107,7 @@ func (o *openClaw) plan(ctx context.Context, g config.Gateway, generation uint64
 	if err != nil {
 		return runtime.Spec{}, err
 	}
-	if err := o.ensurePlugins(ctx, g, installation); err != nil {
+	if err := o.ensurePlugins(ctx, g, generation, installation); err != nil {
 		return runtime.Spec{}, err
 	}
 	for _, note := range configured.Notes {

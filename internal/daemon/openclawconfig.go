@@ -77,7 +77,7 @@ func (o *openClaw) configure(ctx context.Context, g config.Gateway, generation u
 	in := o.inspector(installation.Version, generation)
 	in.Run = openclaw.NewRunner(o.layout, installation, environ, o.providers.withoutKeys(g), o.exec)
 	in.Configure = func() (openclaw.Configured, error) { return openclaw.Configure(o.layout, s) }
-	configured, err := in.Prepare(ctx)
+	configured, err := o.prepared(ctx, in)
 	if refused, ok := errors.AsType[*openclaw.ConfigError](err); ok {
 		return configured, &gateway.PlanError{Cause: gateway.CauseConfigRefused, Hint: "Mend the file, then `creel restart`.", Permanent: true, Err: refused}
 	}
@@ -85,6 +85,14 @@ func (o *openClaw) configure(ctx context.Context, g config.Gateway, generation u
 		o.noteProvider(g, environ)
 	}
 	return configured, err
+}
+
+// prepared has an Inspector make ready for a start. Neither it nor what is told of an
+// instance's end, or of one that runs well, may write what the others have read.
+func (o *openClaw) prepared(ctx context.Context, in *openclaw.Inspector) (openclaw.Configured, error) {
+	o.inspecting.Lock()
+	defer o.inspecting.Unlock()
+	return in.Prepare(ctx)
 }
 
 func listOf(env map[string]string) []string {
@@ -97,6 +105,8 @@ func listOf(env map[string]string) []string {
 
 // refused tells whether a start after exit code 78 has something to try.
 func (o *openClaw) refused(message string) bool {
+	o.inspecting.Lock()
+	defer o.inspecting.Unlock()
 	again, err := o.inspector(o.version(o.cfg()), 0).Refused(message)
 	return err == nil && again // else the message is all that is left
 }
@@ -119,10 +129,21 @@ func (o *openClaw) settle(ctx context.Context, b beside) {
 			continue
 		}
 		noted = st.Generation
-		if err := o.inspector(o.version(o.cfg()), st.Generation).Ran(); err != nil {
+		if err := o.ran(b, st.Generation); err != nil {
 			b.log.Warn("the configuration that OpenClaw runs with cannot be kept to fall back on", "error", err)
 		}
 	}
+}
+
+// ran notes that an instance has run for a while, unless it has ended by now: the
+// configuration that was kept last may be that of the next one, which has not.
+func (o *openClaw) ran(b beside, generation uint64) error {
+	o.inspecting.Lock()
+	defer o.inspecting.Unlock()
+	if st := b.gateway.Status(); !st.Ready() || st.Generation != generation {
+		return nil
+	}
+	return o.inspector(o.version(o.cfg()), generation).Ran()
 }
 
 // provenAfter is how long an instance has to be ready for its configuration to be one

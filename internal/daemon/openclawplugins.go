@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"creel/internal/config"
@@ -18,7 +19,8 @@ const pluginsAgain = 10 * time.Minute
 
 // ensurePlugins has OpenClaw install the plugins of channels that variables speak of.
 // One that cannot be had keeps its channel off, and the gateway from nothing else.
-func (o *openClaw) ensurePlugins(ctx context.Context, g config.Gateway, in openclaw.Installation) error {
+// One of another version than OpenClaw's is told of.
+func (o *openClaw) ensurePlugins(ctx context.Context, g config.Gateway, generation uint64, in openclaw.Installation) error {
 	environ, err := o.inherited(g)
 	if err != nil {
 		return variablesRefused(err)
@@ -33,32 +35,52 @@ func (o *openClaw) ensurePlugins(ctx context.Context, g config.Gateway, in openc
 			o.tellPlugin(fmt.Sprintf("installing OpenClaw's plugin %s, again in %v: %v", plugin, pause, err))
 		},
 	}
-	var missing error
+	var missing, commands []string
 	for _, c := range channels {
-		if c.Plugin == "" || openclaw.HasPlugin(o.layout, c.Plugin) {
+		switch {
+		case c.Plugin == "":
+			continue
+		case openclaw.HasPlugin(o.layout, c.Plugin):
+			o.notePlugin(c.Plugin, in.Version, generation)
 			continue
 		}
 		if time.Since(o.pluginsTried) < pluginsAgain {
 			return nil // what is missing was told
 		}
 		o.tellPlugin("installing OpenClaw's plugin " + c.Plugin + ", which the channel " + c.Name + " needs")
+		// A start may be one after a crash. What has failed before fails most often again,
+		// and keeps the gateway for less long then.
+		installer.Brief = len(missing) > 0 || !o.pluginsTried.IsZero()
 		err := installer.Install(ctx, c.Plugin)
 		if failure, ok := errors.AsType[*openclaw.PluginError](err); ok {
-			missing = errors.Join(missing, failure)
-			o.health.Set(health.Plugins, health.Warning, fmt.Sprintf("the channel %s is off: %v", c.Name, failure),
-				"by hand: "+openclaw.PluginCommand(c.Plugin, in.Version)+", then creel restart; by itself with a start in ten minutes or later")
+			missing = append(missing, fmt.Sprintf("the channel %s is off: %v", c.Name, failure))
+			commands = append(commands, openclaw.PluginCommand(c.Plugin, in.Version))
+			o.health.Set(health.Plugins, health.Warning, strings.Join(missing, "; "),
+				"by hand: "+strings.Join(commands, " and ")+", then creel restart; by itself with a start in ten minutes or later")
 			continue
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if o.pluginsTried = (time.Time{}); missing != nil {
+	if o.pluginsTried = (time.Time{}); len(missing) > 0 {
 		o.pluginsTried = time.Now()
 		return nil
 	}
 	o.health.Clear(health.Plugins)
 	return nil
+}
+
+// notePlugin tells the journal of a plugin of another version than OpenClaw's, such as the
+// one of before an upgrade.
+func (o *openClaw) notePlugin(plugin, version string, generation uint64) {
+	found := openclaw.OtherPluginVersion(o.layout, plugin, version)
+	if found == "" {
+		return
+	}
+	o.noteConfig(openclaw.ConfigNote{What: openclaw.ConfigWarning, By: openclaw.ByCreel, Message: fmt.Sprintf(
+		"OpenClaw's plugin %s has version %s, and OpenClaw %s; they are released together: %s, then creel restart",
+		plugin, found, version, openclaw.PluginUpdateCommand(plugin, version))}, generation)
 }
 
 func (o *openClaw) tellPlugin(message string) {

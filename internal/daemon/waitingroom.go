@@ -51,7 +51,6 @@ const approvals = 64
 
 // keepRoom keeps the waiting room open while approvals are heard of, until ctx ends.
 func (o *openClaw) keepRoom(ctx context.Context, client *rpc.Client) {
-	defer o.room.Shut()
 	var listening sync.WaitGroup
 	defer listening.Wait()
 	events := client.Events(ctx, approvals)
@@ -65,10 +64,11 @@ func (o *openClaw) keepRoom(ctx context.Context, client *rpc.Client) {
 			return
 		}
 		o.room.Open()
-		if _, err := client.WaitFor(ctx, func(v rpc.View) bool { return !v.Connected }); err != nil {
+		_, err := client.WaitFor(ctx, func(v rpc.View) bool { return !v.Connected })
+		o.room.Shut() // nobody would hear that they are let in
+		if err != nil {
 			return
 		}
-		o.room.Shut() // nobody would hear that they are let in
 	}
 }
 

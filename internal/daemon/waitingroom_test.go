@@ -52,6 +52,27 @@ func TestKeepRoom(t *testing.T) {
 	<-phone
 }
 
+// TestKeepRoomAgain: what kept the room for an engine that was left may end when the room
+// is kept for the one after it, which goes on.
+func TestKeepRoomAgain(t *testing.T) {
+	a := newAttended(t)
+	a.ready(t, 1)
+	waits := func() bool {
+		a.room.Refused("laptop", "r1")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		return a.room.Wait(ctx, "laptop")
+	}
+	poll(t, "the room is open", waits)
+	a.room.Release()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	a.keepRoom(ctx, a.client.Load())
+	if !waits() {
+		t.Error("the room is shut, though approvals are heard of")
+	}
+}
+
 // TestBrowserOf: only a page's handshake by somebody with a session is told from all
 // others.
 func TestBrowserOf(t *testing.T) {

@@ -534,9 +534,14 @@ func TestReporter(t *testing.T) {
 	})
 }
 
-// Old logs go, the newest stay.
+// Old logs go, the newest stay, and so does what is no log. A data folder may have any
+// name.
 func TestRunLogKeepsFew(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "bots [a]*")
+	other := filepath.Join(dir, "install.log")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(other, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	var last string
 	for range keptLogs + 3 {
 		l, err := newRunLog(dir)
@@ -548,8 +553,8 @@ func TestRunLogKeepsFew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	left, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(left) != keptLogs || left[len(left)-1] != last {
+	left, err := os.ReadDir(dir) // by name, which is by time
+	if err != nil || len(left) != keptLogs+1 || filepath.Join(dir, left[keptLogs-1].Name()) != last || left[keptLogs].Name() != "install.log" {
 		t.Errorf("left: %q, %v", left, err)
 	}
 }

@@ -18,6 +18,10 @@ import (
 // minutes on a busy machine. The gateway is not started before they are over.
 const pluginTime = 10 * time.Minute
 
+// briefPluginTime bounds the one attempt of a Brief installer, which most often fails: it
+// may keep a gateway that has crashed.
+const briefPluginTime = 3 * time.Minute
+
 // PluginError says that a plugin could not be installed.
 type PluginError struct {
 	Plugin   string
@@ -27,7 +31,11 @@ type PluginError struct {
 }
 
 func (e *PluginError) Error() string {
-	return fmt.Sprintf("the plugin %s %s could not be installed in %d attempts: %v", e.Plugin, e.Version, e.Attempts, e.Err)
+	attempts := "one attempt"
+	if e.Attempts > 1 {
+		attempts = fmt.Sprintf("%d attempts", e.Attempts)
+	}
+	return fmt.Sprintf("the plugin %s %s could not be installed in %s: %v", e.Plugin, e.Version, attempts, e.Err)
 }
 
 func (e *PluginError) Unwrap() error { return e.Err }
@@ -92,6 +100,8 @@ type PluginInstaller struct {
 	Layout  Layout
 	Version string
 	Run     Runner
+	// Brief makes one attempt, which is given less time: there was a failure before.
+	Brief bool
 	// Again is called with each failure that another attempt follows, and says after
 	// which pause; may be nil.
 	Again func(plugin string, err error, pause time.Duration)
@@ -106,7 +116,11 @@ func (p *PluginInstaller) Install(ctx context.Context, plugin string) error {
 	if pauses == nil {
 		pauses = retryPauses
 	}
-	within, cancel := context.WithTimeoutCause(ctx, pluginTime, fmt.Errorf("it did not end within %v", pluginTime))
+	limit := pluginTime
+	if p.Brief {
+		pauses, limit = nil, briefPluginTime
+	}
+	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it did not end within %v", limit))
 	defer cancel()
 	if HasPlugin(p.Layout, plugin) {
 		return nil

@@ -27,16 +27,20 @@ const keptLogs = 5
 
 // newRunLog makes a log in dir, and removes the oldest ones.
 func newRunLog(dir string) (*runLog, error) {
-	old, err := filepath.Glob(filepath.Join(dir, "install-*.log"))
-	if err != nil { // only for a malformed pattern
-		return nil, err
+	entries, err := os.ReadDir(dir) // not Glob: the folder's own name may look like a pattern
+	if err != nil {
+		return nil, diskError("look for old logs", err)
 	}
-	// Glob sorts, and the names sort by time.
-	for len(old) >= keptLogs {
-		if err := os.Remove(old[0]); err != nil {
+	var old []string // ReadDir sorts, and the names sort by time
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "install-") && strings.HasSuffix(e.Name(), ".log") {
+			old = append(old, e.Name())
+		}
+	}
+	for ; len(old) >= keptLogs; old = old[1:] {
+		if err := os.Remove(filepath.Join(dir, old[0])); err != nil {
 			return nil, diskError("remove an old log", err)
 		}
-		old = old[1:]
 	}
 	name := "install-" + time.Now().UTC().Format("20060102T150405.000000000") + ".log"
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

@@ -48,7 +48,7 @@ const (
 // not heard of is passed on. The zero WaitingRoom is shut, and nobody waits in it.
 type WaitingRoom struct {
 	mu       sync.Mutex
-	open     bool
+	ears     int // how many listen for approvals; 0: the room is shut
 	browsers map[string]*waitingBrowser
 	early    []string // requests that were approved before their refusal was heard of
 }
@@ -63,21 +63,24 @@ type waitingBrowser struct {
 	hasty    int
 }
 
-// Open lets attempts wait: whoever lets devices in is heard.
+// Open lets attempts wait: whoever lets devices in is heard. Each Open has its Shut.
+// There may be several for a moment: what one creel has opened it for, before an upgrade
+// that failed, may come to its end when it is open again for what came after.
 func (w *WaitingRoom) Open() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open = true
+	w.ears++
 	if w.browsers == nil {
 		w.browsers = map[string]*waitingBrowser{}
 	}
 }
 
-// Shut lets all go on, and nobody wait any more.
+// Shut lets all go on: what the one that listened has not heard may be an approval. After
+// as many as there were of Open nobody waits any more.
 func (w *WaitingRoom) Shut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open = false
+	w.ears = max(0, w.ears-1)
 	w.release()
 }
 
@@ -101,7 +104,7 @@ func (w *WaitingRoom) release() {
 func (w *WaitingRoom) Refused(browser, request string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.open || slices.Contains(w.early, request) {
+	if w.ears == 0 || slices.Contains(w.early, request) {
 		return
 	}
 	b := w.browsers[browser]

@@ -75,6 +75,23 @@ func TestWaitingRoom(t *testing.T) {
 				t.Errorf("it waits %v for what has happened", got)
 			}
 		},
+		"an ear that closes late": func(t *testing.T, w *WaitingRoom) {
+			w.Refused("laptop", "r1")
+			time.AfterFunc(2*time.Second, w.Shut) // the first one's, though a second one listens
+			w.Open()
+			if got := stays(t.Context(), w, "laptop"); got != 2*time.Second {
+				t.Errorf("who has come before that waits %v", got)
+			}
+			w.Refused("laptop", "r2")
+			if got := stays(t.Context(), w, "laptop"); got != openWait {
+				t.Errorf("the second one is not heard: it waits %v", got)
+			}
+			w.Shut()
+			w.Refused("laptop", "r3")
+			if got := stays(t.Context(), w, "laptop"); got != 0 {
+				t.Errorf("nobody listens, and it waits %v", got)
+			}
+		},
 		"who comes late is not kept": func(t *testing.T, w *WaitingRoom) {
 			w.Refused("laptop", "r1")
 			time.Sleep(remembered + time.Second)

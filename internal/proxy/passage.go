@@ -128,6 +128,9 @@ func (x *passage) run() {
 		x.proxy.opts.Recorder.Request(Refused)
 		return
 	}
+	if x.upgrade != "" { // the hook may have had it wait, and not for the gateway
+		x.until = time.Now().Add(x.set.Hold.Time)
+	}
 	if x.small && !x.readSmall() {
 		return
 	}

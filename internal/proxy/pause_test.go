@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
+
+	"creel/internal/gateway"
 )
 
 // greeter is a gateway that speaks first and then sends every frame back.
@@ -70,6 +73,36 @@ func TestPause(t *testing.T) {
 	}
 	if early.Load() {
 		t.Error("the gateway has heard of the client before the pause was over")
+	}
+}
+
+// asked is a Gateway that keeps until when requests would wait.
+type asked struct {
+	Gateway
+	until chan time.Time
+}
+
+func (a asked) Acquire(ctx context.Context, ask gateway.Ask) (gateway.Lease, error) {
+	a.until <- ask.Until
+	return a.Gateway.Acquire(ctx, ask)
+}
+
+// What a handshake waits for before it is the gateway's takes nothing from the time that
+// it may wait for the gateway.
+func TestWaitingBeforeTheHoldTime(t *testing.T) {
+	until := make(chan time.Time, 10)
+	var over time.Time
+	w := newWorld(t, greeter(func() {}), func(s *setting) {
+		s.alter = func(p *Proxy) { p.opts.Gateway = asked{p.opts.Gateway, until} }
+		s.proxy.Waiting = func(http.ResponseWriter, *http.Request) bool {
+			for begun := time.Now(); !over.After(begun); over = time.Now() { // until the clock has moved
+			}
+			return false
+		}
+	})
+	w.socket()
+	if got, want := receive(t, "the handshake", until), over.Add(w.proxy.present.Load().Hold.Time); got.Before(want) {
+		t.Errorf("it is held until %v before the end of its hold time", want.Sub(got))
 	}
 }
 

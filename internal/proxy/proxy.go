@@ -79,7 +79,8 @@ type Options struct {
 	// others in forwarding fields. nil: all may.
 	Admit func(client netip.Addr, claimed bool) bool
 	// Waiting, if not nil, may answer a browser's request for a page in place of
-	// letting it wait; it returns false where it does not.
+	// letting it wait; it returns false where it does not. A handshake it may let wait
+	// for something of its own; the time to wait for the gateway begins afterwards.
 	Waiting func(w http.ResponseWriter, r *http.Request) bool
 	// Page, if not nil, may answer with a page in place of a problem document; it
 	// returns false where it does not.

@@ -97,13 +97,15 @@ type Recorder interface {
 // Keeper keeps the state of one gateway. Its methods may be called from any
 // goroutine.
 type Keeper struct {
-	opts    Options
-	log     *slog.Logger
-	record  *recordFile
-	capture *capture.Capturer
-	restore *restorer
-	store   *opener
-	looked  bool // at what a creel before this one left; recover's alone
+	opts       Options
+	log        *slog.Logger
+	record     *recordFile
+	capture    *capture.Capturer
+	restore    *restorer
+	store      *opener
+	looked     bool  // at what a creel before this one left; recover's alone
+	fulfilling *wish // what a launch carries out; Prepare's alone
+	oldWish    *wish // what a creel before this one was asked for, as New has found it; nil: nothing
 
 	live  atomic.Pointer[Settings]
 	op    chan struct{} // holds a value while a snapshot is taken, or the store is looked after
@@ -112,7 +114,6 @@ type Keeper struct {
 
 	ready   atomic.Uint64 // the newest generation that was ready
 	turns   atomic.Uint64 // how often another state has taken the place of the present one
-	oldWish atomic.Bool   // the wish in the record is from a creel before this one
 	verdict sync.Mutex    // held while a trial is ended, one way or the other
 
 	// life ends with Halt, and with it what others have asked for.
@@ -175,7 +176,7 @@ func New(o Options) (*Keeper, error) {
 	}
 	r := k.record.get()
 	k.changes.savedMark = r.Mark
-	k.oldWish.Store(r.Wish != nil)
+	k.oldWish = r.Wish
 	if r.Last != "" {
 		o.Recorder.SnapshotKnown(r.LastAt, r.Totals.Files, r.Totals.Bytes)
 	}

@@ -79,7 +79,7 @@ func (k *Keeper) catchUp(ctx context.Context, fence uint64) error {
 	}
 	err = k.record.change(func(n *record) {
 		n.Fence = fence
-		if newer != "" {
+		if newer != "" && n.Wish == nil { // else a person has asked for something meanwhile
 			n.Wish = &wish{ID: newer, Moved: true, At: time.Now().UTC()}
 		}
 	})

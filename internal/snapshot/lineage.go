@@ -83,6 +83,16 @@ func (r *record) takeBack() {
 	}
 }
 
+// becomes makes r that of another state. A wish other than the one that was carried out
+// (nil: none was) has come meanwhile, and stays.
+func (r *record) becomes(next record, done *wish) {
+	w := r.Wish
+	*r = next
+	if w != nil && !done.is(w) {
+		r.Wish = w
+	}
+}
+
 // proved is r after a trial that has succeeded.
 func (r record) proved() record {
 	if r.Put != "" && r.Put == r.Last {
@@ -104,6 +114,11 @@ type wish struct {
 	At    time.Time `json:"at"`
 	// Generation is the number of the instance that ran then, or had run last.
 	Generation uint64 `json:"generation,omitempty"`
+}
+
+// is tells whether another one is the same, not one that asks for the same again.
+func (w *wish) is(other *wish) bool {
+	return w != nil && other != nil && w.At.Equal(other.At) && w.ID == other.ID && w.Generation == other.Generation
 }
 
 const recordVersion = 1

@@ -61,7 +61,9 @@ func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.
 	if w == nil {
 		return nil
 	}
+	k.fulfilling = w
 	err := k.carryOut(ctx, still, p, w)
+	k.fulfilling = nil
 	switch {
 	case err == nil:
 		return nil
@@ -77,10 +79,15 @@ func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.
 	}
 	k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the old state is as it was", err), nil)
 	k.set(TroubleRestore, "the last restore has failed: "+err.Error())
-	if change := k.record.change(func(r *record) { r.Wish, r.Next = nil, nil }); change != nil {
+	if change := k.record.change(func(r *record) {
+		r.Next = nil
+		if w.is(r.Wish) { // else another one was asked for meanwhile
+			r.Wish = nil
+		}
+	}); change != nil {
 		return gateway.RestoreError(errors.Join(err, change), "Make room in creel's data folder.", false)
 	}
-	k.answer(outcome{err: err})
+	k.conclude(outcome{err: err})
 	return nil // on the old state; if that is missing, fill says so
 }
 
@@ -226,7 +233,7 @@ func olderHint(id store.ID) string {
 // begins notes where a state comes from that nothing is known of.
 func (k *Keeper) begins(how string) error {
 	lineage := newLineage()
-	if err := k.record.change(func(r *record) { *r = record{Lineage: lineage, Began: how} }); err != nil {
+	if err := k.record.change(func(r *record) { r.becomes(record{Lineage: lineage, Began: how}, nil) }); err != nil {
 		return gateway.RestoreError(err, "Make room in creel's data folder.", false)
 	}
 	k.forgetChanges()

@@ -83,7 +83,7 @@ func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	tell()
 	k.settle(ctx)
 	k.forgetChanges() // first: what is being saved must not be noted as of the new state
-	if err := k.record.change(func(r *record) { *r = *r.Next }); err != nil {
+	if err := k.record.change(func(r *record) { r.becomes(*r.Next, k.fulfilling) }); err != nil {
 		return &outOfStepError{err} // the next Prepare brings it up
 	}
 	crashpoint.Passed(crashpoint.StateReplaced)
@@ -118,7 +118,7 @@ func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gate
 	if empty { // there is nothing to go back to, and so no trial
 		tell()
 		k.settle(ctx)
-		err = k.record.change(func(r *record) { *r = next })
+		err = k.record.change(func(r *record) { r.becomes(next, k.fulfilling) })
 	} else {
 		var staged *restore.Staged
 		if staged, err = k.restore.stage(ctx, newNoFiles(k.opts.Roots), nil, false); err == nil {
@@ -131,7 +131,7 @@ func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gate
 	k.clear(TroubleRestore)
 	if empty {
 		k.forgetChanges()
-		k.answer(outcome{unproved: true})
+		k.conclude(outcome{unproved: true})
 	}
 	return nil
 }

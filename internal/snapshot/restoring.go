@@ -86,9 +86,12 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 		return done, err
 	}
 	crashpoint.Passed(crashpoint.StateWished)
-	k.oldWish.Store(false)
 	if err := k.opts.Supervisor.Restart(ctx); err != nil {
-		return done, errors.Join(fmt.Errorf("cannot have the gateway started on the other state: %w", err), k.record.change(func(n *record) { n.Wish = nil }))
+		return done, errors.Join(fmt.Errorf("cannot have the gateway started on the other state: %w", err), k.record.change(func(n *record) {
+			if w.is(n.Wish) {
+				n.Wish = nil
+			}
+		}))
 	}
 	done.ID, err = k.outcome(ctx, answer, before.Generation)
 	return done, err
@@ -288,6 +291,16 @@ func (k *Keeper) stopAwaiting() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.waiter, k.wanted = nil, ""
+}
+
+// conclude tells whoever waits what a restore has come to, unless that was another one
+// than what is wished for by now.
+func (k *Keeper) conclude(o outcome) {
+	k.verdict.Lock()
+	defer k.verdict.Unlock()
+	if k.record.get().Wish == nil {
+		k.answer(o)
+	}
 }
 
 // answer tells whoever waits what a restore has come to.

@@ -80,14 +80,26 @@ func (k *Keeper) watch(ctx context.Context) {
 // dropOldWish forgets a restore that was asked for from a creel before this one if
 // the instance of then still runs: its state has gone on since, and must not be
 // replaced when it ends, whenever that may be.
+//
+// Another restore may be asked for at this moment. So the wish that New has found is
+// looked for in the change itself, and no other one is taken for it.
 func (k *Keeper) dropOldWish(st gateway.Status) {
-	w := k.record.get().Wish
-	if w == nil || !k.oldWish.Load() || st.PID == 0 || st.Generation > w.Generation {
+	w := k.oldWish
+	if !w.is(k.record.get().Wish) || st.PID == 0 || st.Generation > w.Generation {
 		return
 	}
 	message := fmt.Sprintf("the restore that was asked for at %s was not begun before creel ended, and is forgotten; ask again", w.At.Format(time.RFC3339))
-	if err := k.record.change(func(n *record) { n.Wish = nil }); err != nil {
+	dropped := false
+	err := k.record.change(func(n *record) {
+		if dropped = w.is(n.Wish); dropped {
+			n.Wish = nil
+		}
+	})
+	if err != nil {
 		k.log.Error("a restore that was asked for earlier cannot be forgotten", "error", err)
+		return
+	}
+	if !dropped {
 		return
 	}
 	k.event(event.RestoreFailed, message, nil)

@@ -1,11 +1,13 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"creel/internal/crashpoint"
 	"creel/internal/event"
@@ -161,7 +163,7 @@ func TestRestoreFails(t *testing.T) {
 func TestOrFresh(t *testing.T) {
 	w, k, s := two(t)
 	must(t, os.RemoveAll(w.State))
-	w.Store.fail("open", errDown)
+	w.Store.fail("files", errDown)
 	must(t, k.Close(t.Context()))
 	k = w.keeper()
 	refused(t, w.prepare(k, 2, gateway.End{}), false)
@@ -280,6 +282,84 @@ func TestOldWish(t *testing.T) {
 			t.Errorf("runs: %v; the state says %q", runs, w.says())
 		}
 		w.settled(k, s)
+	}
+}
+
+// What is asked for after that is another restore, whenever it is written down: the old
+// one is gone by then, or about to be forgotten.
+func TestOldWishIsNotANewOne(t *testing.T) {
+	w, k, s := two(t)
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID, At: time.Now(), Generation: 1} }))
+	must(t, k.Close(t.Context()))
+	k = w.keeper()
+	must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID, At: time.Now(), Generation: 1} }))
+	k.dropOldWish(w.Sup.Status())
+	if k.record.get().Wish == nil {
+		t.Error("a restore that was just asked for is forgotten")
+	}
+	if n := w.Journal.count(event.RestoreFailed); n != 0 {
+		t.Errorf("%d restores are said to have failed", n)
+	}
+}
+
+// TestAskedWhileRestoring: what is asked for while a launch puts something in place is
+// done with the next launch, whatever comes of that.
+func TestAskedWhileRestoring(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before func(w *world, k *Keeper, s store.Snapshot) // what the launch finds
+		says   string                                      // the state after it
+	}{
+		"an earlier restore": {func(_ *world, k *Keeper, s store.Snapshot) {
+			must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID, At: time.Now()} }))
+		}, "one"},
+		"one that fails": {func(w *world, k *Keeper, s store.Snapshot) {
+			must(t, k.record.change(func(r *record) { r.Wish = &wish{ID: s.ID, At: time.Now()} }))
+			w.Store.fail("files", errors.New("the store is away"))
+		}, "two"},
+		"a fresh start": {func(_ *world, k *Keeper, _ store.Snapshot) {
+			must(t, k.record.change(func(r *record) { r.Wish = &wish{Fresh: true, At: time.Now()} }))
+		}, ""},
+		"a fresh start on nothing": {func(w *world, k *Keeper, _ store.Snapshot) {
+			must(t, os.RemoveAll(w.State))
+			must(t, k.record.change(func(r *record) { r.Wish = &wish{Fresh: true, At: time.Now()} }))
+		}, ""},
+		"a state that is missing": {func(w *world, _ *Keeper, _ store.Snapshot) { must(t, os.RemoveAll(w.State)) }, "one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, k, s := two(t)
+			tt.before(w, k, s)
+			answer, err := k.await()
+			must(t, err)
+			defer k.stopAwaiting()
+			asked := &wish{ID: s.ID, At: time.Now().Add(time.Second), Generation: 1}
+			must(t, k.Prepare(t.Context(), gateway.StillnessForTest(t), gateway.Preparation{Generation: 2, Last: gateway.End{Generation: 1, Cause: gateway.CauseAsked}, Restoring: func() {
+				must(t, k.wish(asked, answer))
+			}}))
+			if w.says() != tt.says {
+				t.Errorf("the state says %q", w.says())
+			}
+			if got := k.record.get().Wish; !asked.is(got) {
+				t.Errorf("what was asked for is forgotten: %+v", got)
+			}
+			select {
+			case o := <-answer:
+				t.Errorf("what came of something else is told for it: %+v", o)
+			default:
+			}
+			w.Store.fail("files", nil)
+			must(t, w.prepare(k, 3, gateway.End{Generation: 2, Cause: gateway.CauseAsked}))
+			k.Ready(3)
+			must(t, k.prove())
+			select {
+			case o := <-answer:
+				if o.err != nil || o.put != s.ID || w.says() != "one" {
+					t.Errorf("it has come to %+v; the state says %q", o, w.says())
+				}
+			default:
+				t.Error("nothing is told of it")
+			}
+			w.settled(k, s)
+		})
 	}
 }
 

@@ -88,7 +88,16 @@ func Start(t *testing.T, o crashgw.Options) *Creel {
 // Prepare prepares a creel for Launch.
 func Prepare(t *testing.T, o crashgw.Options) *Creel {
 	t.Helper()
-	c := &Creel{T: t, Dir: t.TempDir(), Addr: "127.0.0.1:" + strconv.Itoa(crashgw.FreePort(t))}
+	return PrepareIn(t, t.TempDir(), o)
+}
+
+// PrepareIn is Prepare with all that creel has in a folder of that path.
+func PrepareIn(t *testing.T, dir string, o crashgw.Options) *Creel {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := &Creel{T: t, Dir: dir, Addr: "127.0.0.1:" + strconv.Itoa(crashgw.FreePort(t))}
 	c.LedgerPath, c.StorePath, c.LivesPath = filepath.Join(c.Dir, "ledger"), filepath.Join(c.Dir, "store"), filepath.Join(c.Dir, "lives")
 	o.Ledger, o.Store, o.Lives = c.LedgerPath, c.StorePath, c.LivesPath
 	if err := os.WriteFile(c.ConfigPath(), []byte(Settings), 0o600); err != nil {

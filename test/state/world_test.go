@@ -50,8 +50,13 @@ type home struct {
 // prepare makes one that is not started. settings are more of creel.yaml.
 func prepare(t *testing.T, settings string) *home {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "state")
-	c := harness.Prepare(t, crashgw.Options{State: dir, StateEvery: time.Millisecond})
+	return prepareIn(t, t.TempDir(), settings)
+}
+
+func prepareIn(t *testing.T, folder, settings string) *home {
+	t.Helper()
+	dir := filepath.Join(folder, "state")
+	c := harness.PrepareIn(t, folder, crashgw.Options{State: dir, StateEvery: time.Millisecond})
 	h := &home{c, dir}
 	h.configure(settings)
 	at := slices.Index(c.Args, "--")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,7 +40,7 @@ var databases = []database{
 
 // open opens the database of a state.
 func (d database) open(s State) (*sql.DB, error) {
-	dsn := "file:" + s.path(d.name) + "?_pragma=busy_timeout(5000)&_pragma=synchronous(off)&_pragma=wal_autocheckpoint(40)" +
+	dsn := "file:" + (&url.URL{Path: s.path(d.name)}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=synchronous(off)&_pragma=wal_autocheckpoint(40)" +
 		"&_pragma=journal_mode(" + d.journal + ")"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
