@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"creel/internal/runtime"
+	"creel/test/crashgw"
 )
 
 // These tests run the real OpenClaw. It is installed once, into the folder
@@ -72,23 +73,13 @@ type realGateway struct {
 
 func newRealGateway(t *testing.T, origins ...string) *realGateway {
 	t.Helper()
-	g := &realGateway{layout: newLayout(t), in: realInstallation(t), port: freePort(t)}
+	g := &realGateway{layout: newLayout(t), in: realInstallation(t), port: crashgw.FreePort(t)}
 	c, err := Configure(g.layout, Settings{Port: g.port, Origins: origins})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.token = c.Token.Reveal()
 	return g
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // instance is a running gateway.
@@ -421,7 +412,7 @@ func TestE2EExits(t *testing.T) {
 		first := g.start(t)
 		g.ready(t, first)
 		other := *g
-		other.port = freePort(t)
+		other.port = crashgw.FreePort(t)
 		if cause := other.start(t).exit(t); cause.Cause != CauseStateInUse || !cause.Permanent {
 			t.Errorf("%+v", cause)
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"creel/internal/telemetry"
+	"creel/test/crashgw"
 )
 
 // serve listens and gives each connection to handle, after which it is closed.
@@ -66,12 +67,7 @@ func readHead(c net.Conn) string {
 // freePort is an address at which nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", crashgw.FreePort(t))
 }
 
 // wantFailure checks err's verdict and what it says.

@@ -7,13 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"creel/test/crashgw"
 )
 
 // Limits. They are for a busy machine and are reached only where something is
@@ -59,7 +60,7 @@ func newEmptyFolder(t *testing.T) *folder {
 	root := t.TempDir()
 	f := &folder{
 		root: root, data: filepath.Join(root, "data"), tmp: filepath.Join(root, "tmp"),
-		listen: fmt.Sprintf("127.0.0.1:%d", freePort(t)), path: os.Getenv("PATH"),
+		listen: fmt.Sprintf("127.0.0.1:%d", crashgw.FreePort(t)), path: os.Getenv("PATH"),
 		artifacts: filepath.Join(artifacts, t.Name()),
 	}
 	for _, dir := range []string{f.data, f.tmp} {
@@ -83,18 +84,6 @@ func newEmptyFolder(t *testing.T) *folder {
 		}
 	})
 	return f
-}
-
-// freePort gives a port that nobody listens on. creel is to listen on it again
-// after it was killed, so it cannot choose one itself.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (f *folder) url(path string) string { return "http://" + f.listen + path }
