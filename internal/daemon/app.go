@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"creel/internal/config"
+	"creel/internal/freeport"
 	"creel/internal/gateway"
 	"creel/internal/runtime"
 	"creel/internal/snapshot/capture"
@@ -134,23 +135,15 @@ func (p *port) choose(fixed int) (int, error) {
 	if fixed != 0 {
 		return fixed, nil
 	}
-	if p.chosen != 0 && free(p.chosen) {
+	if p.chosen != 0 && freeport.IsFree(p.chosen) {
 		return p.chosen, nil
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	found, err := freeport.Find(nil)
 	if err != nil {
-		return 0, fmt.Errorf("cannot find a free port for the gateway: %w", err)
+		return 0, fmt.Errorf("the gateway has no port: %w", err)
 	}
-	p.chosen = l.Addr().(*net.TCPAddr).Port
-	return p.chosen, l.Close()
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
+	p.chosen = found
+	return found, nil
 }
 
 // browsable is a listener's address as a browser on this machine can use it.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"creel/internal/freeport"
 	"creel/internal/telemetry"
 )
 
@@ -113,9 +114,14 @@ func (p *Place) Listen(want int) (l net.Listener, moved int, err error) {
 	if port == 0 {
 		port = before
 	}
-	l, err = listenOn(port)
-	if err != nil && want == 0 && errors.Is(err, syscall.EADDRINUSE) {
-		l, err = listenOn(0)
+	if port != 0 {
+		l, err = listenOn(port)
+	}
+	if port == 0 || want == 0 && errors.Is(err, syscall.EADDRINUSE) {
+		// Gateways find their providers at the same port while creel is away, and after.
+		if port, err = freeport.Find(nil); err == nil {
+			l, err = listenOn(port)
+		}
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot listen for the gateway's requests to model providers: %w; set providers.port to one that is free", err)
