@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"creel/internal/freeport"
 )
 
 // contestant is a proxy to put in front of a gateway. What is to be known of a
@@ -90,17 +92,13 @@ func awaitAnswer(ctx context.Context, addr string, p *child) error {
 // freeAddr is a loopback address that nobody listens on. Somebody else may take
 // it before it is used; the start of whoever was to have it then fails.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("cannot find a free port: %w", err)
-	}
-	addr := l.Addr().String()
-	return addr, l.Close()
+	port, err := freeport.Find(nil)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
 // portOf is the port of an address that freeAddr gave.
 func portOf(addr string) string {
-	_, port, _ := net.SplitHostPort(addr) // it was made by net.Addr.String
+	_, port, _ := net.SplitHostPort(addr) // it was made by JoinHostPort
 	return port
 }
 
