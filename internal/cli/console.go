@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"creel/internal/config"
 	"creel/internal/gateway"
 	"creel/internal/openclaw"
 )
@@ -26,9 +27,7 @@ type console struct {
 	onDemand bool
 	quiet    bool // a successor: the link was printed long ago
 
-	// elsewhere is what other machines reach creel by; empty: they do not, or not by
-	// anything else than the link says.
-	elsewhere []string
+	elsewhere string // how other machines reach creel, if the link does not say it
 }
 
 // install shows the progress of an installation: on a terminal in one line that
@@ -77,14 +76,27 @@ func (c *console) show(what, link string) {
 	c.shown = true
 	fmt.Fprintln(c.err, what)
 	fmt.Fprintln(c.out, link)
-	if len(c.elsewhere) > 0 {
-		fmt.Fprintf(c.err, "On another machine, put in the place of 127.0.0.1 what it reaches this one by: %s.\n", strings.Join(c.elsewhere, ", "))
+	if c.elsewhere != "" {
+		fmt.Fprintln(c.err, c.elsewhere)
 	}
 }
 
-// elsewhere gives what other machines may reach a creel by that listens on all
+// elsewhere says how other machines reach a creel that listens on all addresses.
+func elsewhere(cfg *config.Config) string {
+	addresses := addressesOf(cfg.Listen, cfg.Auth.Hosts)
+	if len(addresses) == 0 {
+		return ""
+	}
+	text := "On another machine, put in the place of 127.0.0.1 what it reaches this one by: " + strings.Join(addresses, ", ") + "."
+	if _, port, err := net.SplitHostPort(cfg.Listen); err == nil && cfg.Gateway.Preset == config.PresetOpenClaw && cfg.TLS.Cert == "" {
+		text += fmt.Sprintf("\nOpenClaw's own page works there over HTTPS only (tls.cert, or a proxy before creel), or through a tunnel: ssh -L %s:127.0.0.1:%[1]s %s", port, addresses[0])
+	}
+	return text
+}
+
+// addressesOf gives what other machines may reach a creel by that listens on all
 // addresses: the names that it is told of, and the addresses of this machine.
-func elsewhere(listen string, names []string) []string {
+func addressesOf(listen string, names []string) []string {
 	host, _, err := net.SplitHostPort(listen)
 	if addr, parseErr := netip.ParseAddr(host); err != nil || host != "" && (parseErr != nil || !addr.IsUnspecified()) {
 		return nil

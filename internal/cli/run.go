@@ -150,7 +150,7 @@ func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ 
 		logger.Warn(w.Message, "key", w.Key)
 	}
 	console := &console{out: e.stdout, err: e.stderr, quiet: predecessor != nil, onDemand: cfg.Gateway.Start == config.StartOnDemand,
-		elsewhere: elsewhere(cfg.Listen, cfg.Auth.Hosts)}
+		elsewhere: elsewhere(cfg)}
 	defer console.end()
 	return daemon.Run(e.ctx, daemon.Options{
 		Config: cfg, Args: os.Args[1:], Environ: environ, Version: Version(), Logger: logger, Hurry: e.hurry,
