@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"creel/test/fake"
 )
 
@@ -63,6 +65,37 @@ func TestFromTheNetwork(t *testing.T) {
 		t.Fatalf("over loopback: %v", err)
 	}
 	_ = conn.CloseNow()
+	f.end(t, c)
+}
+
+// TestOverTLS: a browser on another machine finds creel by a name, over creel's own TLS,
+// at creel's own port; OpenClaw's page takes it, and works once its device is let in.
+func TestOverTLS(t *testing.T) {
+	llm := fake.NewLLM(t)
+	f := newFolder(t)
+	(&stage{folder: f, llm: llm}).writeConfig(t, agentOn(llm)) // without a model the page has no chat
+	_, port, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key := fake.WriteCertificate(t, f.root, publicName)
+	f.settings(t, "tls: {cert: "+cert+", key: "+key+"}\nauth: {hosts: ["+publicName+"]}\n")
+	c := f.up(t, "--listen", net.JoinHostPort("", port))
+	link := c.link(t)
+	_, code, ok := strings.Cut(link, "https://127.0.0.1:"+port+"/_creel/login?")
+	if !ok {
+		t.Fatalf("the link is %q", link)
+	}
+	browser := f.browse(t, chromedp.IgnoreCertErrors, chromedp.Flag("host-resolver-rules", "MAP "+publicName+" "+networkAddress(t)))
+	origin := "https://" + net.JoinHostPort(publicName, port)
+	page := browser.open(t, origin+"/_creel/login?"+code+"&next="+openGateway)
+	page.until(t, "the page says that it has to be let in", waitsForApproval)
+	if text := f.mustCommand(t, "devices"); !strings.Contains(text, networkAddress(t)) {
+		t.Errorf("creel devices:\n%s", text)
+	}
+	f.mustCommand(t, "devices", "approve-all")
+	page.until(t, "the page is connected", chatReady)
+	browser.close(t)
 	f.end(t, c)
 }
 
