@@ -199,6 +199,12 @@ func (in *Installer) spec() (spec, error) {
 		return spec{}, &InstallError{Reason: ReasonVersion, Detail: fmt.Sprintf("%q is no exact version", in.Version),
 			Next: "give one such as " + DefaultVersion}
 	}
+	// Where a package names its modules by a pattern, as many that OpenClaw needs do,
+	// Node.js puts the module's name in the place of each asterisk of the whole path.
+	if strings.Contains(in.Layout.Root, "*") {
+		return spec{}, &InstallError{Reason: ReasonFolder, Detail: fmt.Sprintf("Node.js cannot load modules from %s, for the asterisk in its name", in.Layout.Root),
+			Next: "choose another data folder with --data-dir"}
+	}
 	platform := in.platform
 	if platform == "" {
 		platform = goruntime.GOOS + "/" + goruntime.GOARCH

@@ -14,6 +14,7 @@ type Reason string
 // The reasons.
 const (
 	ReasonVersion     Reason = "version"      // the version asked for is none, or does not exist
+	ReasonFolder      Reason = "folder"       // Node.js cannot load modules from a folder of that name
 	ReasonPlatform    Reason = "platform"     // no Node.js for this machine, or it does not run here
 	ReasonNPMMissing  Reason = "npm_missing"  // no npm in PATH
 	ReasonNPMTooOld   Reason = "npm_too_old"  // before version 8
