@@ -211,12 +211,14 @@ func TestDrainHearsOfTheEnd(t *testing.T) {
 	c := start(t, crashgw.Options{})
 	old := c.WaitFor("ready", ready).Creel.PID
 	var conns []*bufio.ReadWriter
+	var leave []func() error
 	for range 3 {
 		conn, err := net.Dial("tcp", c.Addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
+		leave = append(leave, conn.Close)
 		if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 			t.Fatal(err)
 		}
@@ -247,6 +249,13 @@ func TestDrainHearsOfTheEnd(t *testing.T) {
 		tt.end()
 		if code := outcome(t, conns[n]); code != tt.want {
 			t.Errorf("a %s is told %q, want %q", tt.method, code, tt.want)
+		}
+	}
+	// An answer tells the client to leave only if the old creel was draining already
+	// when it came.
+	for _, conn := range leave {
+		if err := conn(); err != nil {
+			t.Error(err)
 		}
 	}
 	c.AwaitEnd(old)

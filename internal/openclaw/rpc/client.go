@@ -322,6 +322,10 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 	sent := make(chan struct{})
 	send := func() {
 		defer close(sent)
+		if ctx.Err() != nil { // select may have taken this way all the same
+			refused = notAsked(ctx, method)
+			return
+		}
 		refused = c.send(p, params)
 	}
 	select {
@@ -329,7 +333,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 	case <-c.done:
 		return ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("cannot ask OpenClaw for %s: %w", method, context.Cause(ctx))
+		return notAsked(ctx, method)
 	}
 	<-sent // run does not block
 	if refused != nil {
@@ -345,6 +349,11 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 		c.do(func() { delete(c.pending, p.id) })
 		return &LostError{method, context.Cause(ctx)}
 	}
+}
+
+// notAsked says that ctx ended before a call was sent.
+func notAsked(ctx context.Context, method string) error {
+	return fmt.Errorf("cannot ask OpenClaw for %s: %w", method, context.Cause(ctx))
 }
 
 // send queues a call's frame.
