@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,6 +125,54 @@ func TestLastGoodIsNotRemoved(t *testing.T) {
 	}
 	if _, err := k.Remove(t.Context(), a.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRemovedStateIsUnsaved: where the snapshot of the present state was removed, that
+// state is saved again, also by a creel that is started anew. Where another one was, it
+// is not.
+func TestRemovedStateIsUnsaved(t *testing.T) {
+	for name, anew := range map[string]bool{"at once": false, "by the next creel": true} {
+		t.Run(name, func(t *testing.T) {
+			w, k := ready(t, 3, "one")
+			a := w.take(k)
+			w.write(3, "two")
+			b := w.take(k)
+			w.write(3, "three")
+			c := w.take(k)
+			finish := func() (ids []store.ID) {
+				t.Helper()
+				must(t, k.Finish(t.Context()))
+				all, err := k.List(t.Context())
+				must(t, err)
+				for _, s := range all {
+					ids = append(ids, s.ID)
+				}
+				return ids
+			}
+			if _, err := k.Remove(t.Context(), a.ID); err != nil {
+				t.Fatal(err)
+			}
+			if got := finish(); !slices.Equal(got, []store.ID{b.ID, c.ID}) {
+				t.Fatalf("an old one was removed, and there are %v", got)
+			}
+			if _, err := k.Remove(t.Context(), c.ID); err != nil {
+				t.Fatal(err)
+			}
+			if k.Status().Unsaved.IsZero() {
+				t.Error("the state counts as saved")
+			}
+			if anew {
+				must(t, k.Close(t.Context()))
+				k = w.keeper()
+			}
+			if got := finish(); len(got) != 2 || got[0] != b.ID || got[1] == c.ID {
+				t.Fatalf("the newest was removed, and there are %v", got)
+			}
+			if got := finish(); len(got) != 2 {
+				t.Errorf("saved, and saved once more: %v", got)
+			}
+		})
 	}
 }
 

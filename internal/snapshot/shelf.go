@@ -196,6 +196,11 @@ func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error
 	if err != nil {
 		return s, err
 	}
+	if s.ID == k.record.get().Last {
+		if err := k.unsave(); err != nil {
+			return s, err
+		}
+	}
 	if err := st.Remove(ctx, s.ID); err != nil {
 		return s, err
 	}
@@ -204,6 +209,21 @@ func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error
 		return s, k.reviewShrunk(ctx)
 	}
 	return s, nil
+}
+
+// unsave says that the present state is in no snapshot, since the one that has it is
+// about to be removed: the next one is due as after a change. It comes before the
+// removal, after which a death would leave a state that counts as saved and is not.
+func (k *Keeper) unsave() error {
+	if err := k.record.change(func(r *record) { r.Mark = "" }); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	now := time.Now()
+	k.changes.savedMark, k.changes.first, k.changes.last = "", now, now
+	k.mu.Unlock()
+	k.nudge()
+	return nil
 }
 
 // KeptError says that a snapshot is not removed, and why.
