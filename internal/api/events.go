@@ -15,7 +15,7 @@ import (
 type EventQuery struct {
 	Kind   []string  `query:"kind" doc:"only events of these kinds"`
 	Since  time.Time `query:"since" doc:"only events since then"`
-	After  uint64    `query:"after" doc:"only events with a higher number than this"`
+	After  uint64    `query:"after" doc:"only events with a higher number than this; a stream gives all of them"`
 	Before uint64    `query:"before" doc:"only events with a lower number than this; of a list, to see what came before it"`
 	Limit  int       `query:"limit" max:"1000" doc:"at most so many events, the newest of those that match; of a stream: how many to begin with (default 100; 0 for server-sent events)"`
 	Tail   int       `query:"tail" max:"1000" doc:"another name of limit"`
@@ -45,7 +45,7 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, q EventQuery) {
 		return
 	}
 	limit := max(q.Limit, q.Tail)
-	resumed := q.After > 0
+	resumed := given.Has("after") // 0 too: from the first one on
 	if last := r.Header.Get("Last-Event-ID"); last != "" && media == mediaSSE {
 		seq, err := strconv.ParseUint(last, 10, 64)
 		if err != nil {

@@ -112,6 +112,15 @@ func TestEventStream(t *testing.T) {
 	if _, e := s.message(); e["message"] != "d" {
 		t.Errorf("resumed, then: %v", e)
 	}
+	// 0 is a number, too: from the first event on.
+	s.close()
+	s = w.open(t, v1("events?kind=exited&after=0"), mediaSSE)
+	for _, want := range []string{"a", "b", "c", "d"} {
+		if _, e := s.message(); e["message"] != want {
+			t.Errorf("after 0: %v, want %s", e, want)
+		}
+	}
+	s.close()
 	// A number of a journal that was lost does not keep new events away.
 	s = w.open(t, v1("events"), mediaSSE, "Last-Event-ID", "9000")
 	w.note("e", event.Exited)
