@@ -274,7 +274,7 @@ func (g *Gate) CreateToken(name string, scopes []Scope, expires time.Time) (tele
 	if err := g.state.addToken(secret, t); err != nil {
 		return "", Token{}, err
 	}
-	g.record(event.TokenCreated, "an API token was made: "+name, map[string]any{"token": t.ID, "scopes": scopes})
+	g.record(event.TokenCreated, "an API token was made: "+name, map[string]any{"token_id": t.ID, "scopes": scopes})
 	return telemetry.Secret(secret), t, nil
 }
 
@@ -286,7 +286,7 @@ func (g *Gate) RevokeToken(id string) error {
 		return err
 	}
 	g.endStreams()
-	g.record(event.TokenRevoked, "the API token "+t.Name+" was ended", map[string]any{"token": t.ID})
+	g.record(event.TokenRevoked, "the API token "+t.Name+" was ended", map[string]any{"token_id": t.ID})
 	return lasting(err)
 }
 

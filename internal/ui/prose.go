@@ -31,7 +31,7 @@ func spoken(text string) string { return wording.Spoken(text, "") }
 // shown: it is said elsewhere, or is an id that helps nobody who reads a page.
 func detail(name string, value any) string {
 	switch name {
-	case "snapshot", "generation", "session", "token", "passkey", "lineage", "method":
+	case "snapshot", "generation", "session", "token", "token_id", "passkey", "lineage", "method":
 		return ""
 	case "requests_cut":
 		if shownValue(value) == "0" {
