@@ -27,6 +27,9 @@ func newAct(e *env, a act) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: a.verb, Short: a.short, Long: a.long, Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if wait < 0 {
+				return usage("--wait must not be negative; 0s: not at all")
+			}
 			if takeOver {
 				if _, _, err := e.takeOver(); err != nil {
 					return err

@@ -169,6 +169,7 @@ reached on the data folder.`,
 		newAct(e, startAct), newAct(e, restartAct), newAct(e, stopAct),
 		newReload(e), newDevices(e), newProviders(e), newLogin(e), newSessions(e), newTokens(e), newOwner(e), newAuth(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e),
 	)
+	giveExamples(root)
 	return root
 }
 

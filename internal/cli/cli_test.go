@@ -68,6 +68,8 @@ func TestMistakes(t *testing.T) {
 		{"no daemon for logs", []string{"logs", "--data-dir", dir}, 3, []string{"no creel is running"}},
 		{"more lines than there are", []string{"logs", "-n", "10001", "--data-dir", dir}, 2, []string{"-n", "10000"}},
 		{"no such level", []string{"logs", "--level", "grave", "--data-dir", dir}, 2, []string{"--level", "grave", "debug, info, warn, error"}},
+		{"a wait that cannot be", []string{"restart", "--wait", "-1s", "--data-dir", dir}, 2, []string{"--wait", "negative"}},
+		{"no such scope", []string{"tokens", "create", "x", "--scope", "read,all", "--data-dir", dir}, 2, []string{"--scope", "all", "read,use,operate,admin"}},
 		{"no daemon and no journal", []string{"events", "--data-dir", dir}, 3, []string{"no creel is running"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -166,6 +166,9 @@ func newTokenCreate(e *env) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			asked := api.TokenRequest{Name: args[0]}
 			for _, s := range scopes {
+				if !slices.Contains(auth.OwnerScopes, auth.Scope(s)) {
+					return usage("--scope %q is none of %s", s, scopeWords(auth.OwnerScopes))
+				}
 				asked.Scopes = append(asked.Scopes, auth.Scope(s))
 			}
 			if expires < 0 {

@@ -17,6 +17,7 @@ import (
 	"creel/internal/api"
 	"creel/internal/snapshot"
 	"creel/internal/snapshot/store"
+	"creel/internal/wording"
 )
 
 func newSnapshot(e *env) *cobra.Command {
@@ -61,7 +62,7 @@ func newSnapshotCreate(e *env) *cobra.Command {
 				return e.orIndent(raw, err)
 			}
 			fmt.Fprintln(e.stdout, s.ID)
-			fmt.Fprintf(e.stderr, "%d files with %s, %s added to the store; held still for %v\n", s.Totals.Files, size(s.Totals.Bytes), size(s.Stored), s.Frozen.Round(100*time.Microsecond))
+			fmt.Fprintf(e.stderr, "%s with %s, %s added to the store; held still for %v\n", wording.Files(s.Totals.Files), size(s.Totals.Bytes), size(s.Stored), s.Frozen.Round(100*time.Microsecond))
 			e.printSkipped(s)
 			return nil
 		},
@@ -72,7 +73,7 @@ func newSnapshotCreate(e *env) *cobra.Command {
 
 func (e *env) printSkipped(s store.Snapshot) {
 	if n := len(s.Skipped) + s.Omitted; n > 0 {
-		fmt.Fprintf(e.stderr, "not saved: %d files, such as %s (%s); see `creel snapshot show %s`\n", n, s.Skipped[0].Path, s.Skipped[0].Reason, s.ID)
+		fmt.Fprintf(e.stderr, "not saved: %s, such as %s (%s); see `creel snapshot show %s`\n", wording.Files(int64(n)), s.Skipped[0].Path, s.Skipped[0].Reason, s.ID)
 	}
 	if s.Shrunk != "" {
 		fmt.Fprintf(e.stderr, "it is much smaller than the one before: %s\n", s.Shrunk)
@@ -116,7 +117,7 @@ func snapshotState(s store.Snapshot) string {
 		words = append(words, "not read back yet")
 	}
 	if s.Unread > 0 {
-		words = append(words, fmt.Sprintf("%d files could not be read", s.Unread))
+		words = append(words, wording.Files(int64(s.Unread))+" could not be read")
 	}
 	if s.Shrunk != "" {
 		words = append(words, "shrunk")
@@ -214,7 +215,7 @@ func printSafety(w io.Writer, s *snapshot.Status) {
 	case s.Last == "":
 		row("last snapshot", "none yet")
 	default:
-		row("last snapshot", "%s, %s ago: %d files, %s", s.Last, ago(s.LastAt), s.Files, size(s.Bytes))
+		row("last snapshot", "%s, %s ago: %s, %s", s.Last, ago(s.LastAt), wording.Files(s.Files), size(s.Bytes))
 	}
 	if !s.Unsaved.IsZero() {
 		row("unsaved", "changes since %s ago", ago(s.Unsaved))
@@ -302,7 +303,7 @@ func newSnapshotVerify(e *env) *cobra.Command {
 				}
 				results = append(results, s)
 				if !e.json {
-					fmt.Fprintf(e.stdout, "%s is whole: %d files with %s\n", s.ID, s.Totals.Files, size(s.Totals.Bytes))
+					fmt.Fprintf(e.stdout, "%s is whole: %s with %s\n", s.ID, wording.Files(s.Totals.Files), size(s.Totals.Bytes))
 				}
 			}
 			if e.json {
@@ -368,7 +369,7 @@ func newSnapshotExport(e *env) *cobra.Command {
 			if err != nil || e.json {
 				return e.orIndent(raw, err)
 			}
-			fmt.Fprintf(e.stdout, "%s: %d files with %s of %s\n", x.Dir, x.Files, size(x.Bytes), x.ID)
+			fmt.Fprintf(e.stdout, "%s: %s with %s of %s\n", x.Dir, wording.Files(x.Files), size(x.Bytes), x.ID)
 			for _, l := range x.Losses {
 				fmt.Fprintln(e.stderr, "not as in the snapshot:", l)
 			}
