@@ -41,5 +41,5 @@ func (o *openClaw) noteProvider(g config.Gateway, environ []string) {
 		return
 	}
 	o.health.Set(health.Provider, health.Info, "OpenClaw knows no model provider yet, so that its agents cannot answer",
-		"choose one in the Control UI, or give creel a key, such as ANTHROPIC_API_KEY (docs/openclaw.md)")
+		"choose one in the Control UI, or give creel a key, such as ANTHROPIC_API_KEY (docs/providers.md)")
 }

@@ -91,7 +91,7 @@ func parseKey(text string) ([]byte, error) {
 	given := strings.ToUpper(b.String())
 	given, ok := strings.CutPrefix(given, strings.ToUpper(keyPrefix))
 	if !ok {
-		return nil, fmt.Errorf("%w: it does not begin with %q", ErrBadKey, keyPrefix)
+		return nil, fmt.Errorf("%w: it does not begin with %q; give all of what `creel snapshot key export` prints", ErrBadKey, keyPrefix)
 	}
 	given = strings.NewReplacer("-", "", "O", "0", "I", "1", "L", "1").Replace(given)
 	raw, err := keyAlphabet.DecodeString(given)
