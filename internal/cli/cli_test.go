@@ -50,6 +50,7 @@ func TestMistakes(t *testing.T) {
 		{"no such program", []string{"run", "--data-dir", dir, "--", "no-such-program"}, 2, []string{"no-such-program", "not found", "$PATH"}},
 		{"a program that is a text", []string{"run", "--data-dir", dir, "--", file}, 2, []string{file, "permission denied"}},
 		{"up knows openclaw only", []string{"up", "nginx"}, 2, []string{"creel run -- COMMAND"}},
+		{"no exact version", []string{"up", "--version", "latest", "--data-dir", dir}, 2, []string{"--version", "latest", "exact"}},
 		{"a data folder that cannot be", []string{"run", "--data-dir", filepath.Join(file, "x"), "--", "true"}, 2, []string{"data folder", "--data-dir"}},
 		{"an address that cannot be", []string{"run", "--data-dir", dir, "--listen", "nowhere", "--", "true"}, 2, []string{"--listen"}},
 		{"an unusable configuration", []string{"run", "--config", file}, 2, []string{file + ":1:1", file + ":3:9", "did you mean"}},

@@ -130,7 +130,7 @@ func newTokens(e *env) *cobra.Command {
 password in an address: https://x:creel_…@host/. It never reaches the gateway.
 
 Scopes: read (creel's own pages), use (the gateway), operate (start, stop, restart,
-snapshots, devices), admin (restore, sessions, tokens, configuration).`,
+snapshots, devices), admin (restore, files of snapshots, sessions, tokens).`,
 		Example: `  creel tokens create prometheus --scope read --expires 8760h
   creel tokens list
   creel tokens revoke k3rb5xw2`,

@@ -190,7 +190,7 @@ func checkListen(listen string) string {
 
 var (
 	namePattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-	versionPattern  = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$`)
+	versionPattern  = regexp.MustCompile(`^[0-9][0-9A-Za-z.+-]{0,63}$`)
 	variablePattern = regexp.MustCompile(`^[^=\x00]+$`)
 )
 
@@ -201,7 +201,7 @@ func (v *validator) gateway() {
 	}
 	// It becomes part of file names and of a package to install.
 	if g.Version != "" && !versionPattern.MatchString(g.Version) {
-		v.refuse("gateway.version", "%q is not a version, such as 1.2.3", clip(g.Version))
+		v.refuse("gateway.version", "%q is not an exact version, such as 1.2.3", clip(g.Version))
 	}
 	if len(g.Command) == 0 && g.Preset == PresetNone {
 		v.refuse("gateway.command", `is missing; give the program to run, such as ["node", "server.js"], or gateway.preset: openclaw`)
