@@ -23,7 +23,7 @@ type Lease interface {
 }
 
 // ErrNoLease says that no lease is kept on the gateway: see snapshots.owner.
-var ErrNoLease = errors.New("this creel shares its gateway with no other: snapshots.owner is off")
+var ErrNoLease = errors.New("this creel shares its gateway with no other: snapshots.owner is off, or auto with a store that is not of kind s3")
 
 // TakeOver makes this creel the owner of the gateway, whoever is. Errors:
 // ErrNoLease, *owner.UnknownError.
