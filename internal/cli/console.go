@@ -65,8 +65,12 @@ func (c *console) state(st gateway.Status, link string) {
 		c.show("Ready. Open this link:", link)
 	case st.State == gateway.Failed:
 		fmt.Fprintln(c.err, "The gateway is not running:", st.Reason)
-		if st.LastEnd != nil && st.LastEnd.Hint != "" {
-			fmt.Fprintln(c.err, "Next:", st.LastEnd.Hint)
+		lines, next := givenUp(st.LastEnd)
+		for _, line := range lines {
+			fmt.Fprintln(c.err, "  "+line)
+		}
+		if next != "" {
+			fmt.Fprintln(c.err, "Next:", next)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"creel/internal/api"
+	"creel/internal/gateway"
 	"creel/internal/wording"
 )
 
@@ -51,8 +52,15 @@ func (e *env) printStatus(st *api.Status) error {
 	}
 	if end := st.LastEnd; end != nil {
 		row("last end", "generation %d, %s ago: %s", end.Generation, ago(end.At), end.Message)
-		if end.Hint != "" {
-			row("", "%s", end.Hint)
+		hint := end.Hint
+		if st.State == gateway.Failed {
+			var lines []string
+			if lines, hint = givenUp(end); len(lines) > 0 {
+				row("it printed", "%s", strings.Join(lines, "\n\t"))
+			}
+		}
+		if hint != "" {
+			row("", "%s", hint)
 		}
 	}
 	if st.Snapshots != nil {
