@@ -27,6 +27,10 @@ func (e *env) checkKeys() finding {
 // said, and nothing is wrong with it.
 func keysFinding(st api.Status, report provider.Report) finding {
 	f := finding{Check: "keys", Verdict: "ok", Message: "none that creel knows of is within the gateway's reach"}
+	if report.Foreign {
+		f.Message = foreignSentence
+		return f
+	}
 	var hints []string
 	for _, r := range st.Degraded {
 		if r.Condition == health.Keys {
@@ -48,6 +52,9 @@ func keysFinding(st api.Status, report provider.Report) finding {
 	f.Hint = strings.Join(hints, "; ")
 	return f
 }
+
+// foreignSentence is said where the gateway is not OpenClaw.
+const foreignSentence = "creel keeps keys of model providers for OpenClaw alone; this gateway is another program, and has what is in creel's environment"
 
 // leftSentence tells of keys that providers.leave leaves to the gateway.
 func leftSentence(names []string) string {

@@ -25,6 +25,7 @@ func TestKeysFinding(t *testing.T) {
 		{nil, provider.Report{}, "ok", "none that creel knows of", ""},
 		{nil, provider.Report{Left: left}, "ok", "the gateway has GEMINI_API_KEY, as providers.leave says, and whatever runs in it can read that", ""},
 		{alarm, provider.Report{Left: left}, "warning", "the gateway itself has GROQ_API_KEY; the gateway has GEMINI_API_KEY", "see docs"},
+		{nil, provider.Report{Foreign: true}, "ok", "creel keeps keys of model providers for OpenClaw alone", ""},
 		{nil, held, "ok", "none that creel knows of", "`providers.leave: [google]`"},
 		{nil, provider.Report{Providers: held.Providers}, "ok", "none that creel knows of", ""}, // providers.proxy is off
 	} {

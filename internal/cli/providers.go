@@ -75,6 +75,10 @@ func (e *env) listProviders() error {
 	if e.json {
 		return e.indent(text)
 	}
+	if report.Foreign {
+		fmt.Fprintln(e.stderr, foreignSentence)
+		return nil
+	}
 	for _, problem := range report.Problems {
 		fmt.Fprintln(e.stderr, "warning:", problem)
 	}
@@ -120,6 +124,10 @@ func (e *env) providerUsage(days int) error {
 	}
 	if e.json {
 		return e.indent(text)
+	}
+	if report.Foreign {
+		fmt.Fprintln(e.stderr, foreignSentence)
+		return nil
 	}
 	first := time.Now().AddDate(0, 0, 1-days).Format("2006-01-02")
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)

@@ -25,6 +25,7 @@ const fileProviders = "providers"
 // engine: answers that are on their way go on while another creel takes over.
 type providers struct {
 	found  *provider.Found
+	other  bool            // the gateway is not OpenClaw
 	proxy  *provider.Proxy // nil: it is off, or there are no providers
 	server *provider.Server
 	place  *provider.Place
@@ -47,8 +48,8 @@ func (d *daemon) newProviders() (_ *providers, err error) {
 			err = errors.Join(err, inherited.Close())
 		}
 	}()
-	p := &providers{found: &provider.Found{}}
 	cfg := d.cfg()
+	p := &providers{found: &provider.Found{}, other: cfg.Gateway.Preset != config.PresetOpenClaw}
 	if cfg.Gateway.Preset == config.PresetOpenClaw { // any other gateway is told nothing
 		environ, err := d.providerEnviron()
 		if err != nil {
@@ -271,7 +272,7 @@ func (p *providers) missed(changes []openclaw.ConfigChange) string {
 
 // report is what creel's own API shows.
 func (p *providers) report() provider.Report {
-	r := provider.Report{Proxy: p.proxy != nil, Providers: provider.States(p.found.Providers), Left: p.found.Left, Model: p.found.Model}
+	r := provider.Report{Proxy: p.proxy != nil, Foreign: p.other, Providers: provider.States(p.found.Providers), Left: p.found.Left, Model: p.found.Model}
 	for _, problem := range p.found.Problems {
 		r.Problems = append(r.Problems, problem.Error())
 	}

@@ -122,3 +122,19 @@ func TestProvidersStay(t *testing.T) {
 		t.Error("a gateway that is not OpenClaw is treated as one")
 	}
 }
+
+// TestForeignGateway: where the gateway is not OpenClaw, creel holds no key and says so;
+// the gateway has what is in creel's environment.
+func TestForeignGateway(t *testing.T) {
+	environ := "ANTHROPIC_API_KEY=" + testKey
+	other := providersOf(t, func(c *config.Config) { c.Gateway.Preset = config.PresetNone }, environ)
+	if r := other.providers.report(); !r.Foreign || r.Proxy || len(r.Providers) != 0 {
+		t.Errorf("%+v", r)
+	}
+	if got := other.gatewayEnviron(); !slices.Contains(got, environ) {
+		t.Errorf("the gateway gets %v", got)
+	}
+	if providersOf(t, nil, environ).providers.report().Foreign {
+		t.Error("OpenClaw is foreign")
+	}
+}

@@ -15,8 +15,9 @@ type State struct {
 
 // Report is all that is known of providers, for people and programs.
 type Report struct {
-	Proxy     bool         `json:"proxy"`           // requests go through creel
-	Model     string       `json:"model,omitempty"` // the default, as provider/model
+	Proxy     bool         `json:"proxy"`             // requests go through creel
+	Model     string       `json:"model,omitempty"`   // the default, as provider/model
+	Foreign   bool         `json:"foreign,omitempty"` // the gateway is not OpenClaw: creel keeps no keys for it, and it has those of creel's environment
 	Providers []State      `json:"providers"`
 	Left      []string     `json:"left,omitempty"`     // variables with keys that providers.leave leaves to the gateway: what runs there can read them
 	Problems  []string     `json:"problems,omitempty"` // what was found and cannot be used
