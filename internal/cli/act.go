@@ -47,7 +47,7 @@ func newAct(e *env, a act) *cobra.Command {
 				fmt.Fprintln(e.stdout, stateWords(st, ""))
 			}
 			if st.State == gateway.Failed && a.verb != stopAct.verb {
-				return fmt.Errorf("the gateway did not come up; see `creel logs` and `creel events`")
+				return didNotComeUp(st.LastEnd)
 			}
 			return nil
 		},

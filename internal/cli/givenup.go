@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"creel/internal/gateway"
 )
 
@@ -26,4 +28,13 @@ func givenUp(end *gateway.End) (lines []string, next string) {
 		return lines, end.Hint
 	}
 	return lines, "`creel logs` shows what it printed; mend the cause, then `creel start`"
+}
+
+// didNotComeUp is the error of a command that had the gateway started, and it was given
+// up.
+func didNotComeUp(end *gateway.End) error {
+	if end == nil || end.Hint == "" {
+		return fmt.Errorf("the gateway did not come up; see `creel logs` and `creel events`")
+	}
+	return fmt.Errorf("the gateway did not come up (%s)", end.Hint)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"testing"
 
@@ -46,6 +47,9 @@ func TestGivenUp(t *testing.T) {
 						t.Errorf("%s has %q:\n%s", where, never, text)
 					}
 				}
+			}
+			if said := didNotComeUp(&c.end).Error(); !strings.Contains(said, cmp.Or(c.end.Hint, "`creel logs`")) {
+				t.Errorf("creel start says %s", said)
 			}
 			status.Reset()
 			st.State = gateway.Ready
