@@ -14,6 +14,8 @@ var (
 	// bytesIn finds "1692703 bytes", and "48213 added to the store"; fewer than 10000 are
 	// read as easily as they are.
 	bytesIn = regexp.MustCompile(`\b(?:\d{5,18} bytes|\d{1,18} added to the store)\b`)
+	// oneIn finds "1 files".
+	oneIn = regexp.MustCompile(`(^|[\s(])1 (file|folder|byte)s\b`)
 	// filesIn finds "12 with 1692703", which is of files and bytes.
 	filesIn = regexp.MustCompile(`\bhad (\d{1,18}) with (\d{1,18})\b`)
 	// durationIn finds a duration as Go writes it.
@@ -32,6 +34,7 @@ func Numbers(text string) string {
 		}
 		return strings.TrimSuffix(Size(n)+" "+rest, " bytes")
 	})
+	text = oneIn.ReplaceAllString(text, "${1}1 $2")
 	text = filesIn.ReplaceAllStringFunc(text, func(found string) string {
 		m := filesIn.FindStringSubmatch(found)
 		files, err := strconv.ParseInt(m[1], 10, 64)

@@ -15,3 +15,16 @@ func TestSpoken(t *testing.T) {
 		}
 	}
 }
+
+// TestOne: one is one file, and what only ends like one is not.
+func TestOne(t *testing.T) {
+	for text, want := range map[string]string{
+		"snapshot x: 1 files with 1 bytes, and (1 folders)": "snapshot x: 1 file with 1 byte, and (1 folder)",
+		"11 files with 21 bytes, 0.1 bytes, 0 files":        "11 files with 21 bytes, 0.1 bytes, 0 files",
+		"1 filesystem": "1 filesystem",
+	} {
+		if got := Numbers(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
