@@ -117,10 +117,21 @@ func (e *unreachableError) Error() string {
 	if errors.Is(e.err, fs.ErrPermission) {
 		return fmt.Sprintf("cannot reach the creel on the data folder %s: %v; give this command as the user that creel runs as, or as root", e.dataDir, e.err)
 	}
+	if daemon.ReadOnly(e.dataDir) {
+		return fmt.Sprintf("no creel can be reached on the data folder %s, since its file system is read-only, and a creel that was started after it became so has no control socket (%v): if one runs, it tells how it is at http://ADDRESS/_creel/status, ADDRESS being where it listens, and opens the socket when the folder is writable again", e.dataDir, e.err)
+	}
 	return fmt.Sprintf("no creel is running on the data folder %s: %v; start one with `creel up`, or name the folder of the one you mean with --data-dir", e.dataDir, e.err)
 }
 
 func (e *unreachableError) Unwrap() error { return e.err }
+
+// away says of a creel that what it has left is read.
+func (e *unreachableError) away() string {
+	if daemon.ReadOnly(e.dataDir) {
+		return "no creel can be reached, since the data folder is read-only"
+	}
+	return "creel is not running"
+}
 
 // exitCode tells errors apart.
 func exitCode(err error) int {

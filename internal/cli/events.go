@@ -171,6 +171,6 @@ func (e *env) eventsFromDisk(away *unreachableError, tail int) error {
 	if err != nil || len(list) == 0 {
 		return away
 	}
-	fmt.Fprintln(e.stderr, "creel is not running; these are the events up to its end:")
+	fmt.Fprintf(e.stderr, "%s; these are the events up to its end:\n", away.away())
 	return e.showList(list)
 }

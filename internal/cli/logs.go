@@ -101,7 +101,7 @@ func (e *env) logsFromDisk(away *unreachableError, q api.LogQuery) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stderr, "creel is not running; this is the gateway's output up to now, from %s:\n", path)
+	fmt.Fprintf(e.stderr, "%s; this is the gateway's output up to now, from %s:\n", away.away(), path)
 	for _, line := range lines {
 		text := line.Text
 		if e.json {

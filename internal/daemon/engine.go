@@ -53,11 +53,9 @@ func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
 			err = errors.Join(err, e.release())
 		}
 	}()
-	socket, err := api.ListenControl(d.cfg().DataDir)
-	if err != nil {
+	if e.socket, err = d.listenControl(); err != nil {
 		return nil, err
 	}
-	e.socket = d.spare.Listener(socket)
 	crashpoint.Passed(crashpoint.SocketBound)
 	e.journal, err = event.Open(event.Options{Dir: filepath.Join(d.cfg().DataDir, "journal"), Logger: d.log, Metrics: d.metrics, OnHealth: d.journalHealth})
 	if err != nil {

@@ -59,6 +59,9 @@ const lockName = "creel.lock"
 
 // lock is the lock on a data folder. It belongs to the open file, which a creel
 // hands to its successor: there is no moment at which nobody has it.
+//
+// On a read-only file system it is held by a descriptor that cannot be written to, which
+// locks out others just as well (flock(2)). What is in the file is an earlier creel's then.
 type lock struct{ file *os.File }
 
 // lockDataDir makes a data folder and takes its lock. The errors are *InUseError
@@ -67,13 +70,20 @@ func lockDataDir(dir string) (*lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &DataDirError{dir, err}
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	f, readOnly, err := openLock(dir)
 	if err != nil {
 		return nil, &DataDirError{dir, err}
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, errors.Join(&InUseError{DataDir: dir, PID: lockHolder(f)}, f.Close())
+		inUse := &InUseError{DataDir: dir}
+		if readOnly == nil { // else the holder may have been unable to sign
+			inUse.PID = lockHolder(f)
+		}
+		return nil, errors.Join(inUse, f.Close())
+	}
+	if err != nil && readOnly != nil {
+		err = errors.Join(readOnly, err) // a file system that locks for writers only (NFS: see flock(2))
 	}
 	l := &lock{f}
 	if err == nil {
@@ -90,12 +100,45 @@ func lockDataDir(dir string) (*lock, error) {
 	return l, nil
 }
 
-// sign writes into the file who has the lock.
+// openLock opens the lock's file. In a folder that was used before and is on a read-only
+// file system now, readOnly says so, and the file is open for reading. Only that is
+// forgiven: who may not write to a folder (EACCES) is not the one whose gateway is in it.
+func openLock(dir string) (f *os.File, readOnly, err error) {
+	path := filepath.Join(dir, lockName)
+	f, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if !errors.Is(err, unix.EROFS) {
+		return f, nil, err
+	}
+	readOnly = err
+	if f, err = os.Open(path); errors.Is(err, fs.ErrNotExist) {
+		err = readOnly // it was never used
+	}
+	return f, readOnly, err
+}
+
+// sign writes into the file who has the lock. On a read-only file system it fails with
+// EROFS; later, the lock being held by a descriptor for reading, it writes by another one.
 func (l *lock) sign() error {
-	if err := l.file.Truncate(0); err != nil {
+	flags, err := unix.FcntlInt(l.file.Fd(), unix.F_GETFL, 0)
+	if err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	if flags&unix.O_ACCMODE != unix.O_RDONLY {
+		return signIn(l.file)
+	}
+	// The same file, whatever is at its path now. Closing this descriptor leaves the lock.
+	f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", l.file.Fd()), os.O_RDWR, 0)
+	if err != nil {
 		return err
 	}
-	_, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return errors.Join(signIn(f), f.Close())
+}
+
+func signIn(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return err
 }
 
@@ -123,11 +166,15 @@ func lockHolder(f *os.File) int {
 
 // Occupy takes the data folder, which is made if need be, as a daemon does: none
 // can run on it until release is called. It is for commands that change what a
-// daemon would be using. The errors are *InUseError and *DataDirError.
+// daemon would be using; so a folder that is read-only is refused. The errors are
+// *InUseError and *DataDirError.
 func Occupy(dir string) (release func() error, err error) {
 	l, err := lockDataDir(dir)
 	if err != nil {
 		return nil, err
+	}
+	if err := readOnly(dir); err != nil {
+		return nil, errors.Join(&DataDirError{dir, err}, l.close())
 	}
 	return l.close, nil
 }

@@ -91,6 +91,9 @@ func (d *daemon) startSuccessor() (*handover.Successor, error) {
 	if errProgram != nil {
 		return nil, fmt.Errorf("cannot tell which program to start: %w", errProgram)
 	}
+	if err := readOnly(d.cfg().DataDir); err != nil { // see readonly.go
+		return nil, fmt.Errorf("the successor could open no control socket in the data folder %s, and this creel would find it by that: %w; make it writable first", d.cfg().DataDir, err)
+	}
 	socket, ok := d.listener.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("cannot hand over a %T", d.listener)

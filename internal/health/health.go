@@ -33,6 +33,7 @@ const (
 	DataFolder  Condition = "data_folder_not_writable" // full, read-only or broken
 	LowSpace    Condition = "disk_space_low"           // it will soon be full
 	Start       Condition = "start_waits"              // the gateway cannot be started before something passes
+	Control     Condition = "control_socket_missing"   // creel's commands cannot reach it
 	Bodies      Condition = "bodies_not_on_disk"       // bodies of requests are kept in memory alone, within narrower bounds
 	Descriptors Condition = "out_of_descriptors"       // creel may open no more files
 	Ownership   Condition = "ownership_unknown"        // it cannot be told, or soon not be told, which machine owns the gateway
@@ -60,7 +61,7 @@ const (
 
 // Conditions lists all conditions.
 var Conditions = []Condition{
-	Journal, DataFolder, LowSpace, Start, Bodies, Descriptors, Ownership, Connections,
+	Journal, DataFolder, LowSpace, Start, Control, Bodies, Descriptors, Ownership, Connections,
 	OpenClawConfig, Provider, Variables, Keys, Plugins,
 	StateMissing, StateRecord, RestoreFailed, SnapshotStore, SnapshotFailed, Overdue, Unreadable, Shrunk, Incomplete, NotPruned,
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -24,14 +25,18 @@ import (
 // Several processes may write to it: each change is made under a lock beside the
 // file, after what others have written meanwhile was read. So none counts a line
 // twice, and the last one to write it anew leaves nothing out.
+//
+// On a file system that is read-only at first it is read, so that budgets go on, and
+// opened for writing by the first append that can.
 type ledgerFile struct {
 	path  string
 	lock  *flock.Flock
 	log   *slog.Logger
 	heard func(ModelUsage) // gets each line that was not written by this one
 
-	file *os.File // the one that is appended to
-	read int64    // of it; what is beyond is of others
+	file     *os.File // the one that is appended to
+	read     int64    // of it; what is beyond is of others
+	readOnly bool     // file is open for reading alone
 }
 
 // compactAt is the size from which on the file is written anew, if that makes it
@@ -41,12 +46,22 @@ const compactAt = 256 << 10
 // openLedgerFile reads the file, without lines of days before oldest, and writes it
 // anew.
 func openLedgerFile(path, oldest string, log *slog.Logger, heard func(ModelUsage)) (*ledgerFile, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the folder of the usage of model providers: %w", err)
-	}
 	f := &ledgerFile{path: path, lock: flock.New(path + ".lock"), log: log, heard: heard}
-	if err := f.locked(); err != nil {
+	err := f.begin(oldest)
+	if errors.Is(err, syscall.EROFS) {
+		err = f.beginReading()
+	}
+	if err != nil {
+		f.close()
 		return nil, err
+	}
+	return f, nil
+}
+
+// begin opens the file for writing.
+func (f *ledgerFile) begin(oldest string) error {
+	if err := f.locked(); err != nil {
+		return err
 	}
 	defer f.unlock()
 	err := f.follow()
@@ -54,10 +69,29 @@ func openLedgerFile(path, oldest string, log *slog.Logger, heard func(ModelUsage
 		err = f.compact(oldest)
 	}
 	if err != nil {
-		f.close()
-		return nil, fmt.Errorf("cannot read the usage of model providers: %w", err)
+		return fmt.Errorf("cannot read the usage of model providers: %w", err)
 	}
-	return f, nil
+	return nil
+}
+
+// beginReading reads what is there on a file system that is read-only. Whoever holds the
+// lock can write no more than this one.
+func (f *ledgerFile) beginReading() error {
+	if f.file != nil {
+		return nil // it has become so after it was opened and read
+	}
+	file, err := os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		f.file, f.readOnly = file, true
+		err = f.readOn()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the usage of model providers: %w", err)
+	}
+	return nil
 }
 
 // lockTime bounds the wait for another creel, which holds the lock for the time of
@@ -65,6 +99,9 @@ func openLedgerFile(path, oldest string, log *slog.Logger, heard func(ModelUsage
 const lockTime = 5 * time.Second
 
 func (f *ledgerFile) locked() error {
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+		return fmt.Errorf("cannot make the folder of the usage of model providers: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
 	defer cancel()
 	if _, err := f.lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
@@ -88,8 +125,14 @@ func (f *ledgerFile) append(list []ModelUsage, oldest string) error {
 		return err
 	}
 	defer f.unlock()
+	late := f.file == nil || f.readOnly
 	if err := f.follow(); err != nil {
 		return err
+	}
+	if late { // as begin does: its last line may be torn
+		if err := f.compact(oldest); err != nil {
+			return err
+		}
 	}
 	text, err := linesOf(list)
 	if err != nil {
@@ -127,7 +170,7 @@ func (f *ledgerFile) follow() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if f.file != nil && err == nil {
+	if f.file != nil && !f.readOnly && err == nil {
 		own, err := f.file.Stat()
 		if err != nil {
 			return err
@@ -156,7 +199,7 @@ func (f *ledgerFile) reopen() error {
 		}
 		_ = f.file.Close() // it was only read from since the last write
 	}
-	f.file, f.read = file, 0
+	f.file, f.read, f.readOnly = file, 0, false
 	now := sums{}
 	if err := scan(file, f.log, now.add); err != nil {
 		return err

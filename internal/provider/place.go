@@ -29,7 +29,8 @@ type Place struct {
 	// address and credential, until it is restarted. nil: nothing is lost.
 	Lost error
 
-	path string
+	path    string
+	unsaved bool // the file system is read-only; see Keep
 }
 
 // placeFile is the form of the file.
@@ -99,8 +100,27 @@ func (p *Place) save() error {
 	if err == nil {
 		err = renameio.WriteFile(p.path, append(text, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(p.path)), renameio.WithStaticPermissions(0o600))
 	}
+	if p.unsaved = errors.Is(err, syscall.EROFS); p.unsaved {
+		p.Lost = fmt.Errorf("where the gateway finds its model providers cannot be kept yet, and another was made: %w", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("cannot keep where the gateway finds its model providers: %w", err)
+	}
+	return nil
+}
+
+// Keep writes what could not be written when the place was made, on a file system that
+// was read-only then: a gateway that runs goes on meanwhile, and none is started.
+func (p *Place) Keep() error {
+	if !p.unsaved {
+		return nil
+	}
+	if err := p.save(); err != nil {
+		return err
+	}
+	if p.unsaved {
+		return p.Lost
 	}
 	return nil
 }

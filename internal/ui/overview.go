@@ -174,7 +174,7 @@ func conditionLink(c health.Condition) string {
 	switch c {
 	case health.StateMissing, health.StateRecord, health.RestoreFailed, health.SnapshotStore, health.SnapshotFailed, health.Overdue, health.Unreadable, health.Shrunk, health.Incomplete, health.NotPruned:
 		return Prefix + "snapshots"
-	case health.Journal, health.DataFolder, health.LowSpace, health.Bodies, health.Descriptors, health.Connections, health.Start, health.Ownership:
+	case health.Journal, health.DataFolder, health.LowSpace, health.Bodies, health.Descriptors, health.Connections, health.Start, health.Control, health.Ownership:
 		return Prefix + "timeline?kind=health"
 	case health.OpenClawConfig:
 		return Prefix + "timeline?kind=config"
