@@ -79,6 +79,8 @@ func (w *world) play(s scenario, deaths ...death) []passage {
 		r.passages = readPassages(w.T, w.Dir, w.orders)
 		died = len(s.deaths) == 0 && r.diedBy(victimCreel, victimBoth)
 		switch {
+		case r.doomed(st.Creel.PID): // it has answered in its last moment
+			return fmt.Errorf("creel %d is about to die", st.Creel.PID)
 		case !st.OK:
 			return fmt.Errorf("the gateway is %s: %s", st.State, st.Reason)
 		case !died && s.over != nil && !s.over(w, r.before, st):
@@ -89,11 +91,11 @@ func (w *world) play(s scenario, deaths ...death) []passage {
 	if actErr != nil && !died && len(deaths) == 0 {
 		w.fatalf("%s: %v", s.name, actErr)
 	}
-	over := now()
+	over, known := now(), len(r.passages)
 	r.load.stop()
 	st := w.steady()
 	r.passages = readPassages(w.T, w.Dir, w.orders)
-	r.closeWindows(over, now())
+	r.closeWindows(over, now(), known)
 	if err := os.Remove(filepath.Join(w.Dir, ordersFile)); err != nil {
 		w.T.Fatal(err)
 	}
@@ -109,6 +111,13 @@ func (r *round) diedBy(victims ...string) bool {
 	return slices.ContainsFunc(r.passages, func(p passage) bool { return p.Death != nil && slices.Contains(victims, p.Death.Victim) })
 }
 
+// doomed tells whether a creel is the victim of a death that was carried out.
+func (r *round) doomed(pid int) bool {
+	return slices.ContainsFunc(r.passages, func(p passage) bool {
+		return p.Death != nil && p.Death.Victim != victimGateway && p.PID == pid
+	})
+}
+
 // undisturbed tells whether nobody has died but as the scenario says.
 func (r *round) undisturbed() bool {
 	return !slices.ContainsFunc(r.passages, func(p passage) bool { return p.Death != nil && !slices.Contains(r.scenario.deaths, *p.Death) })
@@ -116,21 +125,29 @@ func (r *round) undisturbed() bool {
 
 // closeWindows adds the deaths that were ordered, and ends all windows: when the
 // scenario was over, or, for a death that came even later, when all was steady again.
-func (r *round) closeWindows(over, steady int64) {
-	for _, p := range r.passages {
+// known is how many of the passages were known when it was over.
+func (r *round) closeWindows(over, steady int64, known int) {
+	end := func(from int64) int64 {
+		if from > over {
+			return steady
+		}
+		return over
+	}
+	for i := range r.windows {
+		r.windows[i].to = end(r.windows[i].from)
+	}
+	for i, p := range r.passages {
 		if p.Death == nil {
 			continue
 		}
 		if p.Death.Victim != victimGateway {
-			r.away(p.Mono)
+			w := window{p.Mono, end(p.Mono)}
+			if i >= known {
+				w.to = steady
+			}
+			r.windows = append(r.windows, w)
 		}
 		r.ends = r.ends || p.Death.Victim != victimCreel
-	}
-	for i := range r.windows {
-		r.windows[i].to = over
-		if r.windows[i].from > over {
-			r.windows[i].to = steady
-		}
 	}
 }
 
