@@ -118,6 +118,7 @@ func within(path, dir string) bool {
 // late is an engine's supervisor, which is made after the keeper.
 type late struct{ e *engine }
 
+func (l late) Looked(ctx context.Context) error { return l.e.gateway.Looked(ctx) }
 func (l late) Still(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
 	return l.e.gateway.Still(ctx, do)
 }

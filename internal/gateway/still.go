@@ -88,10 +88,8 @@ func (f *files) writer() runtime.Instance {
 // ErrLetGo if the instance was asked to end meanwhile. Errors of do are returned as
 // they are.
 func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) error) (frozen time.Duration, err error) {
-	select {
-	case <-s.looked: // until then an instance may run that nobody knows of
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+	if err := s.Looked(ctx); err != nil {
+		return 0, err
 	}
 	release, err := s.files.take(ctx)
 	if err != nil {
@@ -106,6 +104,18 @@ func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) err
 		return 0, do(ctx)
 	}
 	return s.freeze(ctx, inst, do)
+}
+
+// Looked waits until it was looked, for the first time, for an instance that an earlier
+// creel has left. Until then one may run that nobody knows of, and the status tells
+// nothing of it. The error is the cause of ctx's end.
+func (s *Supervisor) Looked(ctx context.Context) error {
+	select {
+	case <-s.looked:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // writer is the instance that may write to the files. While it could not be told

@@ -355,9 +355,10 @@ type supervisor struct {
 	changed chan struct{}
 	// boot says why the instance of that generation ends; "": it gets ready.
 	boot    func(generation uint64) gateway.Cause
-	givesUp bool   // with the first instance that fails
-	frozen  func() // while it is held still
-	err     error  // of Restart
+	givesUp bool          // with the first instance that fails
+	frozen  func()        // while it is held still
+	unseen  chan struct{} // see Looked; nil: it was looked already
+	err     error         // of Restart
 	running sync.WaitGroup
 }
 
@@ -397,6 +398,19 @@ func (s *supervisor) WaitFor(ctx context.Context, holds func(gateway.Status) boo
 		case <-ctx.Done():
 			return st, context.Cause(ctx)
 		}
+	}
+}
+
+// Looked waits for unseen, if there is one.
+func (s *supervisor) Looked(ctx context.Context) error {
+	if s.unseen == nil {
+		return nil
+	}
+	select {
+	case <-s.unseen:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -71,6 +71,9 @@ type Freeze struct{ Budget, Max time.Duration }
 
 // Supervisor is what a Keeper asks of the gateway's supervisor.
 type Supervisor interface {
+	// Looked waits until Status is that of the gateway, which an earlier creel may have
+	// left running.
+	Looked(ctx context.Context) error
 	Still(ctx context.Context, do func(ctx context.Context) error) (time.Duration, error)
 	Restart(ctx context.Context) error
 	Status() gateway.Status

@@ -32,6 +32,7 @@ func (l *leased) Status() owner.Status                        { return owner.Sta
 // resting is a gateway that does not run.
 type resting struct{}
 
+func (resting) Looked(context.Context) error { return nil }
 func (resting) Still(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
 	return 0, do(ctx)
 }

@@ -35,6 +35,9 @@ const (
 // Run takes snapshots by themselves, ends trials and looks after the store, until
 // ctx ends. It must be called once. What it has begun is called off then.
 func (k *Keeper) Run(ctx context.Context) {
+	if k.opts.Supervisor.Looked(ctx) != nil {
+		return // ctx has ended
+	}
 	var others sync.WaitGroup
 	defer others.Wait()
 	others.Go(func() { k.watch(ctx) }) // ends with ctx

@@ -56,6 +56,23 @@ func TestRunOnItsOwn(t *testing.T) {
 	})
 }
 
+// TestRunWaitsForTheLook: until creel has looked whether an earlier one has left the
+// gateway running, it only seems to have stopped, and nothing is saved for that.
+func TestRunWaitsForTheLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, k := ready(t, 3, "one")
+		w.Sup.unseen = make(chan struct{})
+		w.Sup.state(gateway.Stopped)
+		defer w.run(k)()
+		time.Sleep(10 * time.Second)
+		w.wantReasons()
+		w.Sup.state(gateway.Ready)
+		close(w.Sup.unseen)
+		time.Sleep(2 * time.Minute)
+		w.wantReasons(store.OnChange)
+	})
+}
+
 // TestRunRetries: after a failure it is tried again, ever more rarely, and a change
 // that is unsaved for too long is told of until it is saved.
 func TestRunRetries(t *testing.T) {
