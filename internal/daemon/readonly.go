@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -38,9 +39,18 @@ import (
 // bindAgain is between attempts at opening the control socket.
 const bindAgain = 500 * time.Millisecond
 
-// readOnly tells, by its error, that a folder is on a read-only file system.
+// readOnly tells, by its error, that a folder is on a read-only file system. It tries: an
+// ext4 that has found an error refuses every change, but not access(2) (since Linux 6.15,
+// where it is not marked as read-only any more).
 func readOnly(dir string) error {
-	if err := unix.Access(dir, unix.W_OK); errors.Is(err, unix.EROFS) {
+	err := unix.Access(dir, unix.W_OK)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".trial-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("its file system is read-only: %w", err)
 	}
 	return nil // whether it may be written to otherwise, shows in writing
