@@ -109,15 +109,16 @@ func usage(format string, args ...any) error { return usageError{fmt.Errorf(form
 
 // unreachableError says that no daemon answers at a data folder's socket.
 type unreachableError struct {
-	dataDir string
-	err     error
+	dataDir  string
+	readOnly bool // one may run all the same, without a socket
+	err      error
 }
 
 func (e *unreachableError) Error() string {
 	if errors.Is(e.err, fs.ErrPermission) {
 		return fmt.Sprintf("cannot reach the creel on the data folder %s: %v; give this command as the user that creel runs as, or as root", e.dataDir, e.err)
 	}
-	if daemon.ReadOnly(e.dataDir) {
+	if e.readOnly {
 		return fmt.Sprintf("no creel can be reached on the data folder %s, since its file system is read-only, and a creel that was started after it became so has no control socket (%v): if one runs, it tells how it is at http://ADDRESS/_creel/status, ADDRESS being where it listens, and opens the socket when the folder is writable again", e.dataDir, e.err)
 	}
 	return fmt.Sprintf("no creel is running on the data folder %s: %v; start one with `creel up`, or name the folder of the one you mean with --data-dir", e.dataDir, e.err)
@@ -127,7 +128,7 @@ func (e *unreachableError) Unwrap() error { return e.err }
 
 // away says of a creel that what it has left is read.
 func (e *unreachableError) away() string {
-	if daemon.ReadOnly(e.dataDir) {
+	if e.readOnly {
 		return "no creel can be reached, since the data folder is read-only"
 	}
 	return "creel is not running"

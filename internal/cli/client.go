@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"creel/internal/api"
+	"creel/internal/daemon"
 	"creel/internal/snapshot"
 )
 
@@ -54,7 +55,7 @@ func (e *env) do(dir string, req *http.Request) (*http.Response, error) {
 	if err != nil {
 		var dial *net.OpError
 		if errors.As(err, &dial) && dial.Op == "dial" {
-			return nil, &unreachableError{dataDir: dir, err: dial.Err}
+			return nil, &unreachableError{dataDir: dir, readOnly: daemon.ReadOnly(dir), err: dial.Err}
 		}
 		return nil, fmt.Errorf("cannot talk to creel: %w", err)
 	}

@@ -93,7 +93,7 @@ func elsewhere(cfg *config.Config) string {
 	}
 	text := "On another machine, put in the place of 127.0.0.1 what it reaches this one by: " + strings.Join(addresses, ", ") + "."
 	if _, port, err := net.SplitHostPort(cfg.Listen); err == nil && cfg.Gateway.Preset == config.PresetOpenClaw && cfg.TLS.Cert == "" {
-		text += fmt.Sprintf("\nOpenClaw's own page works there over HTTPS only (tls.cert, or a proxy before creel), or through a tunnel: ssh -L %s:127.0.0.1:%[1]s %s", port, addresses[0])
+		text += fmt.Sprintf("\nOpenClaw's own page works there over HTTPS only (tls.cert, or a proxy before creel), or through a tunnel: ssh -L %s:127.0.0.1:%[1]s %s", port, strings.Trim(addresses[0], "[]"))
 	}
 	return text
 }

@@ -11,36 +11,31 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"creel/test/mounttest"
 )
 
-// mountReadOnly makes a folder read-only until the function that it gives is called.
-func mountReadOnly(t *testing.T, dir string) (writable func()) {
-	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatalf("cannot mount %s: %v; this test has to run as root", dir, err)
-		}
+func TestReadOnly(t *testing.T) { mounttest.Run(t, "TestOnReadOnly", 2) }
+
+// TestOnReadOnly is no test of its own: see TestReadOnly.
+func TestOnReadOnly(t *testing.T) {
+	if !mounttest.Inside(t) {
+		return
 	}
-	must(unix.Mount(dir, dir, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { must(unix.Unmount(dir, unix.MNT_DETACH)) })
-	must(unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	return func() {
-		t.Helper()
-		must(unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
-	}
+	t.Run("lock", testLockReadOnly)
+	t.Run("refused", testReadOnlyRefused)
 }
 
-// TestLockReadOnly: on a read-only file system there is one holder of a folder's lock, too,
+// testLockReadOnly: on a read-only file system there is one holder of a folder's lock, too,
 // whether it has opened the file there or before.
-func TestLockReadOnly(t *testing.T) {
+func testLockReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	before, err := lockDataDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, lockName)
-	writable := mountReadOnly(t, dir)
+	writable := mounttest.ReadOnly(t, dir)
 	var inUse *InUseError
 	if _, err := lockDataDir(dir); !errors.As(err, &inUse) || inUse.PID != 0 {
 		t.Errorf("a second lock beside one from before: %v", err)
@@ -75,12 +70,12 @@ func TestLockReadOnly(t *testing.T) {
 	}
 }
 
-// TestReadOnlyRefused: a read-only folder that no creel has used, and one that a command is
+// testReadOnlyRefused: a read-only folder that no creel has used, and one that a command is
 // to change.
-func TestReadOnlyRefused(t *testing.T) {
+func testReadOnlyRefused(t *testing.T) {
 	dir := t.TempDir()
 	var refused *DataDirError
-	writable := mountReadOnly(t, dir)
+	writable := mounttest.ReadOnly(t, dir)
 	if _, err := lockDataDir(dir); !errors.As(err, &refused) || !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "choose another one") {
 		t.Errorf("never used: %v", err)
 	}
@@ -92,7 +87,7 @@ func TestReadOnlyRefused(t *testing.T) {
 	if err := lock.close(); err != nil {
 		t.Fatal(err)
 	}
-	mountReadOnly(t, dir)
+	mounttest.ReadOnly(t, dir)
 	if _, err := Occupy(dir); !errors.As(err, &refused) || !errors.Is(err, unix.EROFS) {
 		t.Errorf("occupied: %v", err)
 	}

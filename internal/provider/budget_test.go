@@ -368,7 +368,7 @@ func TestLedgerWithoutDisk(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { // the ledger may have been faster
 		t.Fatal(err)
 	}
 	l.Close()

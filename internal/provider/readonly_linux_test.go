@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"creel/test/mounttest"
 )
 
 // readOnlyFolder is a folder on a file system that is writable again when the function that
@@ -18,25 +18,24 @@ func readOnlyFolder(t *testing.T, files map[string]string) (dir string, writable
 	for name, text := range files {
 		write(t, filepath.Join(dir, name), text)
 	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatalf("cannot mount %s: %v; this test has to run as root", dir, err)
-		}
-	}
-	must(unix.Mount(dir, dir, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { must(unix.Unmount(dir, unix.MNT_DETACH)) })
-	must(unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	return dir, func() {
-		t.Helper()
-		must(unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
-	}
+	return dir, mounttest.ReadOnly(t, dir)
 }
 
-// TestLedgerReadOnly: what was counted before counts on a read-only file system, too, and
+func TestReadOnly(t *testing.T) { mounttest.Run(t, "TestOnReadOnly", 7) }
+
+// TestOnReadOnly is no test of its own: see TestReadOnly.
+func TestOnReadOnly(t *testing.T) {
+	if !mounttest.Inside(t) {
+		return
+	}
+	t.Run("ledger", testLedgerReadOnly)
+	t.Run("place", testPlaceReadOnly)
+}
+
+// testLedgerReadOnly: what was counted before counts on a read-only file system, too, and
 // what is counted there is written as soon as it can be, once, whether there was a file or a
 // lock before or not.
-func TestLedgerReadOnly(t *testing.T) {
+func testLedgerReadOnly(t *testing.T) {
 	const before = `{"day":"2026-11-26","provider":"p","model":"m","requests":3}` + "\n"
 	for name, test := range map[string]struct {
 		files map[string]string
@@ -85,8 +84,8 @@ func TestLedgerReadOnly(t *testing.T) {
 	}
 }
 
-// TestPlaceReadOnly: a place that cannot be kept is used all the same, and kept later.
-func TestPlaceReadOnly(t *testing.T) {
+// testPlaceReadOnly: a place that cannot be kept is used all the same, and kept later.
+func testPlaceReadOnly(t *testing.T) {
 	dir, writable := readOnlyFolder(t, nil)
 	path := filepath.Join(dir, "place.json")
 	p, err := OpenPlace(path)

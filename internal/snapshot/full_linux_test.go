@@ -15,9 +15,9 @@ import (
 
 	"creel/internal/event"
 	"creel/internal/gateway"
-	"creel/internal/snapshot/mounttest"
 	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
+	"creel/test/mounttest"
 )
 
 // TestFullDisk runs TestOnFullDisk in a mount namespace of its own, where it may mount

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"creel/internal/snapshot/mounttest"
+	"creel/test/mounttest"
 )
 
 // TestMounts runs TestInMounts in a mount namespace of its own, where it may

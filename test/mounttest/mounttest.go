@@ -49,3 +49,22 @@ func Inside(t *testing.T) bool {
 	}
 	return true
 }
+
+// ReadOnly makes a folder read-only, in a test that is Inside, until the function that it
+// gives is called.
+func ReadOnly(t *testing.T, dir string) (writable func()) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("cannot mount %s: %v", dir, err)
+		}
+	}
+	must(unix.Mount(dir, dir, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(unix.Unmount(dir, unix.MNT_DETACH)) })
+	must(unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	return func() {
+		t.Helper()
+		must(unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
+	}
+}
