@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -48,6 +49,8 @@ func (w *world) successor() (*Proxy, *Server, *Ledger, chan error) {
 // no new request is refused, and both are counted by the one that stays.
 func TestHandover(t *testing.T) {
 	goOn := make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release() // a failure must not leave the world waiting for the stream
 	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "data: begun\n\n")
@@ -79,7 +82,7 @@ func TestHandover(t *testing.T) {
 		t.Errorf("it has ended with a stream under way: %v", err)
 	default:
 	}
-	close(goOn)
+	release()
 	if body, err := io.ReadAll(slow.Body); err != nil || !strings.HasSuffix(string(body), "4}}\n\n") {
 		t.Errorf("the stream: %q, %v", body, err)
 	}
