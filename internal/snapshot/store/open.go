@@ -84,34 +84,12 @@ func openStorage(ctx context.Context, o *Options) (*guard, error) {
 
 // openRepository finds the key, makes the repository if there is none, and opens it.
 func openRepository(ctx context.Context, o *Options, g *guard) (*kopiaStore, error) {
-	var head buffer
-	err := g.GetBlob(ctx, format.KopiaRepositoryBlobID, 0, -1, &head)
-	missing := errors.Is(err, blob.ErrBlobNotFound)
-	if err != nil && !missing {
-		return nil, err
+	key, missing, err := findKey(ctx, o, g)
+	for errors.Is(err, errMadeSince) {
+		key, missing, err = findKey(ctx, o, g)
 	}
-	key, err := LoadKey(o.KeyFile)
-	switch {
-	case errors.Is(err, ErrNoKey) && missing:
-		if err := checkFree(ctx, g); err != nil {
-			return nil, err
-		}
-		key, err = keepKey(o.KeyFile, NewKey())
-		if errors.Is(err, ErrOtherKey) { // somebody was faster: use theirs
-			err = nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	case errors.Is(err, ErrNoKey):
-		return nil, &AccessError{Store: g.name, Err: errors.New("there are snapshots in it, and the key to them is missing"),
-			Hint: "import the key of the machine that made them; without it they cannot be read. To begin anew, choose another place"}
-	case err != nil:
-		return nil, &AccessError{Store: g.name, Err: err, Hint: "import the key again"}
-	case missing:
-		if err := checkFree(ctx, g); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
 	if missing {
 		if err := initialise(ctx, g, key); err != nil && !errors.Is(err, repo.ErrAlreadyInitialized) {
@@ -142,7 +120,50 @@ func openRepository(ctx context.Context, o *Options, g *guard) (*kopiaStore, err
 	return s, nil
 }
 
-// checkFree refuses a place with something in it that is not ours.
+// findKey finds the key to the repository, or makes one if there is neither. missing
+// tells that the repository has to be made. The error wraps errMadeSince if another
+// creel has made it while this one looked; look again.
+func findKey(ctx context.Context, o *Options, g *guard) (key Key, missing bool, err error) {
+	if missing, err = g.lacksHead(ctx); err != nil {
+		return "", false, err
+	}
+	key, err = LoadKey(o.KeyFile)
+	switch {
+	case errors.Is(err, ErrNoKey) && missing:
+		if err := checkFree(ctx, g); err != nil {
+			return "", false, err
+		}
+		key, err = keepKey(o.KeyFile, NewKey())
+		if errors.Is(err, ErrOtherKey) { // somebody was faster: use theirs
+			err = nil
+		}
+		return key, true, err
+	case errors.Is(err, ErrNoKey):
+		return "", false, &AccessError{Store: g.name, Err: errors.New("there are snapshots in it, and the key to them is missing"),
+			Hint: "import the key of the machine that made them; without it they cannot be read. To begin anew, choose another place"}
+	case err != nil:
+		return "", false, &AccessError{Store: g.name, Err: err, Hint: "import the key again"}
+	case missing:
+		return key, true, checkFree(ctx, g)
+	}
+	return key, false, nil
+}
+
+// lacksHead tells whether there is no repository.
+func (g *guard) lacksHead(ctx context.Context) (bool, error) {
+	var head buffer
+	err := g.GetBlob(ctx, format.KopiaRepositoryBlobID, 0, -1, &head)
+	if errors.Is(err, blob.ErrBlobNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// errMadeSince says that there is a repository where there was none a moment before.
+var errMadeSince = errors.New("a repository was made meanwhile")
+
+// checkFree refuses a place with something in it that is not ours. If what is in it is
+// a repository by now, the error is errMadeSince.
 func checkFree(ctx context.Context, g *guard) error {
 	var name string
 	err := g.do(ctx, "list", "", 0, func(ctx context.Context) (err error) {
@@ -157,6 +178,12 @@ func checkFree(ctx context.Context, g *guard) error {
 	})
 	if err != nil || name == "" {
 		return err
+	}
+	switch lacks, err := g.lacksHead(ctx); {
+	case err != nil:
+		return err
+	case !lacks:
+		return errMadeSince
 	}
 	return &AccessError{Store: g.name, Err: fmt.Errorf("there is something in it that is no snapshot repository (%q)", name),
 		Hint: "choose an empty place. If it was a repository, its " + format.KopiaRepositoryBlobID + " is lost"}
