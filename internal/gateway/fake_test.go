@@ -203,6 +203,9 @@ func (i *fakeInstance) Terminate() error {
 }
 
 func (i *fakeInstance) Freeze(context.Context) error {
+	if hasEnded(i) || i.kills.Load() > 0 {
+		return &runtime.EndedError{Gateway: i.record.Gateway, Generation: i.record.Generation}
+	}
 	i.frozen.Store(true)
 	return nil
 }

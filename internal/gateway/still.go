@@ -43,6 +43,7 @@ type files struct {
 
 	mu   sync.Mutex
 	inst runtime.Instance // may write to them; nil: none
+	gone chan struct{}    // closed when inst is not it any more
 }
 
 func newFiles() *files { return &files{turn: make(chan struct{}, 1)} }
@@ -61,7 +62,13 @@ func (f *files) take(ctx context.Context) (release func(), err error) {
 func (f *files) give(inst runtime.Instance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.inst = inst
+	if f.inst == inst {
+		return
+	}
+	if f.inst != nil {
+		close(f.gone)
+	}
+	f.inst, f.gone = inst, make(chan struct{})
 }
 
 // forget says that nothing is left of inst.
@@ -69,7 +76,24 @@ func (f *files) forget(inst runtime.Instance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.inst == inst {
+		close(f.gone)
 		f.inst = nil
+	}
+}
+
+// left waits until nothing is left of inst.
+func (f *files) left(ctx context.Context, inst runtime.Instance) error {
+	f.mu.Lock()
+	gone, is := f.gone, f.inst == inst
+	f.mu.Unlock()
+	if !is {
+		return nil
+	}
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -81,7 +105,8 @@ func (f *files) writer() runtime.Instance {
 
 // Still calls do while the files of the gateway do not change by its doing: its
 // instance is frozen, or none runs and none is launched until do has returned.
-// It returns how long the instance was frozen; 0: none ran.
+// It returns how long the instance was frozen; 0: none ran. An instance that ends
+// before it is frozen is waited for, so that what is left of it writes no more.
 //
 // When ctx ends the instance is thawed at once, whether or not do has returned:
 // what do has seen until then is then no instant, and Still returns the cause, or
@@ -91,19 +116,43 @@ func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) err
 	if err := s.Looked(ctx); err != nil {
 		return 0, err
 	}
+	for {
+		inst, frozen, err := s.still(ctx, do)
+		if _, ended := errors.AsType[*runtime.EndedError](err); !ended {
+			return frozen, err
+		}
+		// The turn is not held meanwhile: a launch may be what clears it away.
+		if s.ended(ctx, inst) != nil {
+			return 0, err
+		}
+	}
+}
+
+// still is Still for the instance that there is now. With a *runtime.EndedError
+// do was not called.
+func (s *Supervisor) still(ctx context.Context, do func(ctx context.Context) error) (inst runtime.Instance, frozen time.Duration, err error) {
 	release, err := s.files.take(ctx)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	defer release()
-	inst, err := s.writer(ctx)
-	if err != nil {
-		return 0, err
+	if inst, err = s.writer(ctx); err != nil {
+		return nil, 0, err
 	}
 	if inst == nil {
-		return 0, do(ctx)
+		return nil, 0, do(ctx)
 	}
-	return s.freeze(ctx, inst, do)
+	frozen, err = s.freeze(ctx, inst, do)
+	return inst, frozen, err
+}
+
+// ended waits until nothing is left of an instance that has ended, or is being
+// killed: not longer than that may take, for nobody may be there to do it.
+func (s *Supervisor) ended(ctx context.Context, inst runtime.Instance) error {
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	return s.files.left(ctx, inst)
 }
 
 // Looked waits until it was looked, for the first time, for an instance that an earlier

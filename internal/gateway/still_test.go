@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"creel/internal/runtime"
 )
 
 // keeper is a Keeper whose Prepare is the test's.
@@ -93,6 +95,57 @@ func TestStillLetGo(t *testing.T) {
 		if _, err := result(); !errors.Is(err, ErrLetGo) {
 			t.Errorf("got %v", err)
 		}
+	})
+}
+
+// TestStillWhenItHasEnded: what is left of an instance that cannot be frozen any more
+// is waited for, and then whatever there is: its successor, or nothing.
+func TestStillWhenItHasEnded(t *testing.T) {
+	for name, options := range map[string]func(*Options){"restarted": func(*Options) {}, "stopped": onDemand} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, options).run()
+				if name == "stopped" {
+					r.ask(r.Start)
+					r.wants(Ready)
+				}
+				i := r.rt.now()
+				i.unkillable.Store(true)
+				if name == "stopped" {
+					go func() { _ = r.Stop(t.Context()) }()
+				} else {
+					i.crash()
+				}
+				synctest.Wait()
+				release, result := r.during(t.Context())
+				release()
+				pass(time.Millisecond)
+				if r.rt.now() != i {
+					t.Fatal("it is gone already")
+				}
+				i.unkillable.Store(false)
+				d, err := result()
+				if err != nil || d != 0 {
+					t.Errorf("frozen for %v, %v", d, err)
+				}
+			})
+		})
+	}
+}
+
+// TestStillWhenItHasEndedForGood: nobody is there to clear it away.
+func TestStillWhenItHasEndedForGood(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		i := r.rt.now()
+		i.unkillable.Store(true)
+		i.crash()
+		begun := time.Now()
+		_, err := r.Still(t.Context(), func(context.Context) error { t.Error("it was called"); return nil })
+		if _, ended := errors.AsType[*runtime.EndedError](err); !ended || time.Since(begun) != killTimeout {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		i.unkillable.Store(false)
 	})
 }
 

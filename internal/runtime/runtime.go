@@ -71,8 +71,8 @@ type Instance interface {
 
 	// Freeze holds every process of the instance still, orphans included, and
 	// returns when none of them runs. It is no error if they are held already.
-	// It fails, with nothing held, when ctx ends first, when the main process
-	// has ended (*EndedError), and when Kill has begun. Terminate and Kill thaw.
+	// It fails, with nothing held, when ctx ends first, and when the main process
+	// has ended or Kill has begun (*EndedError). Terminate and Kill thaw.
 	Freeze(ctx context.Context) error
 
 	// Thaw lets go on what Freeze holds still, be it that of an earlier creel.
@@ -87,7 +87,7 @@ type Instance interface {
 }
 
 // EndedError says that something was asked of an instance whose main process
-// has ended.
+// has ended, or is being killed.
 type EndedError struct {
 	Gateway    string
 	Generation uint64

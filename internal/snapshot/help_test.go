@@ -357,6 +357,7 @@ type supervisor struct {
 	boot    func(generation uint64) gateway.Cause
 	givesUp bool          // with the first instance that fails
 	frozen  func()        // while it is held still
+	letGo   int           // how often it lets go too early
 	unseen  chan struct{} // see Looked; nil: it was looked already
 	err     error         // of Restart
 	running sync.WaitGroup
@@ -418,7 +419,11 @@ func (s *supervisor) Still(ctx context.Context, do func(context.Context) error) 
 	if s.frozen != nil {
 		s.frozen()
 	}
-	return time.Millisecond, do(ctx)
+	if err := do(ctx); err != nil || s.letGo == 0 {
+		return time.Millisecond, err
+	}
+	s.letGo--
+	return 0, gateway.ErrLetGo
 }
 
 func (s *supervisor) Restart(context.Context) error {

@@ -9,6 +9,7 @@ import (
 
 	"creel/internal/crashpoint"
 	"creel/internal/event"
+	"creel/internal/gateway"
 	"creel/internal/snapshot/capture"
 	"creel/internal/snapshot/store"
 	"creel/internal/snapshot/tree"
@@ -197,10 +198,14 @@ func filesByRoot(ctx context.Context, t tree.Tree) (map[string]int64, error) {
 
 // hold is the stillness of the cut.
 func (v *saving) hold(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
-	return v.still(ctx, func(ctx context.Context) error {
+	frozen, err := v.still(ctx, func(ctx context.Context) error {
 		v.before, v.turn = v.k.record.get(), v.k.turns.Load()
 		return do(ctx)
 	})
+	if errors.Is(err, gateway.ErrLetGo) {
+		err = fmt.Errorf("%w: %w", capture.ErrLetGo, err)
+	}
+	return frozen, err
 }
 
 // note changes the record, if it is still about the state that was saved.

@@ -38,6 +38,17 @@ func TestSnapshotSaysWhereItComesFrom(t *testing.T) {
 	}
 }
 
+// TestLetGoTooEarly: a gateway that was asked to end while it was held still is captured
+// all the same.
+func TestLetGoTooEarly(t *testing.T) {
+	w, k := ready(t, 3, "one")
+	w.Sup.letGo = 1
+	s := w.take(k)
+	if w.Sup.letGo != 0 || s.Totals.Files != 3 || w.troubled(TroubleSave) != "" {
+		t.Errorf("%+v, %v", s, w.Trouble)
+	}
+}
+
 // TestNotSavedBeforeReadBack: a snapshot that cannot be read back counts as none.
 func TestNotSavedBeforeReadBack(t *testing.T) {
 	w, k := ready(t, 3, "one")

@@ -54,7 +54,7 @@ func (i *instance) Freeze(ctx context.Context) error {
 	defer context.AfterFunc(i.mayFreeze, cancel)()
 	if err := i.freezeLocked(ctx); err != nil {
 		if i.mayFreeze.Err() != nil {
-			err = errors.New("it is being killed")
+			err = &runtime.EndedError{Gateway: i.rec.Gateway, Generation: i.rec.Generation}
 		}
 		return fmt.Errorf("cannot hold gateway %s, generation %d, still: %w", i.rec.Gateway, i.rec.Generation, err)
 	}

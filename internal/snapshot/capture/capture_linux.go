@@ -18,7 +18,8 @@ const (
 	// maxRounds bounds how often the state is looked at before the gateway is
 	// held still.
 	maxRounds = 8
-	// maxTries bounds how often it is held still, if something else writes.
+	// maxTries bounds how often it is held still, if something else writes or it
+	// is let go.
 	maxTries = 3
 	// mostUnread is how many files may be unreadable for an error of their disk: with
 	// more of them it is the disk that is lost.
@@ -185,7 +186,8 @@ func (s *session) capture(ctx context.Context, still Still) (*Cut, error) {
 			frozen.Rounds = rounds
 			return frozen, nil
 		}
-		if _, moved := errors.AsType[*NotStillError](err); !moved || try == maxTries {
+		_, moved := errors.AsType[*NotStillError](err)
+		if !moved && !errors.Is(err, ErrLetGo) || try == maxTries {
 			return nil, err
 		}
 	}

@@ -284,6 +284,30 @@ func TestNotStill(t *testing.T) {
 	works(t, c)
 }
 
+// A gateway that is let go too early, since it was asked to end, is held still again.
+func TestLetGo(t *testing.T) {
+	c, root := newCapturer(t)
+	put(t, root+"/f", "x")
+	tries, letGo := 0, maxTries-1
+	still := func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
+		tries++
+		if err := do(ctx); err != nil || tries > letGo {
+			return time.Millisecond, err
+		}
+		return 0, fmt.Errorf("%w: it was asked to end", ErrLetGo)
+	}
+	cut, err := c.Capture(t.Context(), still, nil)
+	if err != nil || tries != maxTries {
+		t.Fatalf("after %d tries: %v", tries, err)
+	}
+	must(t, cut.Release())
+	tries, letGo = 0, maxTries
+	if _, err := c.Capture(t.Context(), still, nil); !errors.Is(err, ErrLetGo) || tries != maxTries {
+		t.Errorf("after %d tries: %v", tries, err)
+	}
+	works(t, c)
+}
+
 // The memory of a freeze is given back.
 func TestMemoryIsGivenBack(t *testing.T) {
 	c, root := newCapturer(t)

@@ -54,7 +54,8 @@ type Options struct {
 // makes sure that none is started, and says 0.
 //
 // ctx bounds the waiting for stillness and is handed to do. The error of do is
-// part of the error it returns (errors.Is).
+// part of the error it returns (errors.Is). One that wraps ErrLetGo is no failure
+// yet: what do saw is thrown away, and Still is called again.
 type Still func(ctx context.Context, do func(ctx context.Context) error) (frozen time.Duration, err error)
 
 // Progress is told how far a capture has got. Its methods must return at once.
