@@ -24,6 +24,7 @@ import (
 
 	"creel/internal/api"
 	"creel/internal/auth"
+	"creel/internal/census"
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/gateway"
@@ -112,7 +113,7 @@ type daemon struct {
 	proxy       *proxy.Proxy
 	public      *http.Server
 	cutRequests context.CancelCauseFunc // ends what is under way for clients
-	census      census
+	census      census.Census           // connections of clients: the server's, and those that were upgraded
 	again       *replays
 	leaving     atomic.Bool // a successor is in charge: connections are to come to an end
 	upgrades    chan upgradeRequest
@@ -221,7 +222,7 @@ func (d *daemon) assemble() (err error) {
 	}
 	d.install(d.engine)
 	d.public = proxy.Server(d.cfg().Proxy, d.front(), d.log)
-	d.public.ConnState = d.census.connState
+	d.public.ConnState = d.census.ConnState
 	d.public.BaseContext = d.baseContext()
 	d.public.TLSConfig = d.certificate.config()
 	return nil

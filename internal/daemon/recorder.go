@@ -3,6 +3,7 @@ package daemon
 import (
 	"time"
 
+	"creel/internal/census"
 	"creel/internal/proxy"
 	"creel/internal/telemetry"
 )
@@ -10,7 +11,7 @@ import (
 // recorder hands the proxy's measurements to the metrics.
 type recorder struct {
 	m      *telemetry.Metrics
-	census *census
+	census *census.Census
 	again  *replays
 }
 
@@ -26,5 +27,5 @@ func (r recorder) KeptBytes(delta int64)       { r.m.ReplayBodyBytes(delta) }
 func (r recorder) InFlight(delta int)          { r.m.Inflight(delta) }
 func (r recorder) WebSockets(delta int) {
 	r.m.WebSockets(delta)
-	r.census.add(delta)
+	r.census.Add(delta)
 }

@@ -43,9 +43,9 @@ func (d *daemon) roomy(l net.Listener) net.Listener {
 
 func (l *roomy) Accept() (net.Conn, error) {
 	limit := clientLimit()
-	if n := l.d.census.count(); n >= limit {
+	if n := l.d.census.Count(); n >= limit {
 		l.tell(limit)
-		if !l.d.census.awaitBelow(limit, l.closed) {
+		if !l.d.census.AwaitBelow(limit, l.closed) {
 			return nil, net.ErrClosed
 		}
 	}
@@ -69,7 +69,7 @@ func (l *roomy) tell(limit int) {
 		"raise the limit of open files (LimitNOFILE= in the systemd unit); each client takes two")
 	l.d.public.SetKeepAlivesEnabled(false)
 	go func() { // ends with the listener; the next client may be long in coming
-		if l.d.census.awaitBelow(max(1, limit*9/10), l.closed) {
+		if l.d.census.AwaitBelow(max(1, limit*9/10), l.closed) {
 			l.relax()
 		}
 	}()

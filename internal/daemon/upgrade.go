@@ -186,7 +186,7 @@ func (d *daemon) drain() error {
 		}
 	}()
 	err = errors.Join(err, d.providers.end(ctx))
-	if left := d.census.awaitNone(ctx); left > 0 {
+	if left := d.census.AwaitNone(ctx); left > 0 {
 		d.log.Info("closing connections that are still with the old creel", "connections", left)
 	}
 	crashpoint.Passed(crashpoint.UpgradeDrained)

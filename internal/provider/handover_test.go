@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -86,6 +87,7 @@ func TestHandover(t *testing.T) {
 	if body, err := io.ReadAll(slow.Body); err != nil || !strings.HasSuffix(string(body), "4}}\n\n") {
 		t.Errorf("the stream: %q, %v", body, err)
 	}
+	w.client.CloseIdleConnections() // on that of the stream there could be another call
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
@@ -102,6 +104,53 @@ func TestHandover(t *testing.T) {
 	}
 	next.Close()
 	ledger.Close()
+}
+
+// TestIdleWhileLeaving: a call that is sent on an idle connection after creel has begun
+// to leave is served, and ends the connection.
+func TestIdleWhileLeaving(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	addr := w.server.Listener().Addr().String()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	call := func(last bool) {
+		t.Helper()
+		r := w.request(http.MethodPost, "openai/chat/completions", `{"model":"m"}`)
+		if err := r.Write(conn); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(answers, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK || resp.Close != last {
+			t.Errorf("%s, close %v, %v", resp.Status, resp.Close, err)
+		}
+	}
+	call(false)
+	ctx, cancel := context.WithTimeout(t.Context(), testWait)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.server.Shutdown(ctx) }()
+	for err == nil { // until it has begun
+		var other net.Conn
+		if other, err = net.Dial("tcp", addr); err == nil {
+			err = other.Close()
+		}
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("it has ended with a connection that may be used: %v", err)
+	default:
+	}
+	call(true)
+	if err := <-ended; err != nil || ctx.Err() != nil {
+		t.Error(err, ctx.Err())
+	}
 }
 
 // TestCut: what is still under way when creel has no more time breaks off, and does

@@ -7,13 +7,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
+
+	"creel/internal/census"
 )
 
 // Server serves a Proxy to a gateway.
 type Server struct {
 	http     *http.Server
 	listener net.Listener
+	conns    census.Census
+	leaving  atomic.Bool             // answers end their connections
 	cut      context.CancelCauseFunc // ends calls under way
 }
 
@@ -31,10 +36,20 @@ func NewServer(l net.Listener, p *Proxy, log *slog.Logger) *Server {
 	ctx, cut := context.WithCancelCause(context.Background())
 	s := &Server{listener: l, cut: cut}
 	s.http = &http.Server{
-		Handler: p, ReadHeaderTimeout: headTime, IdleTimeout: keepTime, MaxHeaderBytes: maxHead,
+		Handler: s.handler(p), ReadHeaderTimeout: headTime, IdleTimeout: keepTime, MaxHeaderBytes: maxHead,
 		BaseContext: func(net.Listener) context.Context { return ctx }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnState: s.conns.ConnState,
 	}
 	return s
+}
+
+func (s *Server) handler(p *Proxy) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close") // the next call goes to whoever has the listener now
+		}
+		p.ServeHTTP(w, r)
+	})
 }
 
 // Listener is what the server accepts connections from, to be handed over.
@@ -51,23 +66,36 @@ func (s *Server) Serve() error {
 // errCut ends calls that creel has no more time for.
 var errCut = errors.New("creel has no more time for this call")
 
-// Shutdown takes no more calls, waits for those under way until ctx ends, and then
-// cuts what is left: their answers break off, and do not end like whole ones. It may
-// be called again.
+// Shutdown takes no more connections, and waits for the end of those that there are
+// until ctx ends. A call on one of them is served, and ends it; it ends, too, when the
+// gateway gives it up, or after two minutes without a call. To close one that is idle
+// would be to lose the call that is just being sent on it, and a client may not send
+// most of those twice (RFC 9112 §9.3.1, §9.6).
+//
+// When ctx has ended it cuts what is left: answers break off, and do not end like whole
+// ones. It may be called again.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	// One that has not served yet does not know its listener.
-	if closeErr := s.listener.Close(); !errors.Is(closeErr, net.ErrClosed) && closeErr != nil {
-		return fmt.Errorf("cannot close the listener for model providers: %w", closeErr)
+	s.leaving.Store(true)
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("cannot close the listener for model providers: %w", err)
 	}
-	if err == nil {
+	s.conns.AwaitNone(ctx)
+	if s.end(ctx) == nil {
 		return nil
 	}
 	s.cut(errCut)
 	ctx, cancel := context.WithTimeout(context.Background(), cutTime)
 	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
+	if s.end(ctx) != nil {
 		return s.http.Close()
+	}
+	return nil
+}
+
+// end closes idle connections, and waits for the others.
+func (s *Server) end(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); !errors.Is(err, net.ErrClosed) { // of the listener, if Serve has not returned yet
+		return err
 	}
 	return nil
 }
