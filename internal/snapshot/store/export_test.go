@@ -32,3 +32,6 @@ func Follow(l Ledger, name string, value []byte, before uint64) (string, error) 
 
 // FillLikeKopia has a store fill its packs as kopia does by itself.
 func FillLikeKopia(s Store) bool { return fillPacks(s.(*kopiaStore).repo, 4096) }
+
+// SetPatience changes the patience of a store that is not in use now.
+func SetPatience(s Store, d time.Duration) { s.(*kopiaStore).guard.patience = d }

@@ -42,7 +42,7 @@ func TestServerKilledAt(t *testing.T) {
 }
 
 func killServerAt(t *testing.T, nth int, after bool, call func(*faulty, store.ID) error) {
-	f := newFaulty(t, 1500*time.Millisecond)
+	f := newFaulty(t)
 	gone := f.tree.Clone()
 	gone.File("state/gone", storetest.Noise(6, 200_000))
 	old := storetest.Save(t, f.s, gone, storetest.Meta("g"), f.kept.ID)
@@ -67,7 +67,9 @@ func killServerAt(t *testing.T, nth int, after bool, call func(*faulty, store.ID
 			storetest.Reset(w, r, pass)
 		}
 	})
+	store.SetPatience(f.s, 4*time.Second) // for as long it asks a server that is gone
 	err := call(f, old.ID)
+	store.SetPatience(f.s, longPatience)
 	if !killed.Load() {
 		if err != nil {
 			t.Fatal(err)

@@ -44,7 +44,7 @@ func bucketDir(t *testing.T, dir string) string {
 func s3Options(dir, addr string, machine int) store.Options {
 	o := folderOptions(dir, machine)
 	o.Folder = ""
-	o.Patience = 8 * time.Second
+	o.Patience = longPatience
 	o.S3 = &store.S3{
 		Endpoint: addr, Bucket: "bucket", Prefix: "some/where", Region: "us-east-1", Plain: true,
 		AccessKeyID: storetest.AccessKey, SecretKey: storetest.SecretKey,
@@ -62,14 +62,18 @@ type faulty struct {
 	kept  store.Snapshot
 }
 
-func newFaulty(t *testing.T, patience time.Duration) *faulty {
+// longPatience is that of a store whose answers are expected to come, on a machine that
+// may be busy.
+const longPatience = 30 * time.Second
+
+func newFaulty(t *testing.T) *faulty {
 	t.Helper()
 	dir := t.TempDir()
 	f := &faulty{dir: dir, srv: storetest.StartServer(t, bucketDir(t, dir)), tree: storetest.Everything()}
 	f.proxy = storetest.NewProxy(t, f.srv.Addr)
 	var err error
 	o := s3Options(dir, f.proxy.Addr, 0)
-	o.Patience = patience
+	o.Patience = longPatience
 	if f.s, err = store.Open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +96,7 @@ func (f *faulty) save(t *testing.T) error {
 	m := storetest.Meta("g")
 	_, err := f.s.Save(t.Context(), next, m, f.kept.ID, nil)
 	f.proxy.Set(nil)
+	store.SetPatience(f.s, longPatience)
 	other, openErr := store.Open(t.Context(), s3Options(f.dir, f.srv.Addr, 1))
 	if openErr != nil {
 		t.Fatal(openErr)
@@ -169,7 +174,8 @@ func TestPassingFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFaulty(t, 8*time.Second)
+			f := newFaulty(t)
+			store.SetPatience(f.s, 12*time.Second)
 			f.proxy.Set(fault)
 			before := f.proxy.Faulted()
 			if err := f.save(t); err != nil {
@@ -204,7 +210,10 @@ func TestLastingFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFaulty(t, 2*time.Second)
+			f := newFaulty(t)
+			if !c.access {
+				store.SetPatience(f.s, 2*time.Second)
+			}
 			f.proxy.Set(c.fault)
 			before := f.proxy.Seen()
 			err := f.save(t)
@@ -231,7 +240,8 @@ func TestLastingFaults(t *testing.T) {
 // TestServerKilled kills the server in the middle of a Save.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
-	f := newFaulty(t, 2*time.Second)
+	f := newFaulty(t)
+	store.SetPatience(f.s, 2*time.Second)
 	var killed atomic.Bool
 	f.proxy.Set(writes(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		if killed.CompareAndSwap(false, true) {
@@ -247,6 +257,7 @@ func TestServerKilled(t *testing.T) {
 	}
 	f.srv.Restart()
 	f.proxy.Set(nil)
+	store.SetPatience(f.s, longPatience)
 	if err := f.save(t); err != nil {
 		t.Error(err)
 	}
