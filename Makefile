@@ -20,12 +20,16 @@ run: build ## install OpenClaw if need be, and keep it alive behind http://127.0
 
 test: lint unit e2e ## everything: lint, unit tests, end-to-end tests on the real OpenClaw
 
+# One or two tests that fail are tried once more, and named at the end of the run: see
+# docs/testing.md.
+RERUN := --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=2
+
 unit: ## tests that need nothing but Go
-	$(GO) test -race -shuffle=on -timeout 20m ./...
+	$(GO) run $(GOTESTSUM) $(RERUN) --packages ./... -- -race -shuffle=on -count=1 -timeout 20m
 
 e2e: build ## end-to-end tests; installs OpenClaw and Node.js from npm on the first run
 	test/e2e/setup
-	$(GO) run $(GOTESTSUM) --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=2 \
+	$(GO) run $(GOTESTSUM) $(RERUN) \
 		--packages "./test/e2e/... ./internal/openclaw ./internal/auth ./internal/ui" \
 		-- -tags e2e -p 1 -shuffle=on -count=1 -timeout 40m
 
