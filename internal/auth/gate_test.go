@@ -4,11 +4,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -335,6 +337,20 @@ func TestDamagedState(t *testing.T) {
 		if _, err := New(Options{Dir: dir, Config: config.Defaults().Auth}); err == nil || !strings.Contains(err.Error(), "everybody has to sign in anew") {
 			t.Errorf("%s: %v", content, err)
 		}
+	}
+}
+
+// TestLeftByADeath: what a creel that died has left of a change is removed with the next
+// change.
+func TestLeftByADeath(t *testing.T) {
+	w := newWorld(t, nil)
+	left := filepath.Join(w.gate.state.dir, "."+stateName+"123")
+	if err := os.WriteFile(left, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.signIn()
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
 	}
 }
 

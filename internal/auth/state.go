@@ -312,8 +312,10 @@ func (s *state) lock() (unlock func(), err error) {
 }
 
 // write replaces the file. What a person was told (that a session has ended) is to
-// outlive a power cut; when one was last used need not.
+// outlive a power cut; when one was last used need not. Since the lock is held, what
+// another write has left was cut off by a death.
 func (s *state) write(r *record, how durable.Durability) (os.FileInfo, error) {
+	durable.ClearTemporary(s.path())
 	err := durable.Write(s.path(), r, how)
 	var unsynced *durable.SyncError
 	if errors.As(err, &unsynced) {

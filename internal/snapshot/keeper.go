@@ -171,6 +171,7 @@ func New(o Options) (*Keeper, error) {
 	}
 	k.record = openRecord(o.Dir)
 	k.restore = &restorer{Restorer: restore.New(o.Dir), roots: o.Roots, log: o.Logger}
+	k.restore.ClearTemporary()
 	k.live.Store(&o.Settings)
 	if err := k.record.usable(); err != nil {
 		k.log.Error("the gateway is not started until this is mended", "error", err)

@@ -9,6 +9,7 @@ import (
 
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/snapshot/restore"
 	"creel/internal/snapshot/store"
 )
 
@@ -302,5 +303,21 @@ func TestHalfWay(t *testing.T) {
 	must(t, w.prepare(k, 3, gateway.End{Generation: 2, Cause: gateway.CauseRestore}))
 	if r := k.record.get(); w.says() != "one" || r.Parent != s.ID || r.Trial != 3 || r.Wish != nil {
 		t.Errorf("the state says %q, the record %+v", w.says(), r)
+	}
+}
+
+// TestLeftByADeath: what a creel that died has left of records that it was writing is
+// removed by the next one.
+func TestLeftByADeath(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{restore.JournalName, "state.json"} {
+		must(t, os.MkdirAll(w.Dir, 0o700))
+		must(t, os.WriteFile(filepath.Join(w.Dir, "."+name+"123"), []byte("{"), 0o600))
+	}
+	w.keeper()
+	left, err := filepath.Glob(filepath.Join(w.Dir, ".*"))
+	must(t, err)
+	if len(left) > 0 {
+		t.Errorf("left: %q", left)
 	}
 }

@@ -80,6 +80,10 @@ func (e *JournalError) Unwrap() error { return e.Err }
 
 func (r *Restorer) journalPath() string { return filepath.Join(r.folder, JournalName) }
 
+// ClearTemporary removes what a creel has left beside the journal that died while it
+// wrote it. It is for whoever has the folder to itself, before all else.
+func (r *Restorer) ClearTemporary() { durable.ClearTemporary(r.journalPath()) }
+
 // load reads the journal; none: an empty one.
 func (r *Restorer) load() (journal, error) {
 	path := r.journalPath()
