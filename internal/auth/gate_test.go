@@ -345,7 +345,11 @@ func TestDamagedState(t *testing.T) {
 func TestLeftByADeath(t *testing.T) {
 	w := newWorld(t, nil)
 	left := filepath.Join(w.gate.state.dir, "."+stateName+"123")
-	if err := os.WriteFile(left, []byte("{"), 0o600); err != nil {
+	err := os.MkdirAll(filepath.Dir(left), 0o700)
+	if err == nil {
+		err = os.WriteFile(left, []byte("{"), 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	w.signIn()

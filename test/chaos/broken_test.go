@@ -183,6 +183,15 @@ func TestBrokenPromise(t *testing.T) {
 		}
 		wrong = nil
 	}
+	if !strings.Contains(settings, "drain: "+drain.String()) {
+		t.Errorf("the settings do not say %v", drain)
+	}
+	r.ends = true
+	right("one that was under way for as long as a restart waits", 300, 300+int64(drain), false, "gateway_restarted")
+	bad("one that a restart has not waited for", 300, 299+int64(drain), false, "gateway_restarted")
+	bad("one that could have been sent again", 300, 300+int64(drain), true, "gateway_restarted")
+	r.ends = false
+	bad("one of a gateway that was not restarted", 300, 300+int64(drain), false, "gateway_restarted")
 	right("a request that creel's death has cut", 50, 110, true, "")
 	right("one of the time without a creel", 150, 250, false, "")
 	right("one to a gateway that is stopped", 10, 20, true, "gateway_stopped")

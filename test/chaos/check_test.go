@@ -158,6 +158,7 @@ func (w *world) checkFailure(r *round, what string, from, to int64, replayable b
 	case replayable:
 		w.errorf("a replayable request failed: %s", what)
 	case r.scenario.unwatched && r.ends && code == "no_response":
+	case code == "gateway_restarted" && r.ends && to-from >= int64(drain): // it had its time to end
 	case code != "gateway_crashed" || !r.ends:
 		w.errorf("a failure that is not true: %s", what)
 	}

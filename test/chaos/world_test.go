@@ -38,6 +38,9 @@ proxy:
 log: {level: debug}
 `
 
+// drain is the stop.drain of settings.
+const drain = 200 * time.Millisecond
+
 // world is one creel, over all its lives, with its gateway and its clients. It
 // belongs to one test.
 type world struct {
