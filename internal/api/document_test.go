@@ -222,6 +222,7 @@ type problemBody struct {
 	Gateway    string `json:"gateway,omitempty"`
 	Generation uint64 `json:"generation,omitempty"`
 	RequestID  string `json:"request_id,omitempty"`
+	Sent       bool   `json:"sent,omitempty"`
 }
 
 // shortNames are those of types of other packages that need no package's name.

@@ -24,6 +24,7 @@ type Document struct {
 	Gateway    string        // name of the gateway
 	Generation uint64        // instance that the request had to do with; 0: none
 	RequestID  string        // finds the request in creel's log
+	Sent       bool          // of a refusal: it was sent to an instance before, which may have acted on it
 	RetryAfter time.Duration // 0: no Retry-After field
 }
 
@@ -40,13 +41,14 @@ type body struct {
 	Gateway    string `json:"gateway,omitempty"`
 	Generation uint64 `json:"generation,omitempty"`
 	RequestID  string `json:"request_id,omitempty"`
+	Sent       bool   `json:"sent,omitempty"`
 }
 
 // MarshalJSON gives the wire form.
 func (d *Document) MarshalJSON() ([]byte, error) {
 	return json.Marshal(body{
 		Type: "urn:creel:problem:" + d.Code, Title: d.Title, Status: d.Status, Detail: d.Detail, Code: d.Code,
-		Error: d.Title, Details: d.Detail, Hint: d.Hint, Gateway: d.Gateway, Generation: d.Generation, RequestID: d.RequestID,
+		Error: d.Title, Details: d.Detail, Hint: d.Hint, Gateway: d.Gateway, Generation: d.Generation, RequestID: d.RequestID, Sent: d.Sent,
 	})
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -100,6 +101,44 @@ func TestStopIsNoCrash(t *testing.T) {
 				t.Errorf("code %s, want %s", code(t, resp, body), want)
 			}
 		})
+	}
+}
+
+// TestRefusedAfterSent: a request that was sent to an instance, and is refused when it is
+// to be sent again, does not pass for one that no instance has seen.
+func TestRefusedAfterSent(t *testing.T) {
+	arrived := make(chan struct{})
+	w := newWorld(t, func(p *peer) {
+		if p.head() != nil {
+			close(arrived)
+			p.gone()
+		}
+	})
+	ask := func(c *client) (sent bool, detail string) {
+		t.Helper()
+		resp, body := c.answer("GET")
+		var d struct {
+			Sent   bool
+			Detail string
+		}
+		if err := json.Unmarshal([]byte(body), &d); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+			t.Fatalf("status %d, %q, %v", resp.StatusCode, body, err)
+		}
+		return d.Sent, d.Detail
+	}
+	c := w.dial()
+	c.write("GET /r HTTP/1.1\r\nHost: h\r\n\r\n")
+	<-arrived
+	if err := w.sup.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if sent, detail := ask(c); !sent || !strings.Contains(detail, "may have been executed") {
+		t.Errorf("sent: %v; %s", sent, detail)
+	}
+	c = w.dial()
+	c.write("GET /new HTTP/1.1\r\nHost: h\r\n\r\n")
+	if sent, detail := ask(c); sent || strings.Contains(detail, "executed") {
+		t.Errorf("of one that was never sent it says: %s", detail)
 	}
 }
 

@@ -46,6 +46,7 @@ type passage struct {
 	rule    replay.Request
 	until   time.Time // end of the hold time
 	sent    int       // times that something may have reached an instance
+	reached bool      // part of it was written to one
 	crashes crashRecord
 	sentAt  time.Time     // when the last attempt was sent
 	paused  time.Duration // the last pause for want of descriptors
@@ -225,6 +226,7 @@ func (x *passage) again(f *failure) bool {
 
 // count counts what the request has gone through.
 func (x *passage) count(f *failure) {
+	x.reached = x.reached || f.evidence > replay.Dialled
 	switch {
 	case f.crashed && f.evidence > replay.Dialled:
 		x.crashes.add(f)

@@ -92,17 +92,24 @@ func (x *passage) badBody(e *upstream.BodyError) {
 	x.problem(s, e.Error(), nil) // finish sees to it that the connection is closed
 }
 
-// refused answers a request that got no lease.
+// refused answers a request that got no lease. One that may be sent again may have been
+// sent before, and executed.
 func (x *passage) refused(err error) {
 	var u *gateway.Unavailable
+	unavailable := func(s sort, detail string, wait time.Duration) {
+		if x.reached {
+			detail += "; before that it was sent to an instance, and may have been executed"
+		}
+		x.problem(s, detail, func(d *problem.Document) { d.RetryAfter, d.Sent = wait, x.reached })
+	}
 	switch {
 	case errors.As(err, &u):
 		s := sort{http.StatusServiceUnavailable, string(u.Code), "The gateway is not available", u.Hint}
-		x.problem(s, u.Message, func(d *problem.Document) { d.RetryAfter = u.Wait(time.Now()) })
+		unavailable(s, u.Message, u.Wait(time.Now()))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), x.req.Context().Err() != nil:
 		x.left()
 	default:
 		s := sort{http.StatusServiceUnavailable, "unavailable", "The gateway is not available", "Try again in a moment."}
-		x.problem(s, err.Error(), func(d *problem.Document) { d.RetryAfter = time.Second })
+		unavailable(s, err.Error(), time.Second)
 	}
 }

@@ -124,13 +124,16 @@ func (o *operation) read(resp *http.Response) {
 		}
 		return
 	}
-	var d struct{ Code, Detail string }
+	var d struct {
+		Code, Detail string
+		Sent         bool
+	}
 	if resp.Header.Get("Content-Type") != problem.ContentType || json.Unmarshal(b, &d) != nil {
 		o.Why = fmt.Sprintf("status %d without a problem document: %s", resp.StatusCode, b)
 		return
 	}
 	o.Code, o.Why = d.Code, d.Detail
-	if resp.StatusCode == http.StatusServiceUnavailable {
+	if resp.StatusCode == http.StatusServiceUnavailable && !d.Sent {
 		o.Result = notApplied // so it is promised
 	}
 }
