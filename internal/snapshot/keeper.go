@@ -100,15 +100,14 @@ type Recorder interface {
 // Keeper keeps the state of one gateway. Its methods may be called from any
 // goroutine.
 type Keeper struct {
-	opts       Options
-	log        *slog.Logger
-	record     *recordFile
-	capture    *capture.Capturer
-	restore    *restorer
-	store      *opener
-	looked     bool  // at what a creel before this one left; recover's alone
-	fulfilling *wish // what a launch carries out; Prepare's alone
-	oldWish    *wish // what a creel before this one was asked for, as New has found it; nil: nothing
+	opts    Options
+	log     *slog.Logger
+	record  *recordFile
+	capture *capture.Capturer
+	restore *restorer
+	store   *opener
+	looked  bool  // at what a creel before this one left; recover's alone
+	oldWish *wish // what a creel before this one was asked for, as New has found it; nil: nothing
 
 	live  atomic.Pointer[Settings]
 	op    chan struct{} // holds a value while a snapshot is taken, or the store is looked after
