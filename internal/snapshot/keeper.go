@@ -129,7 +129,6 @@ type Keeper struct {
 	changes changes
 	waiter  chan outcome    // gets the outcome of a restore; nil: nobody waits for one
 	wanted  store.ID        // the snapshot that waiter's restore is about; empty: none is
-	staging bool            // files are being staged for a restore that is to be wished for
 	staged  *restore.Staged // for the restore that is wished for; nil: not yet
 }
 

@@ -36,10 +36,7 @@ func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway
 		return gateway.RestoreError(err, "Put the file back from a copy, or use the creel that has written it; or move it away, and the state that is there is taken for what it is, with a history of its own. Then `creel start`.", true)
 	}
 	k.clear(TroubleRecord)
-	if k.stagesAhead() {
-		// What lies beside the state is this Keeper's, and about to be used. No
-		// folder can be on the move then.
-	} else if err := k.recover(still); err != nil {
+	if err := k.recover(still); err != nil {
 		return gateway.RestoreError(err, "See docs/snapshots.md, \"When a restore was cut short\".", true)
 	}
 	if err := k.judge(still, p); err != nil {
@@ -112,7 +109,11 @@ func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gatewa
 	if w.Fresh {
 		return k.startFresh(ctx, still, p, w, "a fresh start was asked for")
 	}
-	s, err := k.choose(ctx, w.ID)
+	var err error
+	s, ahead := k.stagedAhead(w.ID)
+	if !ahead { // else the store may be away by now
+		s, err = k.choose(ctx, w.ID)
+	}
 	if err == nil {
 		err = k.put(ctx, still, p, s, w)
 	}
