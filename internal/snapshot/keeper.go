@@ -178,7 +178,7 @@ func New(o Options) (*Keeper, error) {
 	r := k.record.get()
 	k.changes.savedMark = r.Mark
 	k.oldWish = r.Wish
-	if r.Last != "" {
+	if r.Last != "" && !r.Gone {
 		o.Recorder.SnapshotKnown(r.LastAt, r.Totals.Files, r.Totals.Bytes)
 	}
 	// Of what was staged only: folders on the move wait for Prepare, and so does a

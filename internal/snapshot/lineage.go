@@ -32,6 +32,9 @@ type record struct {
 	Last   store.ID    `json:"last,omitempty"`
 	LastAt time.Time   `json:"last_at,omitzero"`
 	Totals tree.Totals `json:"totals,omitzero"`
+	// Gone says that Last was removed by hand, and that there was none before it. What it
+	// counted tells all the same whether the state has gone away.
+	Gone bool `json:"gone,omitempty"`
 	// RootFiles are those of Last, see store.Meta; nil: not known.
 	RootFiles map[string]int64 `json:"root_files,omitempty"`
 	// Mark is what the state looked like in Last (capture.Cut.Mark); empty: not
