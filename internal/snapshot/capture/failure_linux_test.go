@@ -58,6 +58,31 @@ func TestMaxFreeze(t *testing.T) {
 	works(t, c)
 }
 
+// The gateway is let go at the deadline though a read hangs, as on a disk or a server that
+// does not answer: whoever holds it still is told, and need not wait for the read.
+func TestReadHangs(t *testing.T) {
+	c, root := newCapturer(t, func(o *Options) { o.Budget, o.MaxFreeze = time.Millisecond, 20*time.Millisecond })
+	put(t, root+"/f", "x")
+	let := make(chan struct{})
+	c.step = func(string, bool) {
+		select {
+		case <-let:
+		case <-time.After(30 * time.Second):
+			t.Error("it is held still for as long as the read takes")
+		}
+	}
+	_, err := c.Capture(t.Context(), func(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
+		defer context.AfterFunc(ctx, func() { close(let) })()
+		err := do(ctx)
+		return time.Millisecond, errors.Join(err, context.Cause(ctx))
+	}, nil)
+	if !errors.As(err, new(*TooMuchChangeError)) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	c.step, c.opts.MaxFreeze = nil, time.Minute
+	works(t, c)
+}
+
 // A state that changes too fast is refused before the gateway is held still.
 func TestTooMuchChange(t *testing.T) {
 	var root string
