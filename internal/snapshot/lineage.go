@@ -76,12 +76,15 @@ func (r record) earlier() *record {
 }
 
 // takeBack makes r that of the state of before the trial. What a person wishes for
-// by now stays.
+// by now stays, and so does whose the gateway is: what another owner has saved was looked
+// for before (catchUp).
 func (r *record) takeBack() {
-	w := r.Wish
+	w, fence := r.Wish, r.Fence
 	*r = *r.earlier()
-	r.Wish = w
-	if r.Last != "" { // what was saved of the other state meanwhile is not the newest
+	r.Wish, r.Fence = w, fence
+	// What was saved of the other state meanwhile is not the newest. But what another owner
+	// has saved is.
+	if r.Last != "" && (w == nil || !w.Moved) {
 		r.Accepted = r.accepted()
 	}
 }
