@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -77,7 +76,7 @@ func TestKilledBackThroughJournal(t *testing.T) {
 			}
 			w.check(t, expected(points))
 			if t.Failed() {
-				t.Fatal(fmt.Sprintf("%s, killed after %v", ending, points))
+				t.Fatalf("%s, killed after %v", ending, points)
 			}
 		}
 	}
