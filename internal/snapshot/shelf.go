@@ -203,7 +203,7 @@ func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error
 		return s, err
 	}
 	k.event(event.SnapshotsRemoved, fmt.Sprintf("snapshot %s was removed, as was asked for", s.ID), nil)
-	if s.Shrunk != "" {
+	if s.Shrunk != "" || s.Unread > 0 {
 		return s, k.reviewShrunk(ctx)
 	}
 	return s, nil

@@ -118,3 +118,23 @@ func TestLastOfAllIsRemoved(t *testing.T) {
 		t.Errorf("%+v", k.Status())
 	}
 }
+
+// TestRemovedIsNoTrouble: what was said of a snapshot that lacks files ends with it.
+func TestRemovedIsNoTrouble(t *testing.T) {
+	w, k := ready(t, 3, "one")
+	w.take(k)
+	s := w.take(k)
+	w.Store.mu.Lock()
+	w.Store.all[1].Unread = 2
+	w.Store.mu.Unlock()
+	must(t, k.reviewShrunk(t.Context()))
+	if w.troubled(TroubleUnread) == "" {
+		t.Fatal("nothing is said of what it lacks")
+	}
+	if _, err := k.Remove(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if message := w.troubled(TroubleUnread); message != "" {
+		t.Error(message)
+	}
+}
