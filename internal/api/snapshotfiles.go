@@ -158,8 +158,18 @@ func listFiles(s Snapshots, w http.ResponseWriter, r *http.Request, q FilesQuery
 	}))
 }
 
+// noFileError says that something is not in a snapshot that is there.
+type noFileError struct {
+	snapshot store.ID
+	path     string // as it is shown
+}
+
+func (e *noFileError) Error() string {
+	return fmt.Sprintf("snapshot %s has no file %s", e.snapshot, e.path)
+}
+
 func notInSnapshot(s store.Snapshot, path string) error {
-	return fmt.Errorf("%w: snapshot %s has no file %s", store.ErrNotFound, s.ID, shown(s, path))
+	return &noFileError{s.ID, shown(s, path)}
 }
 
 // content gives the bytes of a file. A browser saves them and shows nothing: they

@@ -243,6 +243,7 @@ func snapshotProblem(err error) *problem.Document {
 		restless *capture.TooMuchChangeError
 		notEmpty *restore.NotEmptyError
 		kept     *snapshot.KeptError
+		noFile   *noFileError
 
 		elsewhere *owner.ElsewhereError
 	)
@@ -251,6 +252,9 @@ func snapshotProblem(err error) *problem.Document {
 		d.Status, d.Code, d.Title = http.StatusBadRequest, "bad_request", "Bad request"
 	case errors.Is(err, store.ErrNotFound):
 		d.Status, d.Code, d.Title = http.StatusNotFound, "no_such_snapshot", "No such snapshot"
+	case errors.As(err, &noFile):
+		d.Status, d.Code, d.Title = http.StatusNotFound, "no_such_file", "No such file"
+		d.Hint = "`creel snapshot ls` shows what is in it."
 	case errors.Is(err, snapshot.ErrNoLineage):
 		d.Status, d.Code, d.Title = http.StatusConflict, "state_not_in_place", "The state is not in place"
 	case errors.Is(err, snapshot.ErrRestoring):

@@ -166,6 +166,7 @@ type fakeInstance struct {
 	backlog    atomic.Int32 // connections that it does not accept
 	looks      atomic.Int32 // at its activity
 	thaws      atomic.Int32
+	restless   atomic.Bool // it does not stand still
 
 	once sync.Once
 	done chan struct{}
@@ -202,9 +203,13 @@ func (i *fakeInstance) Terminate() error {
 	return nil
 }
 
-func (i *fakeInstance) Freeze(context.Context) error {
+func (i *fakeInstance) Freeze(ctx context.Context) error {
 	if hasEnded(i) || i.kills.Load() > 0 {
 		return &runtime.EndedError{Gateway: i.record.Gateway, Generation: i.record.Generation}
+	}
+	if i.restless.Load() {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	i.frozen.Store(true)
 	return nil

@@ -185,7 +185,7 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	begun := time.Now()
 	s.stills.Add(1) // odd: an instance is frozen, and cannot show that it lives
 	defer s.stills.Add(1)
-	if err := inst.Freeze(ctx); err != nil {
+	if err := hold(ctx, inst); err != nil {
 		return 0, fmt.Errorf("cannot hold the gateway still: %w", err)
 	}
 	var once sync.Once
@@ -221,4 +221,15 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 		return 0, ErrLetGo
 	}
 	return 0, context.Cause(ctx)
+}
+
+// freezeTimeout is how long an instance may take to stand still. One of its processes may
+// be held up in the kernel, as by a disk that does not answer, and the others stand still
+// meanwhile.
+const freezeTimeout = 10 * time.Second
+
+func hold(ctx context.Context, inst runtime.Instance) error {
+	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
+	defer cancel()
+	return inst.Freeze(ctx)
 }

@@ -149,6 +149,27 @@ func TestStillWhenItHasEndedForGood(t *testing.T) {
 	})
 }
 
+// TestStillThatCannotBeHad: an instance of which a process does not stand still, since the
+// kernel holds it up, is let go: the others stand still already.
+func TestStillThatCannotBeHad(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		i := r.rt.now()
+		i.restless.Store(true)
+		begun := time.Now()
+		_, err := r.Still(t.Context(), func(context.Context) error { t.Error("it was called"); return nil })
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != freezeTimeout || i.frozen.Load() {
+			t.Errorf("after %v: %v; frozen: %v", time.Since(begun), err, i.frozen.Load())
+		}
+		i.restless.Store(false)
+		release, result := r.during(t.Context())
+		release()
+		if _, err := result(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestStillThawsAfterAPanic(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t).run()

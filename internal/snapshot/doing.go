@@ -134,9 +134,9 @@ type Status struct {
 // Status gives the present status.
 func (k *Keeper) Status() Status {
 	r := k.record.get()
-	st := Status{
-		Where: k.opts.Where, Lineage: r.Lineage, Began: r.Began, Last: r.Last, LastAt: r.LastAt,
-		Files: r.Totals.Files, Bytes: r.Totals.Bytes, Parent: r.Parent,
+	st := Status{Where: k.opts.Where, Lineage: r.Lineage, Began: r.Began, Parent: r.Parent}
+	if !r.Gone {
+		st.Last, st.LastAt, st.Files, st.Bytes = r.Last, r.LastAt, r.Totals.Files, r.Totals.Bytes
 	}
 	if k.opts.Lease != nil {
 		o := k.opts.Lease.Status()

@@ -223,6 +223,7 @@ func (w *world) keeper() *Keeper {
 	o := Options{
 		Gateway: "g", Dir: w.Dir, Roots: []store.Root{{Name: "state", Path: w.State}}, OpenStore: w.Store.open, Where: "memory",
 		Supervisor: w.Sup, Journal: w.Journal, App: func() (string, string) { return w.App[0], w.App[1] },
+		Freeze:   Freeze{Max: time.Minute}, // a machine may stand still for a while
 		Settings: Settings{Schedule: Schedule{Settle: time.Minute, Every: 15 * time.Minute}, Keep: Keep{Last: 3}, ShrinkTo: 0.5},
 		Trouble: func(kind Trouble, message string) {
 			w.mu.Lock()

@@ -100,15 +100,14 @@ type Recorder interface {
 // Keeper keeps the state of one gateway. Its methods may be called from any
 // goroutine.
 type Keeper struct {
-	opts       Options
-	log        *slog.Logger
-	record     *recordFile
-	capture    *capture.Capturer
-	restore    *restorer
-	store      *opener
-	looked     bool  // at what a creel before this one left; recover's alone
-	fulfilling *wish // what a launch carries out; Prepare's alone
-	oldWish    *wish // what a creel before this one was asked for, as New has found it; nil: nothing
+	opts    Options
+	log     *slog.Logger
+	record  *recordFile
+	capture *capture.Capturer
+	restore *restorer
+	store   *opener
+	looked  bool  // at what a creel before this one left; recover's alone
+	oldWish *wish // what a creel before this one was asked for, as New has found it; nil: nothing
 
 	live  atomic.Pointer[Settings]
 	op    chan struct{} // holds a value while a snapshot is taken, or the store is looked after
@@ -130,7 +129,6 @@ type Keeper struct {
 	changes changes
 	waiter  chan outcome    // gets the outcome of a restore; nil: nobody waits for one
 	wanted  store.ID        // the snapshot that waiter's restore is about; empty: none is
-	staging bool            // files are being staged for a restore that is to be wished for
 	staged  *restore.Staged // for the restore that is wished for; nil: not yet
 }
 
@@ -181,7 +179,7 @@ func New(o Options) (*Keeper, error) {
 	r := k.record.get()
 	k.changes.savedMark = r.Mark
 	k.oldWish = r.Wish
-	if r.Last != "" {
+	if r.Last != "" && !r.Gone {
 		o.Recorder.SnapshotKnown(r.LastAt, r.Totals.Files, r.Totals.Bytes)
 	}
 	// Of what was staged only: folders on the move wait for Prepare, and so does a

@@ -65,7 +65,7 @@ func (k *Keeper) catchUp(ctx context.Context, fence uint64) error {
 		return gateway.RestoreError(err, "Let creel read the gateway's state folders.", false)
 	}
 	newer := store.ID("")
-	if r.Lineage != "" && !empty && r.Wish == nil && r.Trial == 0 {
+	if r.Lineage != "" && !empty && r.Wish == nil { // a state on trial makes room, see judge
 		s, err := k.choose(ctx, "")
 		switch {
 		case err == nil && s.ID != r.Last && (r.Fence != 0 && fenceOf(s) > r.Fence || r.Fence == 0 && grownElsewhere(s, r)):

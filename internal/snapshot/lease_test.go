@@ -55,6 +55,7 @@ func sharer(t *testing.T, shared string, l Lease, marker string) (*Keeper, strin
 	}
 	k, err := New(Options{
 		Gateway: "g", Dir: filepath.Join(dir, "keeper"), Roots: []store.Root{{Name: "state", Path: state}}, Supervisor: resting{}, Lease: l,
+		Freeze: Freeze{Max: time.Minute}, // a machine may stand still for a while
 		OpenStore: func(ctx context.Context) (store.Store, error) {
 			return store.Open(ctx, store.Options{Folder: filepath.Join(shared, "repository"), KeyFile: filepath.Join(shared, "key"), CacheDir: filepath.Join(dir, "cache"), Machine: "m"})
 		},

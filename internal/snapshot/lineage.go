@@ -32,6 +32,9 @@ type record struct {
 	Last   store.ID    `json:"last,omitempty"`
 	LastAt time.Time   `json:"last_at,omitzero"`
 	Totals tree.Totals `json:"totals,omitzero"`
+	// Gone says that Last was removed by hand, and that there was none before it. What it
+	// counted tells all the same whether the state has gone away.
+	Gone bool `json:"gone,omitempty"`
 	// RootFiles are those of Last, see store.Meta; nil: not known.
 	RootFiles map[string]int64 `json:"root_files,omitempty"`
 	// Mark is what the state looked like in Last (capture.Cut.Mark); empty: not
@@ -73,12 +76,15 @@ func (r record) earlier() *record {
 }
 
 // takeBack makes r that of the state of before the trial. What a person wishes for
-// by now stays.
+// by now stays, and so does whose the gateway is: what another owner has saved was looked
+// for before (catchUp).
 func (r *record) takeBack() {
-	w := r.Wish
+	w, fence := r.Wish, r.Fence
 	*r = *r.earlier()
-	r.Wish = w
-	if r.Last != "" { // what was saved of the other state meanwhile is not the newest
+	r.Wish, r.Fence = w, fence
+	// What was saved of the other state meanwhile is not the newest. But what another owner
+	// has saved is.
+	if r.Last != "" && (w == nil || !w.Moved) {
 		r.Accepted = r.accepted()
 	}
 }

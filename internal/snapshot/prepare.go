@@ -36,10 +36,7 @@ func (k *Keeper) Prepare(ctx context.Context, still gateway.Stillness, p gateway
 		return gateway.RestoreError(err, "Put the file back from a copy, or use the creel that has written it; or move it away, and the state that is there is taken for what it is, with a history of its own. Then `creel start`.", true)
 	}
 	k.clear(TroubleRecord)
-	if k.stagesAhead() {
-		// What lies beside the state is this Keeper's, and about to be used. No
-		// folder can be on the move then.
-	} else if err := k.recover(still); err != nil {
+	if err := k.recover(still); err != nil {
 		return gateway.RestoreError(err, "See docs/snapshots.md, \"When a restore was cut short\".", true)
 	}
 	if err := k.judge(still, p); err != nil {
@@ -61,9 +58,7 @@ func (k *Keeper) fulfil(ctx context.Context, still gateway.Stillness, p gateway.
 	if w == nil {
 		return nil
 	}
-	k.fulfilling = w
 	err := k.carryOut(ctx, still, p, w)
-	k.fulfilling = nil
 	switch {
 	case err == nil:
 		return nil
@@ -112,14 +107,18 @@ func (e *outOfStepError) Unwrap() error { return e.err }
 func (k *Keeper) carryOut(ctx context.Context, still gateway.Stillness, p gateway.Preparation, w *wish) error {
 	p.Restoring()
 	if w.Fresh {
-		return k.startFresh(ctx, still, p, "a fresh start was asked for")
+		return k.startFresh(ctx, still, p, w, "a fresh start was asked for")
 	}
-	s, err := k.choose(ctx, w.ID)
+	var err error
+	s, ahead := k.stagedAhead(w.ID)
+	if !ahead { // else the store may be away by now
+		s, err = k.choose(ctx, w.ID)
+	}
 	if err == nil {
-		err = k.put(ctx, still, p, s, true, w.Damaged)
+		err = k.put(ctx, still, p, s, w)
 	}
 	if err != nil && w.OrFresh && !halfWay(err) && ctx.Err() == nil {
-		return k.startFresh(ctx, still, p, fmt.Sprintf("a fresh start was asked for in case that the restore fails, and it did: %v", err))
+		return k.startFresh(ctx, still, p, w, fmt.Sprintf("a fresh start was asked for in case that the restore fails, and it did: %v", err))
 	}
 	return err
 }
@@ -153,7 +152,7 @@ func (k *Keeper) fill(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	case errors.Is(err, errNone):
 		err = fmt.Errorf("%w, though %s was taken of it at %s", err, r.Last, r.LastAt.Format(time.RFC3339))
 	case err == nil:
-		err = k.put(ctx, still, p, s, false, false)
+		err = k.put(ctx, still, p, s, nil)
 	}
 	if err == nil {
 		return nil

@@ -13,19 +13,19 @@ import (
 	"creel/internal/snapshot/store"
 )
 
-// put restores a snapshot. onTrial: a person asked for it, and the old state is
-// put back if no instance gets ready on it.
-func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Preparation, s store.Snapshot, onTrial, acceptDamaged bool) error {
+// put restores a snapshot. w is the wish that it fulfils: the old state is put back if no
+// instance gets ready on this one; nil: nobody has asked, and there is no trial.
+func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Preparation, s store.Snapshot, w *wish) error {
 	started := time.Now()
 	staged := k.takeStaged(s.ID)
 	if staged == nil {
 		var err error
-		if staged, err = k.stage(ctx, s, acceptDamaged); err != nil {
+		if staged, err = k.stage(ctx, s, w != nil && w.Damaged); err != nil {
 			return err
 		}
 	}
 	next := record{Fence: k.record.get().Fence, Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, RootFiles: s.RootFiles, App: s.AppVersion}
-	return k.swap(ctx, still, p, staged, next, onTrial, func() {
+	return k.swap(ctx, still, p, staged, next, w, func() {
 		k.opts.Recorder.Restored(time.Since(started))
 		k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})
 	})
@@ -57,8 +57,9 @@ func (k *Keeper) stage(ctx context.Context, s store.Snapshot, acceptDamaged bool
 
 // swap puts what was staged in the place of the state, and next in that of the
 // record. tell tells so: before the record knows, for later nobody would who
-// starts after a death.
-func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, onTrial bool, tell func()) error {
+// starts after a death. w is as in put.
+func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Preparation, staged *restore.Staged, next record, w *wish, tell func()) error {
+	onTrial := w != nil
 	if onTrial {
 		next.Trial, next.Put = p.Generation, staged.Snapshot.ID
 	} else {
@@ -83,7 +84,7 @@ func (k *Keeper) swap(ctx context.Context, still gateway.Stillness, p gateway.Pr
 	tell()
 	k.settle(ctx)
 	k.forgetChanges() // first: what is being saved must not be noted as of the new state
-	if err := k.record.change(func(r *record) { r.becomes(*r.Next, k.fulfilling) }); err != nil {
+	if err := k.record.change(func(r *record) { r.becomes(*r.Next, w) }); err != nil {
 		return &outOfStepError{err} // the next Prepare brings it up
 	}
 	crashpoint.Passed(crashpoint.StateReplaced)
@@ -107,8 +108,8 @@ func (k *Keeper) settle(ctx context.Context) {
 	k.opts.Journal.Settle(ctx)
 }
 
-// startFresh sets the present state aside and begins a lineage of its own.
-func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, why string) error {
+// startFresh sets the present state aside and begins a lineage of its own, as w asks for.
+func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gateway.Preparation, w *wish, why string) error {
 	empty, err := k.restore.empty()
 	if err != nil {
 		return err
@@ -118,11 +119,11 @@ func (k *Keeper) startFresh(ctx context.Context, still gateway.Stillness, p gate
 	if empty { // there is nothing to go back to, and so no trial
 		tell()
 		k.settle(ctx)
-		err = k.record.change(func(r *record) { r.becomes(next, k.fulfilling) })
+		err = k.record.change(func(r *record) { r.becomes(next, w) })
 	} else {
 		var staged *restore.Staged
 		if staged, err = k.restore.stage(ctx, newNoFiles(k.opts.Roots), nil, false); err == nil {
-			err = k.swap(ctx, still, p, staged, next, true, tell)
+			err = k.swap(ctx, still, p, staged, next, w, tell)
 		}
 	}
 	if err != nil {

@@ -62,7 +62,7 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 		case err == nil:
 			r.ID = s.ID
 			k.want(s.ID)
-		case !r.OrFresh:
+		case !r.OrFresh, ctx.Err() != nil: // that it was called off is no failure
 			return done, err
 		default:
 			k.log.Warn("nothing can be restored, and the state begins anew, as was asked for", "error", err)
@@ -72,7 +72,7 @@ func (k *Keeper) Restore(ctx context.Context, r RestoreRequest) (done Restored, 
 	if done.Before, err = k.beforeRestore(ctx, r); err != nil {
 		return done, err
 	}
-	if err := k.stageAhead(ctx, r); err != nil && !r.OrFresh {
+	if err := k.stageAhead(ctx, r); err != nil && (!r.OrFresh || ctx.Err() != nil) {
 		if ctx.Err() == nil { // else it was called off
 			k.opts.Recorder.RestoreFailed()
 			k.event(event.RestoreFailed, fmt.Sprintf("the restore has failed: %v; the gateway was not disturbed", err), nil)
@@ -120,24 +120,24 @@ func (k *Keeper) stageAhead(ctx context.Context, r RestoreRequest) error {
 	if err != nil {
 		return err
 	}
-	k.setStaged(true, nil) // no Prepare takes what is written for what a dead creel has left
 	staged, err := k.stage(ctx, s, r.AcceptDamaged)
-	k.setStaged(false, staged)
-	return err
-}
-
-func (k *Keeper) setStaged(under bool, staged *restore.Staged) {
+	if err != nil {
+		return err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.staging, k.staged = under, staged
+	k.staged = staged
+	return nil
 }
 
-// stagesAhead tells whether files are, or were, staged for a restore that is
-// wished for.
-func (k *Keeper) stagesAhead() bool {
+// stagedAhead gives that snapshot if it was staged ahead.
+func (k *Keeper) stagedAhead(id store.ID) (store.Snapshot, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.staging || k.staged != nil
+	if k.staged == nil || k.staged.Snapshot.ID != id {
+		return store.Snapshot{}, false
+	}
+	return k.staged.Snapshot, true
 }
 
 // takeStaged gives what was staged ahead of that snapshot; nil: nothing.

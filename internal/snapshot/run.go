@@ -232,7 +232,11 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 		w.scan = again
 	}
 	k.overdue(c, now)
-	if !due || now.Before(w.retry) {
+	if !due {
+		return
+	}
+	if now.Before(w.retry) {
+		w.stopped = w.stopped && !justStopped // it is to be saved yet
 		return
 	}
 	if missing, err := k.missing(); missing && err == nil {
@@ -241,6 +245,7 @@ func (w *worker) snapshot(ctx context.Context, rests bool) {
 	if _, err := k.Create(ctx, Request{Reason: reason}); err != nil {
 		w.pause = min(max(firstRetry, 2*w.pause), lastRetry)
 		w.retry = time.Now().Add(w.pause)
+		w.stopped = w.stopped && !justStopped
 		return // said already
 	}
 	w.pause, w.retry = 0, time.Time{}

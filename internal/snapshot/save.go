@@ -170,12 +170,16 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	crashpoint.Passed(crashpoint.SnapshotMarked)
 	// Only now: a state whose snapshot cannot be read back is not saved, and the
 	// next one must not be made of what this one has left in the store.
+	noted := false
 	err = v.note(func(n *record) {
-		n.Fence, n.Accepted = lease, nil
+		noted = true
+		n.Fence, n.Accepted, n.Gone = lease, nil, false
 		n.Parent, n.Last, n.LastAt, n.Totals, n.RootFiles, n.Mark = s.ID, s.ID, s.Time, s.Totals, s.RootFiles, cut.Mark
-		k.savedAs(cut.Mark)
 	})
 	if err == nil {
+		if noted {
+			k.savedAs(cut.Mark) // if the state is another one since then, no look finds this mark
+		}
 		crashpoint.Passed(crashpoint.SnapshotRecorded)
 	}
 	return s, err

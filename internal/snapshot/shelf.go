@@ -196,27 +196,55 @@ func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error
 	if err != nil {
 		return s, err
 	}
-	if s.ID == k.record.get().Last {
-		if err := k.unsave(); err != nil {
-			return s, err
-		}
+	if err := k.unsave(s, standIn(all, s)); err != nil {
+		return s, err
 	}
 	if err := st.Remove(ctx, s.ID); err != nil {
 		return s, err
 	}
 	k.event(event.SnapshotsRemoved, fmt.Sprintf("snapshot %s was removed, as was asked for", s.ID), nil)
-	if s.Shrunk != "" {
+	if s.Shrunk != "" || s.Unread > 0 {
 		return s, k.reviewShrunk(ctx)
 	}
 	return s, nil
 }
 
-// unsave says that the present state is in no snapshot, since the one that has it is
-// about to be removed: the next one is due as after a change. It comes before the
-// removal, after which a death would leave a state that counts as saved and is not.
-func (k *Keeper) unsave() error {
-	if err := k.record.change(func(r *record) { r.Mark = "" }); err != nil {
+// standIn gives the snapshot that takes the place of s as the last one once s is gone: the one that its state
+// grew from, or else the newest of its lineage from before it; nil: there is none.
+func standIn(all []store.Snapshot, s store.Snapshot) *store.Snapshot {
+	if i := slices.IndexFunc(all, func(o store.Snapshot) bool { return o.ID == s.Parent }); i >= 0 {
+		return &all[i]
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if o := &all[i]; o.ID != s.ID && o.Lineage == s.Lineage && o.Order().Before(s.Order()) {
+			return o
+		}
+	}
+	return nil
+}
+
+// unsave says, if s is the last snapshot of the present state, that the state is in none:
+// the next one is due as after a change, and is compared with the one before. It comes
+// before the removal, after which a death would leave a state that counts as saved and
+// is not.
+func (k *Keeper) unsave(s store.Snapshot, before *store.Snapshot) error {
+	was := false
+	err := k.record.change(func(r *record) {
+		if was = r.Last == s.ID; !was {
+			return
+		}
+		r.Mark, r.Accepted = "", nil
+		if before == nil { // a state that goes away now is missed as before
+			r.Parent, r.Gone = "", true
+			return
+		}
+		r.Parent, r.Last, r.LastAt, r.Totals, r.RootFiles = before.ID, before.ID, before.Time, before.Totals, before.RootFiles
+	})
+	if err != nil || !was {
 		return err
+	}
+	if before != nil {
+		k.opts.Recorder.SnapshotKnown(before.Time, before.Totals.Files, before.Totals.Bytes)
 	}
 	k.mu.Lock()
 	now := time.Now()

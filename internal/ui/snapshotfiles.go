@@ -3,7 +3,6 @@ package ui
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"mime"
@@ -151,7 +150,8 @@ func (u *UI) snapshotContent(w http.ResponseWriter, r *http.Request) {
 	at := r.URL.Query().Get("path")
 	f, err := files.Open(r.Context(), at)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: the snapshot has no file %s", store.ErrNotFound, tree.Quoted(clip(at, 200)))
+		u.refuse(w, r, &pageError{http.StatusNotFound, "Not in this snapshot", "The snapshot has no file " + tree.Quoted(clip(at, 200)) + ".", ""})
+		return
 	}
 	if err != nil {
 		u.refuse(w, r, snapshotError(err))

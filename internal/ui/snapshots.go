@@ -220,7 +220,7 @@ func snapshotError(err error) error {
 	case errors.Is(err, errNoSnapshots):
 		e.status, e.title = http.StatusNotFound, "There are no snapshots"
 	case errors.Is(err, store.ErrNotFound):
-		e.status, e.title = http.StatusNotFound, "Not in this snapshot"
+		e.status, e.title = http.StatusNotFound, "No such snapshot"
 	case errors.Is(err, errNotYet):
 		e.status, e.text, e.hint = http.StatusServiceUnavailable, "The store has not answered yet.", "Try again in a moment."
 	}

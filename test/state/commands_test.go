@@ -33,7 +33,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"diff", first, second}, 0, `state\.json`, ``},
 		{[]string{"ls", first}, 0, `state\.json`, ``},
 		{[]string{"cat", first, "state.json"}, 0, `"n":`, ``},
-		{[]string{"cat", first, "nothing"}, 1, ``, `has no file nothing`},
+		{[]string{"cat", first, "nothing"}, 1, ``, `snapshot .* has no file nothing .*creel snapshot ls`},
 		{[]string{"export", first, filepath.Join(dir, "x")}, 0, `files with`, ``},
 		{[]string{"export", first, filepath.Join(dir, "x")}, 1, ``, `not empty`},
 		{[]string{"verify", first}, 0, `is whole`, ``},

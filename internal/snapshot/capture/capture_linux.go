@@ -265,10 +265,14 @@ func (s *session) freeze(ctx context.Context, still Still, last *round) (*Cut, e
 	// What is copied now is proved by the mappings that were found before.
 	r := &round{session: s, no: last.no + 1, frozen: true}
 	var at time.Time
-	frozen, err := still(ctx, func(ctx context.Context) error {
+	holding, letGo := context.WithCancelCause(ctx)
+	defer letGo(nil)
+	frozen, err := still(holding, func(ctx context.Context) error {
 		at = time.Now()
 		ctx, cancel := context.WithTimeout(ctx, s.MaxFreeze)
 		defer cancel()
+		// Whoever holds it still lets go then: a read may hang.
+		defer context.AfterFunc(ctx, func() { letGo(context.DeadlineExceeded) })()
 		r.ctx = ctx
 		if err := r.runFrom(last.begun); err != nil {
 			return err

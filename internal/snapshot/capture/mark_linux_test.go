@@ -19,7 +19,7 @@ func TestMark(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c, err := New(Options{Roots: []Root{{Name: "s", Path: root}}, Dir: t.TempDir(), Ignore: []string{"*.lock"}})
+	c, err := New(Options{Roots: []Root{{Name: "s", Path: root}}, Dir: t.TempDir(), Ignore: []string{"*.lock"}, MaxFreeze: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

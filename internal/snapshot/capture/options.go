@@ -53,7 +53,8 @@ type Options struct {
 // gateway's supervisor gives it. With no instance running it calls do while it
 // makes sure that none is started, and says 0.
 //
-// ctx bounds the waiting for stillness and is handed to do. The error of do is
+// ctx bounds the waiting for stillness and is handed to do. When it ends, everything is
+// let go at once, whether or not do has returned: a read may hang. The error of do is
 // part of the error it returns (errors.Is). One that wraps ErrLetGo is no failure
 // yet: what do saw is thrown away, and Still is called again.
 type Still func(ctx context.Context, do func(ctx context.Context) error) (frozen time.Duration, err error)

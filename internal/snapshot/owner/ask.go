@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,9 +57,9 @@ func (o *Owner) absence() error {
 // fencing number: what is saved under it is what counts unless a higher one is
 // there. Errors: *ElsewhereError, *UnknownError.
 func (o *Owner) Confirm(ctx context.Context) (fence uint64, err error) {
-	l := o.opened()
-	if l == nil {
-		return 0, &UnknownError{Err: errors.New("the store has not been reached yet")}
+	l, err := o.reached(ctx)
+	if err != nil {
+		return 0, &UnknownError{Err: err}
 	}
 	value, version, err := l.Read(ctx, o.opts.Gateway)
 	if err != nil {
@@ -77,6 +78,27 @@ func (o *Owner) Confirm(ctx context.Context) (fence uint64, err error) {
 	return r.Fence, nil
 }
 
+// reached gives the ledger. If no look at it is over yet, as in a creel that has just
+// started, the first one is waited for.
+func (o *Owner) reached(ctx context.Context) (store.Ledger, error) {
+	for {
+		o.mu.Lock()
+		l, looks, problem, changed := o.ledger, o.looks, o.problem, o.changed
+		o.mu.Unlock()
+		switch {
+		case l != nil:
+			return l, nil
+		case looks > 0:
+			return nil, cmp.Or(problem, errors.New("the store is not open"))
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the store has not been reached yet: %w", context.Cause(ctx))
+		}
+	}
+}
+
 // TakeOver makes this creel the owner at once, without waiting for another one's
 // term to be over. If that one still runs, it goes on until it next renews its
 // ownership (a third of its term at most), or, if it does not reach the store, until it
@@ -86,13 +108,10 @@ func (o *Owner) TakeOver(ctx context.Context) error {
 	o.forced = true
 	o.mu.Unlock()
 	_, err := o.Demand(ctx)
-	if err != nil {
-		o.mu.Lock()
-		o.forced = false
-		o.mu.Unlock()
-		return err
-	}
-	return nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.forced = false // also if it was held already: it is not to be taken back from another later
+	return err
 }
 
 // Release gives the ownership back, so that any other creel can have it at once. It

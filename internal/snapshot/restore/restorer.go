@@ -22,6 +22,9 @@ type Restorer struct {
 	passed func(crashpoint.Point)
 
 	mu sync.Mutex // held while the journal is read and changed, and while folders are swapped
+	// own is the id of what this Restorer is staging, or has staged: no other creel's that
+	// has died; "": nothing.
+	own string
 	// abandoned is the id of what was staged, is not wanted any more, and could not be
 	// discarded whole; "": there is none.
 	abandoned string
@@ -237,6 +240,9 @@ func (r *Restorer) undo(j *journal, still gateway.Stillness, keep bool) error {
 
 // back takes all roots back and forgets the restore.
 func (r *Restorer) back(j *journal, still gateway.Stillness) error {
+	// Not in the journal before all are back: it is written in between (the way Inside),
+	// and what is doomed there goes, by which it would be told that a root is back.
+	var kept []Kept
 	for _, t := range j.Now.Roots {
 		err := holds(still)
 		if err == nil {
@@ -246,9 +252,9 @@ func (r *Restorer) back(j *journal, still gateway.Stillness) error {
 			return &UnfinishedError{Undoing, fmt.Errorf("cannot put the old folder back in the place of %s: %w", t.Path, err)}
 		}
 		r.passed(crashpoint.RestoreRootBack)
-		j.Kept = append(j.Kept, Kept{Path: t.rejected(), Target: t.Path, Since: r.now().UTC(), Snapshot: j.Now.Snapshot, Rejected: true, Doomed: !j.Now.KeepRejected})
+		kept = append(kept, Kept{Path: t.rejected(), Target: t.Path, Since: r.now().UTC(), Snapshot: j.Now.Snapshot, Rejected: true, Doomed: !j.Now.KeepRejected})
 	}
-	j.Now = nil
+	j.Kept, j.Now = append(j.Kept, kept...), nil
 	if err := r.save(*j); err != nil {
 		return &UnfinishedError{Undoing, err}
 	}
@@ -261,7 +267,7 @@ type Outcome string
 
 // The outcomes.
 const (
-	Nothing       Outcome = "nothing"        // no restore was under way
+	Nothing       Outcome = "nothing"        // no restore was under way, or one that this Restorer stages
 	RolledBack    Outcome = "rolled_back"    // one had not begun to swap; the old state is in place
 	RolledForward Outcome = "rolled_forward" // one had; the new state is in place, on trial
 	StillOnTrial  Outcome = "on_trial"       // the new state was in place already, on trial
@@ -292,7 +298,7 @@ func (r *Restorer) Recover(still gateway.Stillness) (Recovered, error) {
 		return Recovered{}, err
 	}
 	trouble := r.removeDoomed(&j)
-	if j.Now == nil {
+	if j.Now == nil || j.Now.Phase == Staging && j.Now.ID == r.own {
 		return Recovered{Outcome: Nothing, Trouble: trouble}, nil
 	}
 	got := Recovered{Snapshot: j.Now.Snapshot}
@@ -322,7 +328,7 @@ func (r *Restorer) Recover(still gateway.Stillness) (Recovered, error) {
 
 // discard removes what was staged. What it cannot, the next Stage does, or Recover.
 func (r *Restorer) discard(j *journal) error {
-	r.abandoned = j.Now.ID
+	r.abandoned, r.own = j.Now.ID, ""
 	for _, t := range j.Now.Roots {
 		for _, dir := range []string{t.scratch(), t.staged()} {
 			if err := removeAll(dir); err != nil {

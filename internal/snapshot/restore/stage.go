@@ -152,9 +152,10 @@ func (r *Restorer) begin(op *operation) error {
 	}
 	j.Now = op
 	if err := r.save(j); err != nil {
-		j.Now = nil
+		r.abandoned, j.Now = op.ID, nil
 		return errors.Join(err, r.save(j)) // it may be there nevertheless
 	}
+	r.own = op.ID
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (s *kopiaStore) readListing(ctx context.Context, snap *stored) (*listing, e
 }
 
 func (s *kopiaStore) listing(ctx context.Context, snap *stored) (*listing, error) {
-	m, err := snapshot.LoadSnapshot(ctx, s.repo, snap.manifest)
+	m, err := s.manifest(ctx, snap)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (s *kopiaStore) damage(ctx context.Context, id ID, path string, err error) 
 	if _, ok := errors.AsType[*storageError](err); ok {
 		return err
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errClosed) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errClosed) || errors.Is(err, ErrNotFound) {
 		return err
 	}
 	return &DamagedError{ID: id, Path: path, Err: err}

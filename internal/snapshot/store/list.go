@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -79,6 +80,20 @@ func find(ctx context.Context, r repo.Repository, id ID) (*stored, error) {
 	}
 	list[0].Marks = marks.of(list[0].Meta)
 	return list[0], nil
+}
+
+// manifest reads kopia's manifest of a snapshot that was found. Since then it may have been
+// removed, which is no damage (ErrNotFound), or written anew.
+func (s *kopiaStore) manifest(ctx context.Context, found *stored) (*snapshot.Manifest, error) {
+	m, err := snapshot.LoadSnapshot(ctx, s.repo, found.manifest)
+	if !errors.Is(err, snapshot.ErrSnapshotNotFound) {
+		return m, err
+	}
+	again, err := find(ctx, s.repo, found.ID)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.LoadSnapshot(ctx, s.repo, again.manifest)
 }
 
 func (s *kopiaStore) List(ctx context.Context, gateway string) ([]Snapshot, error) {

@@ -58,7 +58,10 @@ func (s *kopiaStore) Check(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	return fail(ctx, "check "+s.opts.name(), s.check(ctx))
+	if err = s.refresh(ctx); err == nil {
+		err = s.check(ctx)
+	}
+	return fail(ctx, "check "+s.opts.name(), err)
 }
 
 // checkOpened is check for a store that is being opened. What is damaged beyond help does

@@ -159,6 +159,18 @@ func (g *guard) lacksHead(ctx context.Context) (bool, error) {
 	return false, err
 }
 
+// checkHead looks whether the repository that was opened is there still. Where a disk is
+// not mounted any more there is an empty folder in its place, which would be taken for a
+// repository from which all was removed, and would be written to.
+func (g *guard) checkHead(ctx context.Context) error {
+	lacks, err := g.lacksHead(ctx) // a look at it alone (HEAD) would not say why S3 refuses
+	if lacks {
+		return gaveUp(ctx, &AccessError{Store: g.name, Err: fmt.Errorf("the repository that was in it is gone (there is no %q)", format.KopiaRepositoryBlobID),
+			Hint: "see that what it lies on is mounted; if it was removed, choose another place or bring it back from a copy"})
+	}
+	return err
+}
+
 // errMadeSince says that there is a repository where there was none a moment before.
 var errMadeSince = errors.New("a repository was made meanwhile")
 

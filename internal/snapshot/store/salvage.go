@@ -106,8 +106,12 @@ func (g *guard) damagedIndex(ctx context.Context, err error) (found blob.ID, _ e
 	return found, listed
 }
 
-// refresh brings the store's view of the repository up to date.
+// refresh brings the store's view of the repository up to date. It comes first in each
+// call.
 func (s *kopiaStore) refresh(ctx context.Context) error {
+	if err := s.guard.checkHead(ctx); err != nil {
+		return err
+	}
 	damaged, err := s.guard.readable(ctx, s.repo.Refresh)
 	if err != nil || len(damaged) == 0 {
 		return err

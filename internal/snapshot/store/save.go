@@ -129,7 +129,7 @@ func (s *kopiaStore) knownContents(ctx context.Context, gateway string, base ID)
 		return nil, err
 	}
 	list, err := s.readListing(ctx, b)
-	if _, damaged := errors.AsType[*DamagedError](err); damaged {
+	if _, damaged := errors.AsType[*DamagedError](err); damaged || errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {

@@ -103,7 +103,7 @@ func (v *verification) run(ctx context.Context, snap *stored) error {
 	if err := v.listPacks(ctx); err != nil {
 		return err
 	}
-	m, err := snapshot.LoadSnapshot(ctx, v.store.repo, snap.manifest)
+	m, err := v.store.manifest(ctx, snap)
 	if err != nil {
 		return v.store.damage(ctx, v.id, "", err)
 	}

@@ -325,7 +325,7 @@ func (w *writer) finishDir(at *opener, e Entry) error {
 			return err
 		}
 		if w.opts.Sync {
-			return unix.Fsync(dir)
+			return folderError(unix.Fsync(dir))
 		}
 		return nil
 	})
@@ -374,5 +374,14 @@ func SyncDir(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(folderError(f.Sync()), f.Close())
+}
+
+// folderError is err of syncing a folder, unless it says that the file system cannot, as
+// some of the network do: nobody could do better there.
+func folderError(err error) error {
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
 }
