@@ -196,6 +196,7 @@ func (i *fakeInstance) crash() { i.die(syscall.SIGSEGV, 0) }
 
 func (i *fakeInstance) Terminate() error {
 	i.terms.Add(1)
+	i.frozen.Store(false)
 	if !i.ignoreTerm.Load() {
 		i.die(0, 0)
 	}
@@ -233,6 +234,7 @@ func (i *fakeInstance) Frozen() (bool, error) { return i.frozen.Load(), nil }
 
 func (i *fakeInstance) Kill(ctx context.Context) error {
 	i.kills.Add(1)
+	i.frozen.Store(false)
 	if i.unkillable.Load() {
 		return errors.New("a process hangs in the kernel")
 	}

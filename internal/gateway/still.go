@@ -110,8 +110,8 @@ func (f *files) writer() runtime.Instance {
 //
 // When ctx ends the instance is thawed at once, whether or not do has returned:
 // what do has seen until then is then no instant, and Still returns the cause, or
-// ErrLetGo if the instance was asked to end meanwhile. Errors of do are returned as
-// they are.
+// ErrLetGo if the instance was asked to end, or ended otherwise, meanwhile. Errors of
+// do are returned as they are.
 func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) error) (frozen time.Duration, err error) {
 	if err := s.Looked(ctx); err != nil {
 		return 0, err
@@ -177,8 +177,8 @@ func (s *Supervisor) writer(ctx context.Context) (runtime.Instance, error) {
 }
 
 // ErrLetGo says that a gateway which was held still was let go before it was time:
-// it was asked to end. Trying again helps.
-var ErrLetGo = errors.New("the gateway was asked to end while it was held still")
+// it was asked to end, or has died. Trying again helps.
+var ErrLetGo = errors.New("the gateway was let go while it was held still: it was to end, or has died")
 
 // freeze calls do while inst is frozen.
 func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(ctx context.Context) error) (frozen time.Duration, err error) {
@@ -217,7 +217,8 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	switch held, err := inst.Frozen(); {
 	case err != nil:
 		return 0, fmt.Errorf("cannot tell whether the gateway was still all the time: %w", err)
-	case !held && !hasEnded(inst):
+	case !held:
+		// It may have ended since, but has written until then if it was asked to.
 		return 0, ErrLetGo
 	}
 	return 0, context.Cause(ctx)

@@ -98,6 +98,21 @@ func TestStillLetGo(t *testing.T) {
 	})
 }
 
+// TestStillLetGoAndEnded: one that was asked to end has written until it had ended, be
+// that before the cut was made.
+func TestStillLetGoAndEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		release, result := r.during(t.Context())
+		r.ask(r.Stop)
+		r.wants(Stopped)
+		release()
+		if _, err := result(); !errors.Is(err, ErrLetGo) {
+			t.Errorf("got %v: what was seen is no instant", err)
+		}
+	})
+}
+
 // TestStillWhenItHasEnded: what is left of an instance that cannot be frozen any more
 // is waited for, and then whatever there is: its successor, or nothing.
 func TestStillWhenItHasEnded(t *testing.T) {
@@ -185,7 +200,7 @@ func TestStillKeepsFromStarting(t *testing.T) {
 }
 
 // TestCrashWhileStill: the successor of an instance that dies while it is frozen
-// waits for the end of the cut.
+// waits for the end of the cut, which is to be made again.
 func TestCrashWhileStill(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t).run()
@@ -193,8 +208,8 @@ func TestCrashWhileStill(t *testing.T) {
 		r.rt.now().crash()
 		r.wants(Starting, 1)
 		release()
-		if _, err := result(); err != nil {
-			t.Error(err)
+		if _, err := result(); !errors.Is(err, ErrLetGo) {
+			t.Errorf("got %v", err)
 		}
 		r.wants(Ready, 1, 2)
 	})
