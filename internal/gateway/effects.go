@@ -144,10 +144,13 @@ func (s *Supervisor) findLeft(ctx context.Context) (runtime.Instance, error) {
 	if err != nil || inst == nil || !hasEnded(inst) {
 		return inst, err
 	}
-	defer s.files.forget(inst)
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
-	return nil, inst.Kill(ctx)
+	if err := inst.Kill(ctx); err != nil {
+		return nil, err // what is left of it may go on writing
+	}
+	s.files.forget(inst)
+	return nil, nil
 }
 
 // prepare makes sure that nothing runs, and that the state is in place. It

@@ -148,6 +148,35 @@ func TestStillWhenItHasEnded(t *testing.T) {
 	}
 }
 
+// TestStillWhileSomethingIsLeft: what a launch finds, and cannot clear away, may go on
+// writing, and is waited for like any other.
+func TestStillWhileSomethingIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := newRig(t).run()
+		r := first.again()
+		i := r.rt.now()
+		i.unkillable.Store(true)
+		i.crash()
+		r.rt.change(func(h *hooks) { h.onFind = func() error { return errors.New("I/O error") } })
+		go r.Supervisor.Run()
+		pass(time.Millisecond)
+		r.rt.change(func(h *hooks) { h.onFind = nil }) // the next launch sees it
+		for i.kills.Load() == 0 {
+			pass(time.Second)
+		}
+		_, err := r.Still(t.Context(), func(context.Context) error { t.Error("it was called"); return nil })
+		if _, ended := errors.AsType[*runtime.EndedError](err); !ended {
+			t.Errorf("got %v", err)
+		}
+		i.unkillable.Store(false)
+		r.ask(r.Start)
+		r.wants(Ready)
+		if _, err := r.Still(t.Context(), func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestStillWhenItHasEndedForGood: nobody is there to clear it away.
 func TestStillWhenItHasEndedForGood(t *testing.T) {
 	bubble(t, func(t *testing.T) {
