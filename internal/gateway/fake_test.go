@@ -29,6 +29,7 @@ type fakeRuntime struct {
 	times    []time.Time // of all starts, those that failed too
 	hooks
 	strays   []runtime.Stray // run beside the recorded instance
+	strayErr error           // what Strays returns
 	aside    bool            // SetAside was called
 	asideErr error           // what SetAside returns
 }
@@ -120,6 +121,9 @@ func (r *fakeRuntime) SetAside(context.Context) (string, error) {
 func (r *fakeRuntime) Strays(context.Context, string) ([]runtime.Stray, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.strayErr != nil {
+		return nil, r.strayErr
+	}
 	return slices.Clone(r.strays), nil
 }
 
