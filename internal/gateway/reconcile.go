@@ -48,6 +48,9 @@ func (s *Supervisor) reconcile() {
 	case err != nil:
 		// No launch goes ahead before a look has succeeded, see start.
 		s.log.Error("cannot tell yet whether the gateway runs", "gateway", s.opts.Name, "error", err)
+		if !errors.As(err, new(*runtime.RecordError)) { // else it is told, and a person's to mend
+			s.lookAgain()
+		}
 	default:
 		s.lookForStrays(inst)
 		if inst != nil {

@@ -130,8 +130,9 @@ type Supervisor struct {
 type message struct {
 	Event
 	inst runtime.Instance // Launched, Found, FoundDead
-	// settings, if not nil, are to be taken in place of an event.
+	// settings or look, if not nil, are to be taken in place of an event.
 	settings *Settings
+	look     *look
 	taken    chan<- bool // gets whether the event was of consequence; may be nil
 }
 
@@ -229,6 +230,10 @@ func (s *Supervisor) take(m message) {
 	if m.settings != nil {
 		s.configure(m.settings)
 		m.taken <- true
+		return
+	}
+	if m.look != nil {
+		s.lookedAgain(m.look)
 		return
 	}
 	ok := s.decide(m)
