@@ -74,7 +74,7 @@ func New(o Options) (*Runtime, error) {
 		o.Logger.Info("gateways are started by creel's whole program, which takes longer", "reason", err)
 	}
 	return &Runtime{
-		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny, apart: sync.OnceValue(canKeepApart),
+		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny, apart: tried(canKeepApart),
 		record:    recordFile{path: filepath.Join(o.Dir, RecordName), host: host, dataDir: o.DataDir},
 		rotator:   newRotator(LogPath(o.Dir), o.LogMaxBytes, o.LogKeep, o.Logger),
 		instances: make(map[*instance]bool),
