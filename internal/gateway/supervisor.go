@@ -214,6 +214,7 @@ func (s *Supervisor) Run() {
 	defer close(s.done)
 	defer s.end()
 	s.reconcile()
+	s.heed()
 	for s.ctx.Err() == nil {
 		select {
 		case m := <-s.inbox:
