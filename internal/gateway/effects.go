@@ -208,10 +208,12 @@ func (s *Supervisor) start(ctx context.Context, generation uint64) (runtime.Inst
 	}
 	defer release()
 	inst, err := s.opts.Runtime.Start(ctx, spec)
-	if err == nil {
-		s.files.give(inst)
+	if err != nil {
+		s.doubt.Store(true)
+		return nil, err
 	}
-	return inst, err
+	s.files.give(inst)
+	return inst, nil
 }
 
 // doWatch tells of the end of an instance: to lease holders at once, to the

@@ -139,10 +139,12 @@ func (s *Supervisor) find(ctx context.Context) (runtime.Instance, error) {
 	case err == nil:
 		s.files.give(inst)
 		s.certain.Store(true)
+		s.doubt.Store(false)
 		s.thawFound(inst)
 		return inst, nil
 	case errors.Is(err, runtime.ErrNoInstance):
 		s.certain.Store(true)
+		s.doubt.Store(false)
 		return nil, nil
 	case errors.As(err, &refused):
 		return nil, s.putAside(ctx, refused)

@@ -168,9 +168,9 @@ func (s *Supervisor) Looked(ctx context.Context) error {
 }
 
 // writer is the instance that may write to the files. While it could not be told
-// whether one runs, it looks again.
+// whether one runs, or after a start that has failed, it looks again.
 func (s *Supervisor) writer(ctx context.Context) (runtime.Instance, error) {
-	if inst := s.files.writer(); inst != nil || s.certain.Load() {
+	if inst := s.files.writer(); inst != nil || s.certain.Load() && !s.doubt.Load() {
 		return inst, nil
 	}
 	return s.find(ctx)

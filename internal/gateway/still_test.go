@@ -177,6 +177,34 @@ func TestStillWhileSomethingIsLeft(t *testing.T) {
 	})
 }
 
+// TestStillAfterAStartThatFailed: what such a start has left, since it could not be cleared
+// away, may write, and is frozen.
+func TestStillAfterAStartThatFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, onDemand)
+		r.rt.onStart = func(ctx context.Context, _ runtime.Spec, i *fakeInstance) error {
+			<-ctx.Done()
+			r.rt.mu.Lock()
+			defer r.rt.mu.Unlock()
+			r.rt.recorded = i
+			return errors.New("cannot clear away what was started")
+		}
+		r.run()
+		r.ask(r.Start)
+		r.ask(r.Stop)
+		r.wants(Stopped)
+		_, err := r.Still(t.Context(), func(context.Context) error {
+			if !r.rt.now().frozen.Load() {
+				t.Error("it is not frozen")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestStillWhenItHasEndedForGood: nobody is there to clear it away.
 func TestStillWhenItHasEndedForGood(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -103,6 +103,7 @@ type Supervisor struct {
 	stills  atomic.Uint64 // freezes begun and ended
 	strayed atomic.Bool   // something ran in the gateway's name beside the recorded instance
 	certain atomic.Bool   // a look has succeeded: an instance that is not known of does not run
+	doubt   atomic.Bool   // a start has failed since: something of it may be left
 	files   *files
 	wanted  chan struct{} // capacity 1: a request waits for a stopped gateway
 	turn    chan struct{} // holds a value while one of Start, Stop and Restart is at work
