@@ -170,6 +170,9 @@ type fakeInstance struct {
 	backlog    atomic.Int32 // connections that it does not accept
 	looks      atomic.Int32 // at its activity
 	thaws      atomic.Int32
+	frostbite  atomic.Int32 // how often it cannot be thawed yet
+
+	freezeErr error // what Freeze returns, with the instance held all the same
 
 	once sync.Once
 	done chan struct{}
@@ -212,11 +215,17 @@ func (i *fakeInstance) Freeze(context.Context) error {
 		return &runtime.EndedError{Gateway: i.record.Gateway, Generation: i.record.Generation}
 	}
 	i.frozen.Store(true)
+	if i.freezeErr != nil {
+		return i.freezeErr
+	}
 	return nil
 }
 
 func (i *fakeInstance) Thaw() error {
 	i.thaws.Add(1)
+	if i.frostbite.Add(-1) >= 0 {
+		return syscall.EMFILE
+	}
 	i.frozen.Store(false)
 	return nil
 }

@@ -186,14 +186,18 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	s.stills.Add(1) // odd: an instance is frozen, and cannot show that it lives
 	defer s.stills.Add(1)
 	if err := inst.Freeze(ctx); err != nil {
-		return 0, fmt.Errorf("cannot hold the gateway still: %w", err)
+		err = fmt.Errorf("cannot hold the gateway still: %w", err)
+		if held, frozenErr := inst.Frozen(); held || frozenErr != nil { // nor could it be let go again
+			err = errors.Join(err, s.thaw(inst))
+		}
+		return 0, err
 	}
 	var once sync.Once
 	var thawErr error
 	var lasted time.Duration // not the result itself: a return writes that while ctx ends
 	thaw := func() {
 		once.Do(func() {
-			thawErr = inst.Thaw()
+			thawErr = s.thaw(inst)
 			lasted = time.Since(begun)
 		})
 	}
@@ -202,10 +206,7 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 		stop()
 		thaw() // waits for the one that stop came too late for
 		frozen = lasted
-		if thawErr != nil {
-			s.log.Error("the gateway cannot be thawed", "generation", inst.Record().Generation, "error", thawErr)
-			err = errors.Join(err, fmt.Errorf("cannot let the gateway go on: %w", thawErr))
-		}
+		err = errors.Join(err, thawErr)
 	}()
 	if err := do(ctx); err != nil {
 		return 0, err
@@ -222,4 +223,35 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 		return 0, ErrLetGo
 	}
 	return 0, context.Cause(ctx)
+}
+
+// thaw lets inst go on. It tries until that succeeds, inst has ended, or the supervisor
+// does, since the next one thaws what it finds: a gateway that stays frozen answers
+// nobody, and is not taken for one that hangs. What is in the way may pass, as when creel
+// can open no file.
+func (s *Supervisor) thaw(inst runtime.Instance) error {
+	said := false
+	for pause := firstShortagePause; ; pause = min(2*pause, lastShortagePause) {
+		err := inst.Thaw()
+		if err == nil {
+			if said && s.opts.Shortage != nil {
+				s.opts.Shortage(nil)
+			}
+			return nil
+		}
+		s.short(err) // who is told may have something in reserve
+		if !said {
+			said = true
+			s.log.Error("the gateway cannot be thawed; trying again", "generation", inst.Record().Generation, "error", err)
+		}
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+			continue
+		case <-inst.Done():
+		case <-s.ctx.Done():
+		}
+		again.Stop()
+		return fmt.Errorf("cannot let the gateway go on: %w", err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,6 +236,60 @@ func TestStillThawsAfterAPanic(t *testing.T) {
 			t.Errorf("the turn was not given back: %v", err)
 		}
 	})
+}
+
+// TestStillThawsInTheEnd: that it could not be thawed at once, since creel may open no
+// more files, does not leave a gateway frozen, which would answer nobody, nor count as one
+// that hangs.
+func TestStillThawsInTheEnd(t *testing.T) {
+	for name, freezeErr := range map[string]error{"thaw": nil, "freeze": syscall.EMFILE} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				told, over := 0, false
+				r := newRig(t, func(o *Options) {
+					o.Shortage = func(err error) bool {
+						if over = err == nil; !over {
+							told++
+						}
+						return errors.Is(err, syscall.EMFILE)
+					}
+				}).run()
+				i := r.rt.now()
+				i.freezeErr = freezeErr
+				i.frostbite.Store(3)
+				_, err := r.Still(t.Context(), func(context.Context) error { return nil })
+				if !errors.Is(err, freezeErr) {
+					t.Error(err)
+				}
+				if i.frozen.Load() || told != 3 || !over {
+					t.Errorf("frozen: %v, told of %d failures, and of their end: %v", i.frozen.Load(), told, over)
+				}
+			})
+		})
+	}
+}
+
+// TestStillThawsNoMore: the attempts end with the instance, or with creel.
+func TestStillThawsNoMore(t *testing.T) {
+	for name, end := range map[string]func(r *rig, i *fakeInstance){
+		"instance": func(_ *rig, i *fakeInstance) { i.crash() },
+		"creel":    func(r *rig, _ *fakeInstance) { r.Leave() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t).run()
+				i := r.rt.now()
+				i.frostbite.Store(1000)
+				release, result := r.during(t.Context())
+				release()
+				pass(time.Minute)
+				end(r, i)
+				if _, err := result(); !errors.Is(err, syscall.EMFILE) {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // TestStillKeepsFromStarting: without an instance the files stay as they are

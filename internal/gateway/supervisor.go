@@ -44,11 +44,12 @@ type Options struct {
 	LastKnown    uint64        // a generation that is known of from elsewhere: numbers go on behind it
 	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
 
-	// Shortage is told of errors in launching, probing and clearing away, and
-	// tells whether one speaks of something that the machine lacks and may have
+	// Shortage is told of errors in launching, probing, thawing and clearing away,
+	// and tells whether one speaks of something that the machine lacks and may have
 	// again in a moment: such a launch is tried again until it succeeds or is
 	// called off, such a probe until it could be made. It is called with nil
-	// when a launch has succeeded, from any goroutine, and must not block. May be nil.
+	// when a launch, or a thaw that had failed, has succeeded, from any goroutine,
+	// and must not block. May be nil.
 	Shortage func(err error) bool
 
 	Journal  Journal  // may be nil
