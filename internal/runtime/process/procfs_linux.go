@@ -143,10 +143,11 @@ func bootID() (string, error) {
 // hostID names this machine. It is a hash: machine-id(5) asks that the id
 // itself stays confidential.
 func hostID() (string, error) {
-	id := ""
-	if data, err := os.ReadFile("/etc/machine-id"); err == nil {
-		id = strings.TrimSpace(string(data))
+	data, err := os.ReadFile("/etc/machine-id")
+	if wanting(err) { // the host name would make another machine of this one
+		return "", fmt.Errorf("cannot name this machine: %w", err)
 	}
+	id := strings.TrimSpace(string(data))
 	if id == "" { // minimal containers have none
 		name, err := os.Hostname()
 		if err != nil {

@@ -83,20 +83,21 @@ func New(o Options) (*Runtime, error) {
 
 // findCgroups tells where cgroups can be made, for instances and for limits.
 func findCgroups(parent string) (Support, limiter, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	own, ownErr := os.ReadFile("/proc/self/cgroup")
+	err = errors.Join(err, ownErr)
+	if wanting(err) {
+		return Support{}, limiter{}, fmt.Errorf("cannot tell what cgroups there are: %w", err)
+	}
 	support := Describe()
 	if parent != "" {
-		var err error
-		if support, err = describeParent(parent); err != nil {
-			return Support{}, limiter{}, err
+		var parentErr error
+		if support, parentErr = describeParent(parent); parentErr != nil {
+			return Support{}, limiter{}, parentErr
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return support, limiter{}, nil // there are no cgroups, then; support says so
-	}
-	own, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return support, limiter{}, nil
 	}
 	l := newLimiter(mounts, own, support)
 	if parent != "" && support.Mode == ModeV2 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -64,6 +65,44 @@ func requireWhole(t *testing.T, parent Support, i *instance) {
 	}
 	if own == its {
 		t.Error("it is not kept apart")
+	}
+}
+
+// TestNewWithFewDescriptors: a runtime that is made while creel can hardly open a file knows
+// as well as any other on what machine it is, and what cgroups there are; or is not made.
+func TestNewWithFewDescriptors(t *testing.T) {
+	o := Options{Dir: t.TempDir(), DataDir: t.TempDir(), Logger: testLogger(t)}
+	whole, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close()
+	for free := 0; ; free++ {
+		restore := descriptors(t, free)
+		r, err := New(o)
+		restore()
+		if err == nil {
+			if r.record.host != whole.record.host || r.support != whole.support || !reflect.DeepEqual(r.limiter, whole.limiter) {
+				t.Errorf("with %d descriptors it knows\n%+v, %+v, %+v, not\n%+v, %+v, %+v", free, r.record, r.support, r.limiter, whole.record, whole.support, whole.limiter)
+			}
+			r.Close()
+			break
+		}
+		if !errors.Is(err, unix.EMFILE) {
+			t.Errorf("with %d descriptors: %v", free, err)
+		}
+	}
+	// Each by itself, as descriptors come and go.
+	for name, find := range map[string]func() error{
+		"machine": func() error { _, err := hostID(); return err },
+		"cgroups": func() error { _, _, err := findCgroups(""); return err },
+	} {
+		restore := descriptors(t, 0)
+		err := find()
+		restore()
+		if !errors.Is(err, unix.EMFILE) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
