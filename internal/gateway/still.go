@@ -225,33 +225,60 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	return 0, context.Cause(ctx)
 }
 
-// thaw lets inst go on. It tries until that succeeds, inst has ended, or the supervisor
-// does, since the next one thaws what it finds: a gateway that stays frozen answers
-// nobody, and is not taken for one that hangs. What is in the way may pass, as when creel
-// can open no file.
+// thawTime is how long Still waits for a thaw that has failed at first.
+const thawTime = 5 * time.Second
+
+// thawing is an instance that could not be thawed yet.
+type thawing struct {
+	inst runtime.Instance
+	err  error
+	over chan error // gets how it came out; capacity 1
+}
+
+// thaw lets inst go on. If it cannot be done, as when creel can open no file, the
+// supervisor goes on trying: a gateway that stays frozen answers nobody, and is not taken
+// for one that hangs. That is not waited for without end: creel's own end waits for
+// whoever waits here.
 func (s *Supervisor) thaw(inst runtime.Instance) error {
-	said := false
-	for pause := firstShortagePause; ; pause = min(2*pause, lastShortagePause) {
-		err := inst.Thaw()
-		if err == nil {
-			if said && s.opts.Shortage != nil {
-				s.opts.Shortage(nil)
-			}
-			return nil
+	err := inst.Thaw()
+	if err == nil {
+		return nil
+	}
+	s.log.Error("the gateway cannot be thawed; trying again", "generation", inst.Record().Generation, "error", err)
+	t := &thawing{inst, err, make(chan error, 1)}
+	if s.post(message{thaw: t}) { // else the next supervisor thaws it
+		wait := time.NewTimer(thawTime)
+		defer wait.Stop()
+		select {
+		case err = <-t.over:
+		case <-wait.C:
 		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot let the gateway go on: %w", err)
+	}
+	return nil
+}
+
+// thawOn tries until an instance is thawed or has ended, or the supervisor does.
+func (s *Supervisor) thawOn(t *thawing) {
+	err := t.err
+	for pause := firstShortagePause; err != nil; pause = min(2*pause, lastShortagePause) {
 		s.short(err) // who is told may have something in reserve
-		if !said {
-			said = true
-			s.log.Error("the gateway cannot be thawed; trying again", "generation", inst.Record().Generation, "error", err)
-		}
 		again := time.NewTimer(pause)
 		select {
 		case <-again.C:
+			err = t.inst.Thaw()
 			continue
-		case <-inst.Done():
+		case <-t.inst.Done():
 		case <-s.ctx.Done():
 		}
 		again.Stop()
-		return fmt.Errorf("cannot let the gateway go on: %w", err)
+		t.over <- err
+		return
 	}
+	if s.opts.Shortage != nil {
+		s.opts.Shortage(nil)
+	}
+	t.over <- nil
 }

@@ -269,9 +269,11 @@ func TestStillThawsInTheEnd(t *testing.T) {
 	}
 }
 
-// TestStillThawsNoMore: the attempts end with the instance, or with creel.
-func TestStillThawsNoMore(t *testing.T) {
+// TestStillThawsOn: an instance that cannot be thawed keeps nobody for long who waits for
+// that, but it is tried until it has ended, or the supervisor does.
+func TestStillThawsOn(t *testing.T) {
 	for name, end := range map[string]func(r *rig, i *fakeInstance){
+		"thawed":   func(_ *rig, i *fakeInstance) { i.frostbite.Store(0) },
 		"instance": func(_ *rig, i *fakeInstance) { i.crash() },
 		"creel":    func(r *rig, _ *fakeInstance) { r.Leave() },
 	} {
@@ -280,12 +282,23 @@ func TestStillThawsNoMore(t *testing.T) {
 				r := newRig(t).run()
 				i := r.rt.now()
 				i.frostbite.Store(1000)
-				release, result := r.during(t.Context())
-				release()
+				began := time.Now()
+				_, err := r.Still(t.Context(), func(context.Context) error { return nil })
+				if took := time.Since(began); !errors.Is(err, syscall.EMFILE) || took != thawTime {
+					t.Errorf("after %v: %v", took, err)
+				}
 				pass(time.Minute)
+				before := i.thaws.Load()
+				if before < 60 {
+					t.Errorf("tried %d times", before)
+				}
 				end(r, i)
-				if _, err := result(); !errors.Is(err, syscall.EMFILE) {
-					t.Error(err)
+				pass(time.Minute)
+				if n := i.thaws.Load() - before; n > 1 {
+					t.Errorf("tried %d times more", n)
+				}
+				if name == "thawed" && i.frozen.Load() {
+					t.Error("it is still frozen")
 				}
 			})
 		})

@@ -132,9 +132,10 @@ type Supervisor struct {
 type message struct {
 	Event
 	inst runtime.Instance // Launched, Found, FoundDead
-	// settings or look, if not nil, are to be taken in place of an event.
+	// settings, look or thaw, if not nil, are to be taken in place of an event.
 	settings *Settings
 	look     *look
+	thaw     *thawing
 	taken    chan<- bool // gets whether the event was of consequence; may be nil
 }
 
@@ -235,8 +236,12 @@ func (s *Supervisor) take(m message) {
 		m.taken <- true
 		return
 	}
-	if m.look != nil {
+	switch {
+	case m.look != nil:
 		s.lookedAgain(m.look)
+		return
+	case m.thaw != nil:
+		s.task(func() { s.thawOn(m.thaw) })
 		return
 	}
 	ok := s.decide(m)
