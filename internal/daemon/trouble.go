@@ -133,7 +133,7 @@ func (d *daemon) shortage(err error) bool {
 	}
 	var probing *probe.Failure
 	if !errors.As(err, &probing) {
-		d.health.Set(health.Start, health.Trouble, "the gateway cannot be started or cleared away yet: "+err.Error(), "nothing need be done for it but to end the want; it is tried again every second")
+		d.health.Set(health.Start, health.Trouble, "the gateway cannot be started, let go on or cleared away yet: "+err.Error(), "nothing need be done for it but to end the want; it is tried again every second")
 	}
 	d.lookSoon()
 	return true

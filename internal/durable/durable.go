@@ -152,7 +152,7 @@ type Record[T any] struct {
 	path    string // empty: it is kept in memory alone
 	known   int    // the highest version that is understood
 	now     T      // as on disk
-	unsured bool   // what is on disk may not outlive a power cut, though it was to
+	unsured bool   // what is on disk may not outlive a power cut
 }
 
 // Open reads a record. One that is not there is empty. With an error, which names no
@@ -216,8 +216,11 @@ func (r *Record[T]) Change(change func(next *T) Durability) (changed bool, err e
 	if err == nil || written {
 		r.now = next
 	}
-	if d == Synced {
-		r.unsured = written
+	switch {
+	case err == nil:
+		r.unsured = d != Synced && r.path != ""
+	case written:
+		r.unsured = true
 	}
 	return err == nil, err
 }

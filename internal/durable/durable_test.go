@@ -122,6 +122,45 @@ func TestUnsured(t *testing.T) {
 	}
 }
 
+// TestUnsuredStays: a version that could not be made durable is not taken to be so since
+// another one could not even be written, nor one that did not need to be.
+func TestUnsuredStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "folder")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open[sample](filepath.Join(dir, "record.json"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Change(set("one")); err != nil {
+		t.Fatal(err)
+	}
+	r.unsured = true
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Change(set("two")); err == nil {
+		t.Error("it was changed")
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := r.Change(set("one")); !changed || err != nil {
+		t.Errorf("after a failure: %v, %v", changed, err)
+	}
+	renamed := func(s *sample) Durability { set("three")(s); return Renamed }
+	if changed, err := r.Change(renamed); !changed || err != nil {
+		t.Error(changed, err)
+	}
+	if changed, err := r.Change(set("three")); !changed || err != nil {
+		t.Errorf("after a rename: %v, %v", changed, err)
+	}
+	if changed, err := r.Change(set("three")); changed || err != nil {
+		t.Errorf("when it is durable: %v, %v", changed, err)
+	}
+}
+
 // TestClearTemporary: what a writer has left that was killed goes, and nothing else.
 func TestClearTemporary(t *testing.T) {
 	dir := t.TempDir()

@@ -26,7 +26,7 @@ func open(t *testing.T, o Options) *Journal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = j.Close(ctx) // the tests that care have closed it themselves
 	})
@@ -35,7 +35,7 @@ func open(t *testing.T, o Options) *Journal {
 
 func closeNow(t *testing.T, j *Journal) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := j.Close(ctx); err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func closeNow(t *testing.T, j *Journal) {
 // await polls until cond holds.
 func await(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
@@ -294,7 +294,7 @@ func TestTwoWritersAreRefused(t *testing.T) {
 	}
 	opened := make(chan error)
 	go func() {
-		j, err := Open(Options{Dir: dir, LockWait: 10 * time.Second}) // waits for the first to go
+		j, err := Open(Options{Dir: dir, LockWait: time.Minute}) // waits for the first to go
 		if err == nil {
 			err = j.Close(context.Background())
 		}

@@ -73,6 +73,13 @@ func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) erro
 			s.log.Warn("a restart will be forgotten if creel ends before the old instance", "gateway", s.opts.Name, "error", err)
 		}
 	}
+	// What is written down is done, even if whoever asked for it has left meanwhile: else
+	// the next creel would stop a gateway that was never stopped, or start one that was.
+	select {
+	case <-s.looked: // it is taken at once
+		ctx = context.WithoutCancel(ctx)
+	default: // heed looks into the file
+	}
 	if _, err := s.send(ctx, message{Event: Event{Kind: kind}}); err != nil {
 		return err
 	}
@@ -80,6 +87,17 @@ func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) erro
 		return fmt.Errorf("the gateway is being stopped, but will start again with creel: %w", kept)
 	}
 	return nil
+}
+
+// heed does what was asked for while creel looked what runs, by somebody who has not
+// waited until that was over.
+func (s *Supervisor) heed() {
+	switch stopped := s.intent.get().Stopped; {
+	case stopped && !s.machine.Asked:
+		s.take(message{Event: Event{Kind: AskStop}})
+	case !stopped && s.machine.Asked:
+		s.take(message{Event: Event{Kind: AskStart}})
+	}
 }
 
 // send hands a message to run and waits until it has been dealt with.

@@ -39,6 +39,7 @@ func (s *Supervisor) killLeft(ctx context.Context) error {
 	if err := left.Kill(ctx); err != nil {
 		return fmt.Errorf("cannot end the gateway (pid %d): %w", left.Record().PID, err)
 	}
+	s.files.forget(left)
 	s.journal(event.Killed, "it had no time left to end, since creel ends; killed", nil)
 	return nil
 }

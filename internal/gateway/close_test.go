@@ -127,6 +127,9 @@ func TestCloseWithoutTime(t *testing.T) {
 				if r.rt.now() != nil {
 					t.Error("an instance is left")
 				}
+				if i := r.files.writer(); i != nil {
+					t.Errorf("%v counts as a writer of the files", i.Record())
+				}
 			})
 		})
 	}

@@ -63,6 +63,7 @@
 //     the midst of it. An instance that is found running though it was to stop is
 //     ended, not adopted: the person may have begun to rely on its being stopped,
 //     and one that stands still by mistake is back with one command.
+//     That creel's first look has failed does not change that: it looks again (relook.go).
 //   - A restart that was asked for lasts likewise: the instance that was to be replaced,
 //     and is found, is ended (intent.Replace). The rest of its drain is not waited for,
 //     as nothing is known of the requests that an earlier creel has with it.

@@ -144,10 +144,13 @@ func (s *Supervisor) findLeft(ctx context.Context) (runtime.Instance, error) {
 	if err != nil || inst == nil || !hasEnded(inst) {
 		return inst, err
 	}
-	defer s.files.forget(inst)
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
-	return nil, inst.Kill(ctx)
+	if err := inst.Kill(ctx); err != nil {
+		return nil, err // what is left of it may go on writing
+	}
+	s.files.forget(inst)
+	return nil, nil
 }
 
 // prepare makes sure that nothing runs, and that the state is in place. It
@@ -205,10 +208,12 @@ func (s *Supervisor) start(ctx context.Context, generation uint64) (runtime.Inst
 	}
 	defer release()
 	inst, err := s.opts.Runtime.Start(ctx, spec)
-	if err == nil {
-		s.files.give(inst)
+	if err != nil {
+		s.doubt.Store(true)
+		return nil, err
 	}
-	return inst, err
+	s.files.give(inst)
+	return inst, nil
 }
 
 // doWatch tells of the end of an instance: to lease holders at once, to the

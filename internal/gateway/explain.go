@@ -59,6 +59,8 @@ func launchEnd(generation uint64, err error, calledOff bool) End {
 		if taken.PID != 0 {
 			end.Hint = fmt.Sprintf("Stop that program (`kill %d`), or give the gateway another port (gateway.port).", taken.PID)
 		}
+	case errors.As(err, &command) && errors.Is(command.Err, syscall.ETXTBSY): // until it is written
+		end.Cause, end.Hint = CauseCommand, "The program is being written; it is tried again."
 	case errors.As(err, &command):
 		end.Cause, end.Permanent = CauseCommand, true
 		end.Hint = "Correct gateway.command, then `creel restart`."

@@ -29,6 +29,7 @@ type fakeRuntime struct {
 	times    []time.Time // of all starts, those that failed too
 	hooks
 	strays   []runtime.Stray // run beside the recorded instance
+	strayErr error           // what Strays returns
 	aside    bool            // SetAside was called
 	asideErr error           // what SetAside returns
 }
@@ -120,6 +121,9 @@ func (r *fakeRuntime) SetAside(context.Context) (string, error) {
 func (r *fakeRuntime) Strays(context.Context, string) ([]runtime.Stray, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.strayErr != nil {
+		return nil, r.strayErr
+	}
 	return slices.Clone(r.strays), nil
 }
 
@@ -166,7 +170,10 @@ type fakeInstance struct {
 	backlog    atomic.Int32 // connections that it does not accept
 	looks      atomic.Int32 // at its activity
 	thaws      atomic.Int32
-	restless   atomic.Bool // it does not stand still
+	restless   atomic.Bool  // it does not stand still
+	frostbite  atomic.Int32 // how often it cannot be thawed yet
+
+	freezeErr error // what Freeze returns, with the instance held all the same
 
 	once sync.Once
 	done chan struct{}
@@ -197,6 +204,7 @@ func (i *fakeInstance) crash() { i.die(syscall.SIGSEGV, 0) }
 
 func (i *fakeInstance) Terminate() error {
 	i.terms.Add(1)
+	i.frozen.Store(false)
 	if !i.ignoreTerm.Load() {
 		i.die(0, 0)
 	}
@@ -212,11 +220,17 @@ func (i *fakeInstance) Freeze(ctx context.Context) error {
 		return ctx.Err()
 	}
 	i.frozen.Store(true)
+	if i.freezeErr != nil {
+		return i.freezeErr
+	}
 	return nil
 }
 
 func (i *fakeInstance) Thaw() error {
 	i.thaws.Add(1)
+	if i.frostbite.Add(-1) >= 0 {
+		return syscall.EMFILE
+	}
 	i.frozen.Store(false)
 	return nil
 }
@@ -238,6 +252,7 @@ func (i *fakeInstance) Frozen() (bool, error) { return i.frozen.Load(), nil }
 
 func (i *fakeInstance) Kill(ctx context.Context) error {
 	i.kills.Add(1)
+	i.frozen.Store(false)
 	if i.unkillable.Load() {
 		return errors.New("a process hangs in the kernel")
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"creel/internal/crashpoint"
 	"creel/internal/runtime"
 )
 
@@ -75,6 +78,62 @@ func TestStopDuringLaunchOutlivesCreel(t *testing.T) {
 		r.wants(Stopped)
 		r = r.again().run()
 		r.wants(Stopped)
+	})
+}
+
+// TestAskedByOneWhoLeaves: what was written down is done, though whoever asked for it does
+// not wait: file and machine never say different things.
+func TestAskedByOneWhoLeaves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, keepsIntent(t)).run()
+		defer crashpoint.Arm(nil)
+		for range 20 {
+			for _, ask := range []func(context.Context) error{r.Stop, r.Start} {
+				ctx, leave := context.WithCancel(t.Context())
+				crashpoint.Arm(func(p crashpoint.Point) {
+					if p == crashpoint.IntentWritten {
+						leave()
+					}
+				})
+				_ = ask(ctx) // he hears nothing of it
+				crashpoint.Arm(nil)
+				synctest.Wait()
+				leave()
+				if st := r.Status(); st.StopAsked != r.intent.get().Stopped {
+					t.Fatalf("the file says stopped: %v, the machine %v (%s)", r.intent.get().Stopped, st.StopAsked, st.State)
+				}
+			}
+		}
+	})
+}
+
+// TestAskedDuringTheFirstLook is the same while creel looks what runs, and heeds nobody.
+func TestAskedDuringTheFirstLook(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, keepsIntent(t))
+		looks := make(chan struct{})
+		var once sync.Once
+		r.rt.onFind = func() error { once.Do(func() { <-looks }); return nil }
+		r.run()
+		asks := func(ask func(context.Context) error) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := ask(ctx); err == nil {
+				t.Error("it was heeded")
+			}
+		}
+		asks(r.Stop)
+		close(looks)
+		r.wants(Stopped)
+		if st := r.Status(); !st.StopAsked {
+			t.Errorf("status %+v", st)
+		}
+		r = r.again()
+		looks, once = make(chan struct{}), sync.Once{}
+		r.run()
+		asks(r.Start)
+		close(looks)
+		r.wants(Ready)
 	})
 }
 

@@ -48,6 +48,9 @@ func (s *Supervisor) reconcile() {
 	case err != nil:
 		// No launch goes ahead before a look has succeeded, see start.
 		s.log.Error("cannot tell yet whether the gateway runs", "gateway", s.opts.Name, "error", err)
+		if !errors.As(err, new(*runtime.RecordError)) { // else it is told, and a person's to mend
+			s.lookAgain()
+		}
 	default:
 		s.lookForStrays(inst)
 		if inst != nil {
@@ -136,10 +139,12 @@ func (s *Supervisor) find(ctx context.Context) (runtime.Instance, error) {
 	case err == nil:
 		s.files.give(inst)
 		s.certain.Store(true)
+		s.doubt.Store(false)
 		s.thawFound(inst)
 		return inst, nil
 	case errors.Is(err, runtime.ErrNoInstance):
 		s.certain.Store(true)
+		s.doubt.Store(false)
 		return nil, nil
 	case errors.As(err, &refused):
 		return nil, s.putAside(ctx, refused)

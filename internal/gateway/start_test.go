@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,6 +222,7 @@ func TestCannotBeStarted(t *testing.T) {
 	}{
 		{"port", nil, &runtime.PortTakenError{Port: 1, PID: 7, Command: "nc"}, CausePortTaken, CodePortTaken, 5},
 		{"command", nil, &runtime.CommandError{Command: "x", Err: errors.New("not found")}, CauseCommand, CodeFailed, 1},
+		{"command that is being written", nil, &runtime.CommandError{Command: "x", Err: syscall.ETXTBSY}, CauseCommand, CodeFailed, 5},
 		{"other", nil, errors.New("disk full"), CauseLaunch, CodeFailed, 5},
 		{"cancelled by somebody else", context.Canceled, nil, CauseLaunch, CodeFailed, 5},
 		{"refused", &PlanError{Cause: CauseConfigRefused, Hint: "mend it", Permanent: true, Err: errors.New("bad")}, nil, CauseConfigRefused, CodeConfigRefused, 1},

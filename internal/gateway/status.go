@@ -40,10 +40,7 @@ func (st Status) Ready() bool { return st.State == Ready }
 // Status gives the present status.
 func (s *Supervisor) Status() Status {
 	st := *s.status.Load()
-	if s.strayed.Load() { // they may be gone by now
-		st.Strays = s.strays(context.Background())
-		s.strayed.Store(len(st.Strays) > 0)
-	}
+	st.Strays = s.presentStrays()
 	return st
 }
 

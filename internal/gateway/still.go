@@ -110,8 +110,8 @@ func (f *files) writer() runtime.Instance {
 //
 // When ctx ends the instance is thawed at once, whether or not do has returned:
 // what do has seen until then is then no instant, and Still returns the cause, or
-// ErrLetGo if the instance was asked to end meanwhile. Errors of do are returned as
-// they are.
+// ErrLetGo if the instance was asked to end, or ended otherwise, meanwhile. Errors of
+// do are returned as they are.
 func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) error) (frozen time.Duration, err error) {
 	if err := s.Looked(ctx); err != nil {
 		return 0, err
@@ -168,17 +168,17 @@ func (s *Supervisor) Looked(ctx context.Context) error {
 }
 
 // writer is the instance that may write to the files. While it could not be told
-// whether one runs, it looks again.
+// whether one runs, or after a start that has failed, it looks again.
 func (s *Supervisor) writer(ctx context.Context) (runtime.Instance, error) {
-	if inst := s.files.writer(); inst != nil || s.certain.Load() {
+	if inst := s.files.writer(); inst != nil || s.certain.Load() && !s.doubt.Load() {
 		return inst, nil
 	}
 	return s.find(ctx)
 }
 
 // ErrLetGo says that a gateway which was held still was let go before it was time:
-// it was asked to end. Trying again helps.
-var ErrLetGo = errors.New("the gateway was asked to end while it was held still")
+// it was asked to end, or has died. Trying again helps.
+var ErrLetGo = errors.New("the gateway was let go while it was held still: it was to end, or has died")
 
 // freeze calls do while inst is frozen.
 func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(ctx context.Context) error) (frozen time.Duration, err error) {
@@ -186,14 +186,18 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	s.stills.Add(1) // odd: an instance is frozen, and cannot show that it lives
 	defer s.stills.Add(1)
 	if err := hold(ctx, inst); err != nil {
-		return 0, fmt.Errorf("cannot hold the gateway still: %w", err)
+		err = fmt.Errorf("cannot hold the gateway still: %w", err)
+		if held, frozenErr := inst.Frozen(); held || frozenErr != nil { // nor could it be let go again
+			err = errors.Join(err, s.thaw(inst))
+		}
+		return 0, err
 	}
 	var once sync.Once
 	var thawErr error
 	var lasted time.Duration // not the result itself: a return writes that while ctx ends
 	thaw := func() {
 		once.Do(func() {
-			thawErr = inst.Thaw()
+			thawErr = s.thaw(inst)
 			lasted = time.Since(begun)
 		})
 	}
@@ -203,8 +207,7 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 		thaw() // waits for the one that stop came too late for
 		frozen = lasted
 		if thawErr != nil {
-			s.log.Error("the gateway cannot be thawed", "generation", inst.Record().Generation, "error", thawErr)
-			err = errors.Join(err, fmt.Errorf("cannot let the gateway go on: %w", thawErr))
+			err = errors.Join(err, thawErr)
 		}
 	}()
 	if err := do(ctx); err != nil {
@@ -217,7 +220,8 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 	switch held, err := inst.Frozen(); {
 	case err != nil:
 		return 0, fmt.Errorf("cannot tell whether the gateway was still all the time: %w", err)
-	case !held && !hasEnded(inst):
+	case !held:
+		// It may have ended since, but has written until then if it was asked to.
 		return 0, ErrLetGo
 	}
 	return 0, context.Cause(ctx)
@@ -232,4 +236,62 @@ func hold(ctx context.Context, inst runtime.Instance) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
 	defer cancel()
 	return inst.Freeze(ctx)
+}
+
+// thawTime is how long Still waits for a thaw that has failed at first.
+const thawTime = 5 * time.Second
+
+// thawing is an instance that could not be thawed yet.
+type thawing struct {
+	inst runtime.Instance
+	err  error
+	over chan error // gets how it came out; capacity 1
+}
+
+// thaw lets inst go on. If it cannot be done, as when creel can open no file, the
+// supervisor goes on trying: a gateway that stays frozen answers nobody, and is not taken
+// for one that hangs. That is not waited for without end: creel's own end waits for
+// whoever waits here.
+func (s *Supervisor) thaw(inst runtime.Instance) error {
+	err := inst.Thaw()
+	if err == nil {
+		return nil
+	}
+	s.log.Error("the gateway cannot be thawed; trying again", "generation", inst.Record().Generation, "error", err)
+	t := &thawing{inst, err, make(chan error, 1)}
+	if s.post(message{thaw: t}) { // else the next supervisor thaws it
+		wait := time.NewTimer(thawTime)
+		defer wait.Stop()
+		select {
+		case err = <-t.over:
+		case <-wait.C:
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot let the gateway go on: %w", err)
+	}
+	return nil
+}
+
+// thawOn tries until an instance is thawed or has ended, or the supervisor does.
+func (s *Supervisor) thawOn(t *thawing) {
+	err := t.err
+	for pause := firstShortagePause; err != nil; pause = min(2*pause, lastShortagePause) {
+		s.short(err) // who is told may have something in reserve
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+			err = t.inst.Thaw()
+			continue
+		case <-t.inst.Done():
+		case <-s.ctx.Done():
+		}
+		again.Stop()
+		t.over <- err
+		return
+	}
+	if s.opts.Shortage != nil {
+		s.opts.Shortage(nil)
+	}
+	t.over <- nil
 }

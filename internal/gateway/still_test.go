@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,6 +99,21 @@ func TestStillLetGo(t *testing.T) {
 	})
 }
 
+// TestStillLetGoAndEnded: one that was asked to end has written until it had ended, be
+// that before the cut was made.
+func TestStillLetGoAndEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		release, result := r.during(t.Context())
+		r.ask(r.Stop)
+		r.wants(Stopped)
+		release()
+		if _, err := result(); !errors.Is(err, ErrLetGo) {
+			t.Errorf("got %v: what was seen is no instant", err)
+		}
+	})
+}
+
 // TestStillWhenItHasEnded: what is left of an instance that cannot be frozen any more
 // is waited for, and then whatever there is: its successor, or nothing.
 func TestStillWhenItHasEnded(t *testing.T) {
@@ -131,6 +147,63 @@ func TestStillWhenItHasEnded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStillWhileSomethingIsLeft: what a launch finds, and cannot clear away, may go on
+// writing, and is waited for like any other.
+func TestStillWhileSomethingIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := newRig(t).run()
+		r := first.again()
+		i := r.rt.now()
+		i.unkillable.Store(true)
+		i.crash()
+		r.rt.change(func(h *hooks) { h.onFind = func() error { return errors.New("I/O error") } })
+		go r.Supervisor.Run()
+		pass(time.Millisecond)
+		r.rt.change(func(h *hooks) { h.onFind = nil }) // the next launch sees it
+		for i.kills.Load() == 0 {
+			pass(time.Second)
+		}
+		_, err := r.Still(t.Context(), func(context.Context) error { t.Error("it was called"); return nil })
+		if _, ended := errors.AsType[*runtime.EndedError](err); !ended {
+			t.Errorf("got %v", err)
+		}
+		i.unkillable.Store(false)
+		r.ask(r.Start)
+		r.wants(Ready)
+		if _, err := r.Still(t.Context(), func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestStillAfterAStartThatFailed: what such a start has left, since it could not be cleared
+// away, may write, and is frozen.
+func TestStillAfterAStartThatFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, onDemand)
+		r.rt.onStart = func(ctx context.Context, _ runtime.Spec, i *fakeInstance) error {
+			<-ctx.Done()
+			r.rt.mu.Lock()
+			defer r.rt.mu.Unlock()
+			r.rt.recorded = i
+			return errors.New("cannot clear away what was started")
+		}
+		r.run()
+		r.ask(r.Start)
+		r.ask(r.Stop)
+		r.wants(Stopped)
+		_, err := r.Still(t.Context(), func(context.Context) error {
+			if !r.rt.now().frozen.Load() {
+				t.Error("it is not frozen")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestStillWhenItHasEndedForGood: nobody is there to clear it away.
@@ -186,6 +259,73 @@ func TestStillThawsAfterAPanic(t *testing.T) {
 	})
 }
 
+// TestStillThawsInTheEnd: that it could not be thawed at once, since creel may open no
+// more files, does not leave a gateway frozen, which would answer nobody, nor count as one
+// that hangs.
+func TestStillThawsInTheEnd(t *testing.T) {
+	for name, freezeErr := range map[string]error{"thaw": nil, "freeze": syscall.EMFILE} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				told, over := 0, false
+				r := newRig(t, func(o *Options) {
+					o.Shortage = func(err error) bool {
+						if over = err == nil; !over {
+							told++
+						}
+						return errors.Is(err, syscall.EMFILE)
+					}
+				}).run()
+				i := r.rt.now()
+				i.freezeErr = freezeErr
+				i.frostbite.Store(3)
+				_, err := r.Still(t.Context(), func(context.Context) error { return nil })
+				if !errors.Is(err, freezeErr) {
+					t.Error(err)
+				}
+				if i.frozen.Load() || told != 3 || !over {
+					t.Errorf("frozen: %v, told of %d failures, and of their end: %v", i.frozen.Load(), told, over)
+				}
+			})
+		})
+	}
+}
+
+// TestStillThawsOn: an instance that cannot be thawed keeps nobody for long who waits for
+// that, but it is tried until it has ended, or the supervisor does.
+func TestStillThawsOn(t *testing.T) {
+	for name, end := range map[string]func(r *rig, i *fakeInstance){
+		"thawed":   func(_ *rig, i *fakeInstance) { i.frostbite.Store(0) },
+		"instance": func(_ *rig, i *fakeInstance) { i.crash() },
+		"creel":    func(r *rig, _ *fakeInstance) { r.Leave() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t).run()
+				i := r.rt.now()
+				i.frostbite.Store(1000)
+				began := time.Now()
+				_, err := r.Still(t.Context(), func(context.Context) error { return nil })
+				if took := time.Since(began); !errors.Is(err, syscall.EMFILE) || took != thawTime {
+					t.Errorf("after %v: %v", took, err)
+				}
+				pass(time.Minute)
+				before := i.thaws.Load()
+				if before < 60 {
+					t.Errorf("tried %d times", before)
+				}
+				end(r, i)
+				pass(time.Minute)
+				if n := i.thaws.Load() - before; n > 1 {
+					t.Errorf("tried %d times more", n)
+				}
+				if name == "thawed" && i.frozen.Load() {
+					t.Error("it is still frozen")
+				}
+			})
+		})
+	}
+}
+
 // TestStillKeepsFromStarting: without an instance the files stay as they are
 // because none is launched.
 func TestStillKeepsFromStarting(t *testing.T) {
@@ -206,7 +346,7 @@ func TestStillKeepsFromStarting(t *testing.T) {
 }
 
 // TestCrashWhileStill: the successor of an instance that dies while it is frozen
-// waits for the end of the cut.
+// waits for the end of the cut, which is to be made again.
 func TestCrashWhileStill(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t).run()
@@ -214,8 +354,8 @@ func TestCrashWhileStill(t *testing.T) {
 		r.rt.now().crash()
 		r.wants(Starting, 1)
 		release()
-		if _, err := result(); err != nil {
-			t.Error(err)
+		if _, err := result(); !errors.Is(err, ErrLetGo) {
+			t.Errorf("got %v", err)
 		}
 		r.wants(Ready, 1, 2)
 	})

@@ -27,7 +27,10 @@ const strayTimeout = time.Second
 // lookForStrays tells what runs beside inst, the recorded instance (nil: there is
 // none). If both run, which of them is the right one is not guessed.
 func (s *Supervisor) lookForStrays(inst runtime.Instance) {
-	strays := s.strays(s.ctx)
+	strays, err := s.strays(s.ctx)
+	if err != nil {
+		s.log.Warn("cannot tell whether other instances of the gateway run", "gateway", s.opts.Name, "error", err)
+	}
 	s.strayed.Store(len(strays) > 0)
 	if len(strays) == 0 {
 		return
@@ -40,21 +43,33 @@ func (s *Supervisor) lookForStrays(inst runtime.Instance) {
 	s.record(slog.LevelWarn, event.Event{Kind: event.Stray, Generation: s.machine.Generation, Message: message, Fields: strayFields(strays)})
 }
 
-// strays lists them; none are listed if that fails, which is logged.
-func (s *Supervisor) strays(ctx context.Context) []runtime.Stray {
+// strays lists them.
+func (s *Supervisor) strays(ctx context.Context) ([]runtime.Stray, error) {
 	r, ok := s.opts.Runtime.(strayer)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, strayTimeout)
 	defer cancel()
 	strays, err := r.Strays(ctx, s.opts.Name)
-	if err != nil {
-		s.log.Warn("cannot tell whether other instances of the gateway run", "gateway", s.opts.Name, "error", err)
-	}
 	for i := range strays {
 		strays[i].Command = telemetry.Redact(strays[i].Command)
 	}
+	return strays, err
+}
+
+// presentStrays are those of which it is known, as far as they still run. If that cannot
+// be told at this moment none are listed, and the next call looks again.
+func (s *Supervisor) presentStrays() []runtime.Stray {
+	if !s.strayed.Load() {
+		return nil
+	}
+	strays, err := s.strays(context.Background())
+	if err != nil {
+		s.log.Debug("cannot tell at the moment whether other instances of the gateway run", "gateway", s.opts.Name, "error", err)
+		return nil
+	}
+	s.strayed.Store(len(strays) > 0)
 	return strays
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -74,6 +75,29 @@ func TestStraysGoneByThemselves(t *testing.T) {
 		r.rt.strays = nil
 		r.rt.mu.Unlock()
 		if st := r.Status(); len(st.Strays) != 0 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+// TestStraysAfterALookThatFailed: they are not taken for gone.
+func TestStraysAfterALookThatFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := newRig(t).run()
+		first.Leave()
+		first.rt.strays = twoStrays
+		r := first.again().run()
+		fails := func(err error) {
+			r.rt.mu.Lock()
+			defer r.rt.mu.Unlock()
+			r.rt.strayErr = err
+		}
+		fails(errors.New("too many open files"))
+		if st := r.Status(); len(st.Strays) != 0 {
+			t.Errorf("status %+v", st)
+		}
+		fails(nil)
+		if st := r.Status(); len(st.Strays) != 2 {
 			t.Errorf("status %+v", st)
 		}
 	})

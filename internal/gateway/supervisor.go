@@ -44,11 +44,12 @@ type Options struct {
 	LastKnown    uint64        // a generation that is known of from elsewhere: numbers go on behind it
 	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
 
-	// Shortage is told of errors in launching, probing and clearing away, and
-	// tells whether one speaks of something that the machine lacks and may have
+	// Shortage is told of errors in launching, probing, thawing and clearing away,
+	// and tells whether one speaks of something that the machine lacks and may have
 	// again in a moment: such a launch is tried again until it succeeds or is
 	// called off, such a probe until it could be made. It is called with nil
-	// when a launch has succeeded, from any goroutine, and must not block. May be nil.
+	// when a launch, or a thaw that had failed, has succeeded, from any goroutine,
+	// and must not block. May be nil.
 	Shortage func(err error) bool
 
 	Journal  Journal  // may be nil
@@ -103,6 +104,7 @@ type Supervisor struct {
 	stills  atomic.Uint64 // freezes begun and ended
 	strayed atomic.Bool   // something ran in the gateway's name beside the recorded instance
 	certain atomic.Bool   // a look has succeeded: an instance that is not known of does not run
+	doubt   atomic.Bool   // a start has failed since: something of it may be left
 	files   *files
 	wanted  chan struct{} // capacity 1: a request waits for a stopped gateway
 	turn    chan struct{} // holds a value while one of Start, Stop and Restart is at work
@@ -130,8 +132,10 @@ type Supervisor struct {
 type message struct {
 	Event
 	inst runtime.Instance // Launched, Found, FoundDead
-	// settings, if not nil, are to be taken in place of an event.
+	// settings, look or thaw, if not nil, are to be taken in place of an event.
 	settings *Settings
+	look     *look
+	thaw     *thawing
 	taken    chan<- bool // gets whether the event was of consequence; may be nil
 }
 
@@ -213,6 +217,7 @@ func (s *Supervisor) Run() {
 	defer close(s.done)
 	defer s.end()
 	s.reconcile()
+	s.heed()
 	for s.ctx.Err() == nil {
 		select {
 		case m := <-s.inbox:
@@ -229,6 +234,14 @@ func (s *Supervisor) take(m message) {
 	if m.settings != nil {
 		s.configure(m.settings)
 		m.taken <- true
+		return
+	}
+	switch {
+	case m.look != nil:
+		s.lookedAgain(m.look)
+		return
+	case m.thaw != nil:
+		s.task(func() { s.thawOn(m.thaw) })
 		return
 	}
 	ok := s.decide(m)

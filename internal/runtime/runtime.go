@@ -151,7 +151,8 @@ type Apart struct {
 	Hide []string // absolute paths of folders and files; those that do not exist are passed over
 	Keep []string // paths within hidden folders that it sees all the same
 	// Required makes Start return *ApartError where that cannot be had; else the
-	// instance then sees everything.
+	// instance then sees everything. While it cannot be found out, for want of
+	// descriptors or the like, Start fails either way.
 	Required bool
 }
 

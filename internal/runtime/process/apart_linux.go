@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -61,10 +62,32 @@ func canKeepApart() error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{apartProbe}
 	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if errors.As(err, new(*exec.ExitError)) && len(out) > 0 {
 		return fmt.Errorf("a mount namespace cannot be made: %s", strings.TrimSpace(string(out)))
 	}
+	if err != nil {
+		return fmt.Errorf("it cannot be tried whether a mount namespace can be made: %w", err)
+	}
 	return nil
+}
+
+// tried is can, which is asked until it knows: that creel could not fork is no answer.
+func tried(can func() error) func() error {
+	var mu sync.Mutex
+	var known bool
+	var answer error
+	return func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if known {
+			return answer
+		}
+		err := can()
+		if !cannotFork(err) {
+			known, answer = true, err
+		}
+		return err
+	}
 }
 
 // keptApart is what hides from an instance: nil if nothing does, be it that
@@ -80,10 +103,12 @@ func keptApart(a *runtime.Apart, can func() error) (*runtime.Apart, error) {
 		return nil, nil
 	}
 	err := can()
-	if err == nil {
+	switch {
+	case err == nil:
 		return a, nil
-	}
-	if a.Required {
+	case cannotFork(err):
+		return nil, err // rather later than with all of creel's files in sight
+	case a.Required:
 		return nil, &runtime.ApartError{Why: err.Error()}
 	}
 	return nil, nil

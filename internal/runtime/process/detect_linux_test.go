@@ -95,7 +95,7 @@ func TestOOMFiles(t *testing.T) {
 
 func TestParseStat(t *testing.T) {
 	const rest = " S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4711 1000 10"
-	want := procStat{pid: 42, state: 'S', ppid: 7, session: 9, startTime: 4711, cpu: 5 + 6 + 7 + 8}
+	want := procStat{pid: 42, state: 'S', ppid: 7, session: 9, flags: 4194304, startTime: 4711, cpu: 5 + 6 + 7 + 8}
 	for _, comm := range []string{"(node)", "()", "(a b)", "(x) S 1 1 1)", "(\n)", "(\xff)"} {
 		if got, err := parseStat([]byte("42 " + comm + rest)); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", comm, got, err)

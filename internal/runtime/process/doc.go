@@ -66,9 +66,11 @@
 // Freeze uses the freezer of the instance's cgroup, v2 or v1, which holds what is
 // being forked, too; no process can tell that it was held. Where there is none
 // (no cgroup; the v1 systemd and pids hierarchies), every process gets SIGSTOP,
-// again and again until none is new. Who was stopped so is in held.json beside
-// the record, so that a creel which finds the instance can let it go on, and no
-// process that somebody else has stopped.
+// again and again until none is new. One that was stopped before it had executed a
+// program is let go on for that if its parent waits for it, as in vfork(2), and so
+// cannot stop. Who was stopped so is in held.json beside the record, so that a creel
+// which finds the instance can let it go on, and no process that somebody else has
+// stopped.
 //
 // The control file of the cgroup, or held.json, is all that says "frozen": a
 // freeze that creel did not live to see the end of is found and thawed.

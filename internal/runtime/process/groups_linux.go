@@ -51,7 +51,7 @@ func (g groups) cgroups() []cgroup {
 func (g groups) enter(pid int) error {
 	for _, c := range g.limits {
 		if err := c.enter(pid); err != nil {
-			return &runtime.LimitError{What: c.what, Why: err.Error()}
+			return limitError(c.what, err)
 		}
 	}
 	return nil

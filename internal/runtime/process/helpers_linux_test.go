@@ -36,6 +36,7 @@ func init() {
 	roles["score"] = scoreRole
 	roles["forker"] = forkerRole
 	roles["runaway"] = runawayRole
+	roles["vforker"] = vforkerRole
 }
 
 // touchRole makes the file args[0]: the trace of a command that has run.

@@ -51,8 +51,11 @@ func (r *Runtime) launch(spec runtime.Spec, path string, g groups) (*launch, gro
 	}
 	if c, ok := g.main.(cgroup); ok && !inside {
 		if err := c.enter(pid); err != nil {
-			if g.bound != "" {
-				return nil, g, errors.Join(&runtime.LimitError{What: g.bound, Why: err.Error()}, l.abort())
+			switch {
+			case g.bound != "":
+				return nil, g, errors.Join(limitError(g.bound, err), l.abort())
+			case wanting(err):
+				return nil, g, errors.Join(err, l.abort())
 			}
 			r.log.Warn("running the gateway without a cgroup", "gateway", spec.Gateway, "error", err)
 			if err := r.cleanUp(context.Background(), c.remove); err != nil {
@@ -96,7 +99,7 @@ func (r *Runtime) fork(spec runtime.Spec, path string, g group, control *os.File
 		return checkForked(pid, fd, false)
 	case errors.As(err, new(*runtime.ApartError)):
 		return 0, -1, false, err
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+	case cannotFork(err):
 		return 0, -1, false, fmt.Errorf("cannot fork: %w", err) // the machine's trouble, not the command's
 	default: // such as arguments that are too long
 		return 0, -1, false, &runtime.CommandError{Command: spec.Command[0], Err: err}

@@ -76,7 +76,7 @@ func (c cgroup) apply(l limit) error {
 			continue
 		}
 		if err != nil {
-			return &runtime.LimitError{What: l.controller, Why: fmt.Sprintf("the kernel does not take %s: %v", s.value, err)}
+			return limitError(l.controller, fmt.Errorf("the kernel does not take %s: %w", s.value, err))
 		}
 	}
 	return nil
@@ -172,26 +172,26 @@ func (l limiter) places(limits []limit) ([]place, error) {
 			inV2 = append(inV2, limit.controller)
 			continue
 		}
-		dir, why := firstUsable(dirs, usable)
-		if dir == "" {
-			return nil, &runtime.LimitError{What: limit.controller, Why: why}
+		dir, err := firstUsable(dirs, usable)
+		if err != nil {
+			return nil, limitError(limit.controller, err)
 		}
 		found[i] = place{parent: dir}
 	}
 	if inV2 == nil {
 		return found, nil
 	}
-	dir, why := firstUsable(l.v2, func(dir string) error {
+	if len(l.v2) == 0 {
+		return nil, &runtime.LimitError{What: inV2[0], Why: "no cgroup hierarchy with this controller is mounted"}
+	}
+	dir, err := firstUsable(l.v2, func(dir string) error {
 		if err := usable(dir); err != nil {
 			return err
 		}
 		return enable(dir, inV2)
 	})
-	if dir == "" {
-		if len(l.v2) == 0 {
-			why = "no cgroup hierarchy with this controller is mounted"
-		}
-		return nil, &runtime.LimitError{What: inV2[0], Why: why}
+	if err != nil {
+		return nil, limitError(inV2[0], err)
 	}
 	for i := range found {
 		if found[i].parent == "" {
@@ -201,16 +201,18 @@ func (l limiter) places(limits []limit) ([]place, error) {
 	return found, nil
 }
 
-func firstUsable(dirs []string, check func(dir string) error) (dir, why string) {
+// firstUsable is the first folder that passes the check. The error is that of a want of
+// the machine's if there was one, for it says nothing of the folder.
+func firstUsable(dirs []string, check func(dir string) error) (string, error) {
 	var reasons []string
 	for _, dir := range dirs {
 		err := check(dir)
-		if err == nil {
-			return dir, ""
+		if err == nil || wanting(err) {
+			return dir, err
 		}
 		reasons = append(reasons, err.Error())
 	}
-	return "", strings.Join(reasons, "; ")
+	return "", errors.New(strings.Join(reasons, "; "))
 }
 
 // enable hands v2 controllers on to the cgroups beneath dir.
@@ -262,7 +264,7 @@ func (r *Runtime) limitGroups(ctx context.Context, spec runtime.Spec, limits []l
 		base := cgroupBase(places[i].parent, r.opts.DataDir, spec.Gateway)
 		c := cgroup{path: filepath.Join(base, generationName(spec.Generation)), v2: places[i].v2}
 		if err := c.create(); err != nil {
-			return made, &runtime.LimitError{What: l.controller, Why: err.Error()}
+			return made, limitError(l.controller, err)
 		}
 		if !slices.ContainsFunc(made, func(g limitGroup) bool { return g.cgroup == c }) {
 			made = append(made, limitGroup{c, l.controller})
@@ -270,7 +272,7 @@ func (r *Runtime) limitGroups(ctx context.Context, spec runtime.Spec, limits []l
 		if c.v2 {
 			for _, dir := range []string{filepath.Dir(base), base} {
 				if err := enable(dir, []string{l.controller}); err != nil {
-					return made, &runtime.LimitError{What: l.controller, Why: err.Error()}
+					return made, limitError(l.controller, err)
 				}
 			}
 		}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"creel/internal/runtime"
 )
 
@@ -95,7 +93,9 @@ func memoryCgroup(t *testing.T) string {
 			continue
 		}
 		t.Cleanup(func() {
-			if err := unix.Rmdir(dir); err != nil {
+			ctx, cancel := timeout()
+			defer cancel()
+			if err := (cgroup{path: dir}).removeTree(ctx); err != nil { // a task that has ended leaves it a moment later
 				t.Errorf("clearing away: %v", err)
 			}
 		})

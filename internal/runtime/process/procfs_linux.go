@@ -20,12 +20,19 @@ type procStat struct {
 	state     byte // R, S, D, Z (zombie), X (dead), …
 	ppid      int
 	session   int
+	flags     uint64 // PF_…, see include/linux/sched.h
 	startTime uint64 // clock ticks since boot
 	cpu       uint64 // clock ticks used, children that were waited for included
 }
 
 // ended reports whether the process has ended and is merely not reaped yet.
 func (s procStat) ended() bool { return s.state == 'Z' || s.state == 'X' }
+
+// forked reports whether the process was forked and has executed no program since.
+func (s procStat) forked() bool {
+	const forkNoExec = 0x40 // PF_FORKNOEXEC
+	return s.flags&forkNoExec != 0
+}
 
 // errGone says that there is no such process.
 var errGone = errors.New("no such process")
@@ -57,11 +64,12 @@ func parseStat(data []byte) (procStat, error) {
 		return s, bad
 	}
 	s.state = fields[0][0]
-	var errs [8]error
+	var errs [9]error
 	s.pid, errs[0] = strconv.Atoi(strings.TrimSpace(string(data[:open])))
 	s.ppid, errs[1] = strconv.Atoi(fields[1])
 	s.session, errs[2] = strconv.Atoi(fields[3])
 	s.startTime, errs[3] = strconv.ParseUint(fields[19], 10, 64)
+	s.flags, errs[8] = strconv.ParseUint(fields[6], 10, 64)
 	for i, field := range fields[11:15] { // utime, stime, cutime, cstime
 		var n uint64
 		n, errs[4+i] = strconv.ParseUint(field, 10, 64)
@@ -135,10 +143,11 @@ func bootID() (string, error) {
 // hostID names this machine. It is a hash: machine-id(5) asks that the id
 // itself stays confidential.
 func hostID() (string, error) {
-	id := ""
-	if data, err := os.ReadFile("/etc/machine-id"); err == nil {
-		id = strings.TrimSpace(string(data))
+	data, err := os.ReadFile("/etc/machine-id")
+	if wanting(err) { // the host name would make another machine of this one
+		return "", fmt.Errorf("cannot name this machine: %w", err)
 	}
+	id := strings.TrimSpace(string(data))
 	if id == "" { // minimal containers have none
 		name, err := os.Hostname()
 		if err != nil {

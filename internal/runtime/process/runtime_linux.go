@@ -74,7 +74,7 @@ func New(o Options) (*Runtime, error) {
 		o.Logger.Info("gateways are started by creel's whole program, which takes longer", "reason", err)
 	}
 	return &Runtime{
-		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny, apart: sync.OnceValue(canKeepApart),
+		opts: o, log: o.Logger, support: support, limiter: limiter, bootID: boot, tiny: tiny, apart: tried(canKeepApart),
 		record:    recordFile{path: filepath.Join(o.Dir, RecordName), host: host, dataDir: o.DataDir},
 		rotator:   newRotator(LogPath(o.Dir), o.LogMaxBytes, o.LogKeep, o.Logger),
 		instances: make(map[*instance]bool),
@@ -83,20 +83,21 @@ func New(o Options) (*Runtime, error) {
 
 // findCgroups tells where cgroups can be made, for instances and for limits.
 func findCgroups(parent string) (Support, limiter, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	own, ownErr := os.ReadFile("/proc/self/cgroup")
+	err = errors.Join(err, ownErr)
+	if wanting(err) {
+		return Support{}, limiter{}, fmt.Errorf("cannot tell what cgroups there are: %w", err)
+	}
 	support := Describe()
 	if parent != "" {
-		var err error
-		if support, err = describeParent(parent); err != nil {
-			return Support{}, limiter{}, err
+		var parentErr error
+		if support, parentErr = describeParent(parent); parentErr != nil {
+			return Support{}, limiter{}, parentErr
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return support, limiter{}, nil // there are no cgroups, then; support says so
-	}
-	own, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return support, limiter{}, nil
 	}
 	l := newLimiter(mounts, own, support)
 	if parent != "" && support.Mode == ModeV2 {

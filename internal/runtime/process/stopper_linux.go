@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,20 +36,20 @@ func (s stopper) freeze(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for again := false; ; {
 		all, err := s.list()
 		if err != nil {
 			return err
 		}
 		more, err := s.stopNew(&held, all)
-		if err == nil && more {
-			err = awaitStopped(ctx, all)
+		if err == nil && !more && !again {
+			return nil
+		}
+		if err == nil {
+			again, err = awaitStopped(ctx, all, held.Stopped)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot stop processes %v: %w", all, err)
-		}
-		if !more {
-			return nil
 		}
 	}
 }
@@ -94,22 +95,66 @@ func (s stopper) stopNew(held *hold, all []process) (bool, error) {
 	return true, nil
 }
 
-func awaitStopped(ctx context.Context, all []process) error {
+// stopTime is how long a process may take to stop before it is looked what keeps it. It
+// is a moment as a rule.
+const stopTime = 2 * time.Millisecond
+
+// awaitStopped waits until all are stopped. If again, some of them have been let go on
+// meanwhile, of those that creel has stopped: ours.
+//
+// A thread that is in vfork(2), as most are that start a program, does not stop before
+// its child has executed it, nor ever if the child is stopped first. So that one is let
+// go on; it is stopped again in the next round, and its parent's thread right away.
+func awaitStopped(ctx context.Context, all, ours []process) (again bool, err error) {
 	for _, p := range all {
-		for {
+		for look := time.Now().Add(stopTime); ; {
 			stopped, err := allThreadsStopped(p.PID)
 			if err != nil {
-				return err
+				return again, err
 			}
 			if stopped {
 				break
 			}
+			if now := time.Now(); now.After(look) {
+				look = now.Add(stopTime)
+				some, err := continueForked(p, ours)
+				if err != nil {
+					return again, err
+				}
+				again = again || some
+			}
 			if err := pause(ctx, statePause); err != nil {
-				return err
+				return again, err
 			}
 		}
+		if again {
+			break // others of them may be those that go on
+		}
 	}
-	return ctx.Err()
+	return again, ctx.Err()
+}
+
+// continueForked lets go on the children of parent that are stopped and have executed no
+// program yet, and reports whether there were any.
+func continueForked(parent process, ours []process) (bool, error) {
+	some := false
+	for _, p := range ours {
+		stat, err := readStat(p.PID)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if err != nil {
+			return some, err
+		}
+		if stat.startTime != p.StartTime || stat.ppid != parent.PID || stat.state != 'T' || !stat.forked() {
+			continue
+		}
+		if err := p.cont(); err != nil {
+			return some, err
+		}
+		some = true
+	}
+	return some, nil
 }
 
 // thaw continues what the file names, the main process last, as the others may
