@@ -134,6 +134,9 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 	if err == nil {
 		crashpoint.Passed(crashpoint.UpgradeHeard)
 		d.log.Info("handed over", "pid", s.PID())
+		// The successor says so, too. But this creel may end first, and a service is over
+		// when its main process is: the service manager would end the successor with it.
+		d.notify(fmt.Sprintf("MAINPID=%d", s.PID()))
 		return s.Release()
 	}
 	err = errors.Join(err, s.Abandon())
