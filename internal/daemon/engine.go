@@ -15,6 +15,7 @@ import (
 	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/liveness"
 	"creel/internal/runtime"
 	"creel/internal/runtime/process"
@@ -43,13 +44,25 @@ type engine struct {
 
 // newEngine makes an engine; what fails is undone. It takes over the runtime of
 // an engine that was left, if one is given.
-func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
+func (d *daemon) newEngine(left *engine) (*engine, error) {
+	e, err := d.makeEngine(left)
+	if health.Storage(err) {
+		d.disk.Release() // what an engine must write is little
+		e, err = d.makeEngine(left)
+	}
+	return e, err
+}
+
+func (d *daemon) makeEngine(left *engine) (_ *engine, err error) {
 	e := &engine{d: d}
 	if left != nil {
 		e.runtime = left.runtime
 	}
 	defer func() {
 		if err != nil {
+			if left != nil {
+				e.runtime = nil // it stays that of the engine that was left
+			}
 			err = errors.Join(err, e.release())
 		}
 	}()

@@ -67,7 +67,9 @@ func (d *daemon) serve(ctx context.Context) error {
 			d.engine.runtime.Close()
 			return errors.Join(err, d.endControl())
 		case errors.Is(err, errNoEngine):
-			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders())
+			err = errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders())
+			d.engine.runtime.Close()
+			return err
 		}
 	}
 }
