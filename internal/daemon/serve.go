@@ -36,7 +36,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	serving.Go(func() { d.providers.serve(stop) })
 	serving.Go(func() { serveOn(d.public, d.roomy(d.listener), d.cfg().TLS, stop) })
 	if d.opts.Predecessor != nil {
-		d.settle(ctx, d.engine)
+		if err := d.settle(ctx, d.engine); err != nil {
+			return errors.Join(err, d.giveBack())
+		}
 	}
 	d.notify(fmt.Sprintf("%s\nMAINPID=%d", systemd.SdNotifyReady, os.Getpid()))
 	forgetStart()

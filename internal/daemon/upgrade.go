@@ -278,23 +278,50 @@ func (d *daemon) checkSame(lockFile *os.File) error {
 }
 
 // settle tells the predecessor that this creel is in charge, once the gateway is
-// as it was found.
-func (d *daemon) settle(ctx context.Context, e *engine) {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+// as it was found, or that it cannot be, which is its error: then the predecessor ends
+// it, and takes the gateway back.
+func (d *daemon) settle(ctx context.Context, e *engine) error {
+	limited, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	// This is dealt with only after the supervisor has looked for what the
 	// predecessor has left; a gateway that is stopped then is meant to be.
-	err := e.gateway.ConfigChanged(ctx)
+	err := e.gateway.ConfigChanged(limited)
 	if err == nil {
-		_, err = e.gateway.WaitFor(ctx, func(st gateway.Status) bool {
+		_, err = e.gateway.WaitFor(limited, func(st gateway.Status) bool {
 			return st.Ready() || st.State == gateway.Failed || st.State == gateway.Backoff || st.State == gateway.Stopped
 		})
 	}
-	if err != nil && ctx.Err() == nil {
+	if err := settled(ctx, limited, err); err != nil {
 		d.opts.Predecessor.Failed(err)
-		return
+		return err
 	}
 	crashpoint.Passed(crashpoint.UpgradeSettled)
 	d.opts.Predecessor.Ready()
 	crashpoint.Passed(crashpoint.UpgradeReady)
+	return nil
+}
+
+// settled gives the error of a successor that cannot be in charge. ctx is what it runs
+// under, limited and err what it has waited under and what came of that.
+func settled(ctx, limited context.Context, err error) error {
+	if ctx.Err() != nil {
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) { // else it was asked to stop
+			return cause
+		}
+		return nil
+	}
+	if limited.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// giveBack ends what a successor has begun that cannot be in charge. The gateway is left
+// to the predecessor, which ends this creel wherever it is in that, or, if that one is no
+// more, to the next creel.
+func (d *daemon) giveBack() error {
+	d.endRequests()
+	err := d.engine.leave(d.outlived)
+	d.engine.runtime.Close()
+	return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders(), d.endControl())
 }
