@@ -172,13 +172,10 @@ func (e *engine) drop() {
 func (d *daemon) drain() error {
 	d.leaving.Store(true)
 	d.proxy.Leave()
-	// The lock is the successor's alone from here on: should that one die, the
-	// next creel must not have to wait for the end of this drain.
-	lockErr := d.lock.close()
 	successor := newRemote(d.cfg().DataDir)
 	defer successor.close()
 	d.leases.set(successor, nil, d.gatedSuccessor(d.engine.routes()))
-	err := errors.Join(lockErr, d.listener.Close())
+	err := d.letGo()
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)
 	defer cancel()
 	go func() { // ends with drain
@@ -195,6 +192,13 @@ func (d *daemon) drain() error {
 	crashpoint.Passed(crashpoint.UpgradeDrained)
 	const serviceRestart = 1012 // IANA's registry of WebSocket close codes
 	return errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
+}
+
+// letGo gives up the listeners, and the lock after them: it is the successor's alone from
+// here on. Should that one die, the next creel must not have to wait for the end of this
+// drain, and is to find the ports free.
+func (d *daemon) letGo() error {
+	return errors.Join(d.listener.Close(), d.providers.refuse(), d.lock.close())
 }
 
 // successorPages gives creel's own pages as the successor shows them.
