@@ -58,7 +58,7 @@ func (d *daemon) serve(ctx context.Context) error {
 			r.answer(d.reload(ctx))
 			continue
 		}
-		err := d.upgrade(stop)
+		err := d.upgrade(ctx, stop)
 		if request.done != nil {
 			request.done <- err
 		}

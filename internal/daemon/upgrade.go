@@ -71,14 +71,21 @@ func (d *daemon) askUpgrade(ctx context.Context) error {
 	return errors.Join(err, asked)
 }
 
+// errStopping says that an upgrade was called off.
+var errStopping = errors.New("creel was asked to stop meanwhile")
+
 // upgrade hands over to a successor. After an error this creel is in charge as
-// before, unless the error wraps errNoEngine.
-func (d *daemon) upgrade(stop func(error)) error {
-	s, err := d.startSuccessor()
+// before, unless the error wraps errNoEngine. When ctx ends before the successor is in
+// charge, it is called off: whoever stops creel wants none of the two.
+func (d *daemon) upgrade(ctx context.Context, stop func(error)) error {
+	s, err := d.startSuccessor(ctx)
 	if err == nil {
-		err = d.handOver(s, stop)
+		err = d.handOver(ctx, s, stop)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(errStopping, err)
+		}
 		err = fmt.Errorf("cannot upgrade: %w", err)
 		d.log.Error("the upgrade has failed; this creel carries on", "error", err)
 		d.journal.Record(event.Event{Kind: event.UpgradeFailed, Gateway: d.cfg().Gateway.Name, Message: err.Error() + "; this creel carries on"})
@@ -87,7 +94,7 @@ func (d *daemon) upgrade(stop func(error)) error {
 }
 
 // startSuccessor starts a successor and waits until it is prepared.
-func (d *daemon) startSuccessor() (*handover.Successor, error) {
+func (d *daemon) startSuccessor(ctx context.Context) (*handover.Successor, error) {
 	if errProgram != nil {
 		return nil, fmt.Errorf("cannot tell which program to start: %w", errProgram)
 	}
@@ -104,7 +111,7 @@ func (d *daemon) startSuccessor() (*handover.Successor, error) {
 		return nil, err
 	}
 	crashpoint.Passed(crashpoint.UpgradeStarted)
-	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
 	if err := s.AwaitPrepared(ctx); err != nil {
 		return nil, errors.Join(err, s.Abandon())
@@ -118,18 +125,18 @@ var errNoEngine = errors.New("this creel cannot take the gateway back")
 
 // handOver lets go of the engine for the successor to take over, or takes the
 // gateway back.
-func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
+func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(error)) error {
 	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
 	if err := d.engine.leave(d.outlived); err != nil {
 		d.log.Warn("something was left over in handing over", "error", err)
 	}
 	crashpoint.Passed(crashpoint.UpgradeLeft)
-	ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
+	limited, cancel := context.WithTimeout(ctx, takeoverTime)
 	defer cancel()
 	err := s.Go()
 	if err == nil {
 		crashpoint.Passed(crashpoint.UpgradeTold)
-		err = s.AwaitReady(ctx)
+		err = s.AwaitReady(limited)
 	}
 	if err == nil {
 		crashpoint.Passed(crashpoint.UpgradeHeard)
@@ -137,7 +144,13 @@ func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
 		// The successor says so, too. But this creel may end first, and a service is over
 		// when its main process is: the service manager would end the successor with it.
 		d.notify(fmt.Sprintf("MAINPID=%d", s.PID()))
-		return s.Release()
+		if ctx.Err() != nil { // in the same moment: the successor has not heard of it
+			err = s.Terminate()
+		}
+		if err = errors.Join(err, s.Release()); err != nil { // it is in charge all the same
+			d.log.Warn("something went wrong in letting go of the successor", "error", err)
+		}
+		return nil
 	}
 	err = errors.Join(err, s.Abandon())
 	crashpoint.Passed(crashpoint.UpgradeAbandoned)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"creel/internal/api"
 	"creel/test/crashgw"
@@ -176,4 +177,28 @@ func TestSuccessorKilledInCharge(t *testing.T) {
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		t.Errorf("the old creel is gone: %v", err)
 	}
+}
+
+// TestStopWithinAnUpgrade: whoever stops creel while it hands over has it stopped, with its
+// gateway, and does not find the successor running afterwards.
+func TestStopWithinAnUpgrade(t *testing.T) {
+	c := prepare(t, crashgw.Options{BootDelay: time.Hour}) // so the successor settles for a while
+	c.Launch()
+	before := c.WaitFor("an instance", func(st api.Status) bool { return st.PID != 0 })
+	asked := make(chan error, 1)
+	go func() {
+		resp, err := api.Client(c.DataDir()).Post(api.ControlURL("upgrade"), "", nil)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		asked <- err
+	}()
+	c.WaitFor("the successor to take over", func(st api.Status) bool { return st.Creel.PID != before.Creel.PID && st.PID == before.PID })
+	if code := c.Stop(); code != 0 {
+		t.Errorf("it ended with code %d", code)
+	}
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	c.NothingLeft(before)
 }
