@@ -95,6 +95,9 @@ func (d *daemon) upgrade(ctx context.Context, stop func(error)) error {
 
 // startSuccessor starts a successor and waits until it is prepared.
 func (d *daemon) startSuccessor(ctx context.Context) (*handover.Successor, error) {
+	if os.Getpid() == 1 { // pid_namespaces(7): the kernel ends all others with it
+		return nil, errors.New("this creel is the first process of its container, which would end with it, and the gateway, too; what creel can read again it does at `creel reload`; for another creel, replace the container")
+	}
 	if errProgram != nil {
 		return nil, fmt.Errorf("cannot tell which program to start: %w", errProgram)
 	}
