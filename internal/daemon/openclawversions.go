@@ -218,6 +218,7 @@ func (d *versionDesk) Upgrade(ctx context.Context, r upgrade.Request, progress f
 		select {
 		case steps <- s:
 		case <-gone:
+		case <-d.stopped.Done():
 		}
 	}}
 	select {

@@ -112,3 +112,46 @@ func TestLeaveWithinWayBack(t *testing.T) {
 		t.Error("another upgrade has begun")
 	}
 }
+
+// TestHaltDespiteAListener: who does not take what an upgrade tells does not keep it from
+// being stopped.
+func TestHaltDespiteAListener(t *testing.T) {
+	layout, err := openclaw.LayoutIn(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &restarts{newStatuses(), 0}
+	g.set(gateway.Status{State: gateway.Ready, Generation: 8, PID: 1})
+	d := newVersionDesk(upgrade.New(upgrade.Options{
+		Layout: layout, Gateway: g, Configured: func() string { return "1" }, Install: func(context.Context, string) error { return nil },
+	}))
+	go d.run(t.Context(), beside{log: slog.New(slog.DiscardHandler)})
+	stuck, taken, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	defer func() { close(stuck); <-ended }()
+	go func() {
+		defer close(ended)
+		begun := false
+		for !begun { // the desk may not be there yet
+			_, err := d.Upgrade(context.Background(), upgrade.Request{Version: "2", NoSnapshot: true}, func(upgrade.Step) {
+				if !begun {
+					begun = true
+					close(taken)
+					<-stuck
+				}
+			})
+			if _, refused := errors.AsType[*upgrade.RefusedError](err); !refused {
+				return
+			}
+		}
+	}()
+	select {
+	case <-taken:
+	case <-time.After(patience):
+		t.Fatal("the upgrade has not begun")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := d.halt(ctx); err != nil {
+		t.Error(err)
+	}
+}
