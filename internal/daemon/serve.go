@@ -105,15 +105,6 @@ func (d *daemon) watchState(ctx context.Context, g *gateway.Supervisor) {
 	}
 }
 
-// notify tells the service manager, if there is one, how creel is
-// (sd_notify(3), Type=notify). creel is ready as soon as it takes requests: that
-// the gateway is not yet, is no reason to refuse them.
-func (d *daemon) notify(state string) {
-	if _, err := systemd.SdNotify(false, telemetry.Redact(state)); err != nil {
-		d.log.Warn("the service manager cannot be told of creel's state", "error", err)
-	}
-}
-
 // shutdown stops the gateway in good order, and then all that was served.
 func (d *daemon) shutdown() error {
 	d.notify(systemd.SdNotifyStopping)
