@@ -210,12 +210,7 @@ func (d *daemon) assemble() (err error) {
 		d.proxy.Close()
 		return err
 	}
-	d.engine, err = d.newEngine(nil)
-	if health.Storage(err) {
-		d.disk.Release() // what an engine must write is little
-		d.engine, err = d.newEngine(nil)
-	}
-	if err != nil {
+	if d.engine, err = d.newEngine(nil); err != nil {
 		d.closeGate()
 		d.proxy.Close()
 		return err

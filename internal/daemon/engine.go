@@ -15,6 +15,7 @@ import (
 	"creel/internal/crashpoint"
 	"creel/internal/event"
 	"creel/internal/gateway"
+	"creel/internal/health"
 	"creel/internal/liveness"
 	"creel/internal/runtime"
 	"creel/internal/runtime/process"
@@ -43,13 +44,25 @@ type engine struct {
 
 // newEngine makes an engine; what fails is undone. It takes over the runtime of
 // an engine that was left, if one is given.
-func (d *daemon) newEngine(left *engine) (_ *engine, err error) {
+func (d *daemon) newEngine(left *engine) (*engine, error) {
+	e, err := d.makeEngine(left)
+	if health.Storage(err) {
+		d.disk.Release() // what an engine must write is little
+		e, err = d.makeEngine(left)
+	}
+	return e, err
+}
+
+func (d *daemon) makeEngine(left *engine) (_ *engine, err error) {
 	e := &engine{d: d}
 	if left != nil {
 		e.runtime = left.runtime
 	}
 	defer func() {
 		if err != nil {
+			if left != nil {
+				e.runtime = nil // it stays that of the engine that was left
+			}
 			err = errors.Join(err, e.release())
 		}
 	}()
@@ -151,6 +164,7 @@ func (e *engine) run(stop func(error)) {
 // engine or another engine of this creel. Requests that are under way still hear
 // of the gateway's end, until ctx ends: the runtime stays open for that.
 func (e *engine) leave(ctx context.Context) error {
+	e.haltUpgrades()
 	e.keeper.halt(e.d.log) // it holds nothing still then
 	e.owner.halt()
 	e.gateway.Leave()
@@ -161,6 +175,7 @@ func (e *engine) leave(ctx context.Context) error {
 // stop stops the gateway, in good order or at once when ctx ends, and then the
 // engine.
 func (e *engine) stop(ctx context.Context) error {
+	e.haltUpgrades()
 	e.keeper.halt(e.d.log)
 	err := e.gateway.Close(ctx)
 	if err == nil {

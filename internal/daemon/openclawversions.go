@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"creel/internal/api"
@@ -18,6 +19,9 @@ type versioned interface {
 	version(g config.Gateway) string
 	// versions is what the API asks; b is the engine's.
 	versions(b beside) api.Versions
+	// endUpgrades has an upgrade that is under way stop where it is, and none begin any
+	// more, for the engine that is present; it waits for that until ctx ends.
+	endUpgrades(ctx context.Context) error
 }
 
 // appVersion is the version of the app that is to run: the configuration's, unless
@@ -63,9 +67,33 @@ func (o *openClaw) versions(b beside) api.Versions {
 	if b.engine.keeper != nil {
 		options.Keeper = b.engine.keeper.Keeper
 	}
-	d := &versionDesk{app: o, upgrader: upgrade.New(options), requests: make(chan versionRequest), left: make(chan struct{})}
-	o.desk = d
-	return d
+	o.desk = newVersionDesk(upgrade.New(options))
+	o.desk.app = o
+	return o.desk
+}
+
+// endUpgrades implements versioned.
+func (o *openClaw) endUpgrades(ctx context.Context) error {
+	desk := o.presentDesk()
+	if desk == nil {
+		return nil
+	}
+	return desk.halt(ctx)
+}
+
+// haltUpgrades comes before the keeper and the supervisor are halted: what these break
+// off then would pass for an upgrade's failure, and what is written down of it be in the
+// way of the creel that takes over.
+func (e *engine) haltUpgrades() {
+	v, ok := e.d.app.(versioned)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	if err := v.endUpgrades(ctx); err != nil {
+		e.d.log.Warn("it is not waited for any longer", "error", err)
+	}
 }
 
 // presentDesk is the present engine's.
@@ -99,6 +127,14 @@ type versionDesk struct {
 	upgrader *upgrade.Upgrader
 	requests chan versionRequest
 	left     chan struct{} // closed when run has ended
+	stop     context.CancelFunc
+	stopped  context.Context // ended by stop
+}
+
+func newVersionDesk(u *upgrade.Upgrader) *versionDesk {
+	d := &versionDesk{upgrader: u, requests: make(chan versionRequest), left: make(chan struct{})}
+	d.stopped, d.stop = context.WithCancel(context.Background())
+	return d
 }
 
 type versionRequest struct {
@@ -114,9 +150,12 @@ type versionAnswer struct {
 }
 
 // run brings an upgrade to its end that was cut short, and carries out those that
-// are asked for, until ctx ends.
+// are asked for, until ctx ends or it is halted.
 func (d *versionDesk) run(ctx context.Context, b beside) {
 	defer close(d.left)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.stopped, cancel)()
 	again := d.resume(ctx, b)
 	for {
 		select {
@@ -137,6 +176,18 @@ func (d *versionDesk) run(ctx context.Context, b beside) {
 				again = d.resume(ctx, b) // what it has begun
 			}
 		}
+	}
+}
+
+// halt has run end, and waits for that until ctx ends. After that nothing of an upgrade is
+// begun or written down by this desk.
+func (d *versionDesk) halt(ctx context.Context) error {
+	d.stop()
+	select {
+	case <-d.left:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("an upgrade of OpenClaw does not stop: %w", context.Cause(ctx))
 	}
 }
 
@@ -167,6 +218,7 @@ func (d *versionDesk) Upgrade(ctx context.Context, r upgrade.Request, progress f
 		select {
 		case steps <- s:
 		case <-gone:
+		case <-d.stopped.Done():
 		}
 	}}
 	select {

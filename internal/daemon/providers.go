@@ -163,6 +163,14 @@ func (p *providers) files() []handover.File {
 	return nil
 }
 
+// refuse takes no more connections; those that there are, are served until end.
+func (p *providers) refuse() error {
+	if p == nil || p.server == nil {
+		return nil
+	}
+	return p.server.Refuse()
+}
+
 // end takes no more requests, and cuts answers that are still under way when ctx
 // ends.
 func (p *providers) end(ctx context.Context) error {

@@ -36,7 +36,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	serving.Go(func() { d.providers.serve(stop) })
 	serving.Go(func() { serveOn(d.public, d.roomy(d.listener), d.cfg().TLS, stop) })
 	if d.opts.Predecessor != nil {
-		d.settle(ctx, d.engine)
+		if err := d.settle(ctx, d.engine); err != nil {
+			return errors.Join(err, d.giveBack())
+		}
 	}
 	d.notify(fmt.Sprintf("%s\nMAINPID=%d", systemd.SdNotifyReady, os.Getpid()))
 	forgetStart()
@@ -56,7 +58,7 @@ func (d *daemon) serve(ctx context.Context) error {
 			r.answer(d.reload(ctx))
 			continue
 		}
-		err := d.upgrade(stop)
+		err := d.upgrade(ctx, stop)
 		if request.done != nil {
 			request.done <- err
 		}
@@ -67,7 +69,9 @@ func (d *daemon) serve(ctx context.Context) error {
 			d.engine.runtime.Close()
 			return errors.Join(err, d.endControl())
 		case errors.Is(err, errNoEngine):
-			return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders())
+			err = errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders())
+			d.engine.runtime.Close()
+			return err
 		}
 	}
 }
@@ -98,15 +102,6 @@ func (d *daemon) watchState(ctx context.Context, g *gateway.Supervisor) {
 		if d.opts.OnState != nil {
 			d.opts.OnState(st, d.link())
 		}
-	}
-}
-
-// notify tells the service manager, if there is one, how creel is
-// (sd_notify(3), Type=notify). creel is ready as soon as it takes requests: that
-// the gateway is not yet, is no reason to refuse them.
-func (d *daemon) notify(state string) {
-	if _, err := systemd.SdNotify(false, telemetry.Redact(state)); err != nil {
-		d.log.Warn("the service manager cannot be told of creel's state", "error", err)
 	}
 }
 

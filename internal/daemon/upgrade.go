@@ -71,14 +71,21 @@ func (d *daemon) askUpgrade(ctx context.Context) error {
 	return errors.Join(err, asked)
 }
 
+// errStopping says that an upgrade was called off.
+var errStopping = errors.New("creel was asked to stop meanwhile")
+
 // upgrade hands over to a successor. After an error this creel is in charge as
-// before, unless the error wraps errNoEngine.
-func (d *daemon) upgrade(stop func(error)) error {
-	s, err := d.startSuccessor()
+// before, unless the error wraps errNoEngine. When ctx ends before the successor is in
+// charge, it is called off: whoever stops creel wants none of the two.
+func (d *daemon) upgrade(ctx context.Context, stop func(error)) error {
+	s, err := d.startSuccessor(ctx)
 	if err == nil {
-		err = d.handOver(s, stop)
+		err = d.handOver(ctx, s, stop)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(errStopping, err)
+		}
 		err = fmt.Errorf("cannot upgrade: %w", err)
 		d.log.Error("the upgrade has failed; this creel carries on", "error", err)
 		d.journal.Record(event.Event{Kind: event.UpgradeFailed, Gateway: d.cfg().Gateway.Name, Message: err.Error() + "; this creel carries on"})
@@ -87,7 +94,10 @@ func (d *daemon) upgrade(stop func(error)) error {
 }
 
 // startSuccessor starts a successor and waits until it is prepared.
-func (d *daemon) startSuccessor() (*handover.Successor, error) {
+func (d *daemon) startSuccessor(ctx context.Context) (*handover.Successor, error) {
+	if os.Getpid() == 1 { // pid_namespaces(7): the kernel ends all others with it
+		return nil, errors.New("this creel is the first process of its container, which would end with it, and the gateway, too; what creel can read again it does at `creel reload`; for another creel, replace the container")
+	}
 	if errProgram != nil {
 		return nil, fmt.Errorf("cannot tell which program to start: %w", errProgram)
 	}
@@ -104,7 +114,7 @@ func (d *daemon) startSuccessor() (*handover.Successor, error) {
 		return nil, err
 	}
 	crashpoint.Passed(crashpoint.UpgradeStarted)
-	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
 	if err := s.AwaitPrepared(ctx); err != nil {
 		return nil, errors.Join(err, s.Abandon())
@@ -118,23 +128,32 @@ var errNoEngine = errors.New("this creel cannot take the gateway back")
 
 // handOver lets go of the engine for the successor to take over, or takes the
 // gateway back.
-func (d *daemon) handOver(s *handover.Successor, stop func(error)) error {
+func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(error)) error {
 	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
 	if err := d.engine.leave(d.outlived); err != nil {
 		d.log.Warn("something was left over in handing over", "error", err)
 	}
 	crashpoint.Passed(crashpoint.UpgradeLeft)
-	ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
+	limited, cancel := context.WithTimeout(ctx, takeoverTime)
 	defer cancel()
 	err := s.Go()
 	if err == nil {
 		crashpoint.Passed(crashpoint.UpgradeTold)
-		err = s.AwaitReady(ctx)
+		err = s.AwaitReady(limited)
 	}
 	if err == nil {
 		crashpoint.Passed(crashpoint.UpgradeHeard)
 		d.log.Info("handed over", "pid", s.PID())
-		return s.Release()
+		// The successor says so, too. But this creel may end first, and a service is over
+		// when its main process is: the service manager would end the successor with it.
+		d.notify(fmt.Sprintf("MAINPID=%d", s.PID()))
+		if ctx.Err() != nil { // in the same moment: the successor has not heard of it
+			err = s.Terminate()
+		}
+		if err = errors.Join(err, s.Release()); err != nil { // it is in charge all the same
+			d.log.Warn("something went wrong in letting go of the successor", "error", err)
+		}
+		return nil
 	}
 	err = errors.Join(err, s.Abandon())
 	crashpoint.Passed(crashpoint.UpgradeAbandoned)
@@ -169,13 +188,10 @@ func (e *engine) drop() {
 func (d *daemon) drain() error {
 	d.leaving.Store(true)
 	d.proxy.Leave()
-	// The lock is the successor's alone from here on: should that one die, the
-	// next creel must not have to wait for the end of this drain.
-	lockErr := d.lock.close()
 	successor := newRemote(d.cfg().DataDir)
 	defer successor.close()
 	d.leases.set(successor, nil, d.gatedSuccessor(d.engine.routes()))
-	err := errors.Join(lockErr, d.listener.Close())
+	err := d.letGo()
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)
 	defer cancel()
 	go func() { // ends with drain
@@ -192,6 +208,13 @@ func (d *daemon) drain() error {
 	crashpoint.Passed(crashpoint.UpgradeDrained)
 	const serviceRestart = 1012 // IANA's registry of WebSocket close codes
 	return errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
+}
+
+// letGo gives up the listeners, and the lock after them: it is the successor's alone from
+// here on. Should that one die, the next creel must not have to wait for the end of this
+// drain, and is to find the ports free.
+func (d *daemon) letGo() error {
+	return errors.Join(d.listener.Close(), d.providers.refuse(), d.lock.close())
 }
 
 // successorPages gives creel's own pages as the successor shows them.
@@ -275,23 +298,50 @@ func (d *daemon) checkSame(lockFile *os.File) error {
 }
 
 // settle tells the predecessor that this creel is in charge, once the gateway is
-// as it was found.
-func (d *daemon) settle(ctx context.Context, e *engine) {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+// as it was found, or that it cannot be, which is its error: then the predecessor ends
+// it, and takes the gateway back.
+func (d *daemon) settle(ctx context.Context, e *engine) error {
+	limited, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	// This is dealt with only after the supervisor has looked for what the
 	// predecessor has left; a gateway that is stopped then is meant to be.
-	err := e.gateway.ConfigChanged(ctx)
+	err := e.gateway.ConfigChanged(limited)
 	if err == nil {
-		_, err = e.gateway.WaitFor(ctx, func(st gateway.Status) bool {
+		_, err = e.gateway.WaitFor(limited, func(st gateway.Status) bool {
 			return st.Ready() || st.State == gateway.Failed || st.State == gateway.Backoff || st.State == gateway.Stopped
 		})
 	}
-	if err != nil && ctx.Err() == nil {
+	if err := settled(ctx, limited, err); err != nil {
 		d.opts.Predecessor.Failed(err)
-		return
+		return err
 	}
 	crashpoint.Passed(crashpoint.UpgradeSettled)
 	d.opts.Predecessor.Ready()
 	crashpoint.Passed(crashpoint.UpgradeReady)
+	return nil
+}
+
+// settled gives the error of a successor that cannot be in charge. ctx is what it runs
+// under, limited and err what it has waited under and what came of that.
+func settled(ctx, limited context.Context, err error) error {
+	if ctx.Err() != nil {
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) { // else it was asked to stop
+			return cause
+		}
+		return nil
+	}
+	if limited.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// giveBack ends what a successor has begun that cannot be in charge. The gateway is left
+// to the predecessor, which ends this creel wherever it is in that, or, if that one is no
+// more, to the next creel.
+func (d *daemon) giveBack() error {
+	d.endRequests()
+	err := d.engine.leave(d.outlived)
+	d.engine.runtime.Close()
+	return errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders(), d.endControl())
 }

@@ -55,6 +55,8 @@ func (s *Supervisor) Leave() {
 	}
 	<-s.done
 	s.tasks.Wait()
+	// Whoever asks for something from now on gets no turn: the intent is another's.
+	s.shut.Do(func() { s.turn <- struct{}{} })
 }
 
 // Outlive goes on telling the holders of leases of the instance's end, after

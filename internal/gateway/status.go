@@ -84,6 +84,9 @@ func (s *Supervisor) publish() {
 		st.PID, st.Addr, st.StartedAt, st.ConfigHash = r.PID, inst.Addr(), r.StartedAt, r.ConfigHash
 	}
 	st.Reason = m.reason()
+	if m.State == Stopping && s.notGone != "" {
+		st.Reason += "; something of it could not be ended or cleared away, and is tried again: " + s.notGone
+	}
 	s.status.Store(st)
 	s.opts.Recorder.State(string(m.State))
 	s.opts.Recorder.Generation(m.Generation)

@@ -107,7 +107,8 @@ type Supervisor struct {
 	doubt   atomic.Bool   // a start has failed since: something of it may be left
 	files   *files
 	wanted  chan struct{} // capacity 1: a request waits for a stopped gateway
-	turn    chan struct{} // holds a value while one of Start, Stop and Restart is at work
+	turn    chan struct{} // holds a value while one of Start, Stop and Restart is at work, and for good after Leave
+	shut    sync.Once     // puts it in
 	closing atomic.Bool   // Close was called: nobody starts the gateway any more
 
 	intent        *intentFile

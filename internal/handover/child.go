@@ -64,17 +64,23 @@ func (c *child) await() {
 	_ = c.cmd.Wait() // whoever waits for it hears of its end on the socket; a sibling is its parent's
 }
 
-// kill ends it, and waits for its end.
-func (c *child) kill() error {
+// signal sends it a signal, unless it has ended.
+func (c *child) signal(sig unix.Signal) error {
 	conn, err := c.fd.SyscallConn()
 	if err == nil {
-		var killErr error
-		err = conn.Control(func(fd uintptr) { killErr = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
-		err = errors.Join(err, killErr)
+		var sendErr error
+		err = conn.Control(func(fd uintptr) { sendErr = unix.PidfdSendSignal(int(fd), sig, nil, 0) })
+		err = errors.Join(err, sendErr)
 	}
-	if errors.Is(err, unix.ESRCH) { // it has ended by itself
-		err = nil
+	if errors.Is(err, unix.ESRCH) {
+		return nil
 	}
+	return err
+}
+
+// kill ends it, and waits for its end.
+func (c *child) kill() error {
+	err := c.signal(unix.SIGKILL)
 	<-c.ended
 	return errors.Join(err, c.fd.Close())
 }

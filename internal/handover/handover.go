@@ -106,6 +106,9 @@ func (s *Successor) AwaitReady(ctx context.Context) error { return s.talk.expect
 // Abandon ends a successor that has not got ready, and waits for its end.
 func (s *Successor) Abandon() error { return errors.Join(s.child.kill(), s.talk.close()) }
 
+// Terminate asks it to end, as by SIGTERM. It may have ended.
+func (s *Successor) Terminate() error { return s.child.signal(unix.SIGTERM) }
+
 // Release lets a successor that is in charge go its own way.
 func (s *Successor) Release() error { return s.talk.close() }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -223,5 +224,27 @@ func TestNoPredecessor(t *testing.T) {
 	p, environ, err := Inherit([]string{"A=1"})
 	if p != nil || err != nil || len(environ) != 1 {
 		t.Errorf("got %v, %v, %v", p, environ, err)
+	}
+}
+
+// TestTerminate: a successor hears that it is to end, and one that has ended no more.
+func TestTerminate(t *testing.T) {
+	s, _ := begin(t, "succeeds")
+	if err := s.AwaitPrepared(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.child.ended:
+	case <-time.After(patience):
+		t.Fatal("the successor goes on")
+	}
+	if status, ok := s.child.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v", s.child.cmd.ProcessState)
+	}
+	if err := errors.Join(s.Terminate(), s.Release()); err != nil {
+		t.Error(err)
 	}
 }

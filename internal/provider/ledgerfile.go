@@ -37,6 +37,7 @@ type ledgerFile struct {
 	file     *os.File // the one that is appended to
 	read     int64    // of it; what is beyond is of others
 	readOnly bool     // file is open for reading alone
+	untidy   bool     // it could not be written anew
 }
 
 // compactAt is the size from which on the file is written anew, if that makes it
@@ -64,14 +65,21 @@ func (f *ledgerFile) begin(oldest string) error {
 		return err
 	}
 	defer f.unlock()
-	err := f.follow()
-	if err == nil {
-		err = f.compact(oldest)
-	}
-	if err != nil {
+	if err := f.follow(); err != nil {
 		return fmt.Errorf("cannot read the usage of model providers: %w", err)
 	}
+	f.tidy(oldest)
 	return nil
+}
+
+// tidy writes the file anew, if it is worth it. Where that fails, as on a full disk, the
+// file is as good as before, and only longer than it need be.
+func (f *ledgerFile) tidy(oldest string) {
+	err := f.compact(oldest)
+	if err != nil && !f.untidy {
+		f.log.Warn("the usage of model providers cannot be written anew; its file grows meanwhile", "error", err)
+	}
+	f.untidy = err != nil
 }
 
 // beginReading reads what is there on a file system that is read-only. Whoever holds the
@@ -129,14 +137,15 @@ func (f *ledgerFile) append(list []ModelUsage, oldest string) error {
 	if err := f.follow(); err != nil {
 		return err
 	}
-	if late { // as begin does: its last line may be torn
-		if err := f.compact(oldest); err != nil {
-			return err
-		}
+	if late { // as begin does
+		f.tidy(oldest)
 	}
 	text, err := linesOf(list)
 	if err != nil {
 		return err
+	}
+	if f.read > 0 && !endsWhole(f.file, f.read) { // the torn line must not take another with it
+		text = append([]byte{'\n'}, text...)
 	}
 	n, err := f.file.Write(text)
 	if err != nil {
@@ -147,7 +156,7 @@ func (f *ledgerFile) append(list []ModelUsage, oldest string) error {
 	}
 	f.read += int64(n)
 	if f.read > compactAt {
-		return f.compact(oldest)
+		f.tidy(oldest) // what is written is written, whatever comes of that
 	}
 	return nil
 }

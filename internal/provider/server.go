@@ -66,6 +66,15 @@ func (s *Server) Serve() error {
 // errCut ends calls that creel has no more time for.
 var errCut = errors.New("creel has no more time for this call")
 
+// Refuse takes no more connections. It may be called again.
+func (s *Server) Refuse() error {
+	s.leaving.Store(true)
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("cannot close the listener for model providers: %w", err)
+	}
+	return nil
+}
+
 // Shutdown takes no more connections, and waits for the end of those that there are
 // until ctx ends. A call on one of them is served, and ends it; it ends, too, when the
 // gateway gives it up, or after two minutes without a call. To close one that is idle
@@ -75,9 +84,8 @@ var errCut = errors.New("creel has no more time for this call")
 // When ctx has ended it cuts what is left: answers break off, and do not end like whole
 // ones. It may be called again.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.leaving.Store(true)
-	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("cannot close the listener for model providers: %w", err)
+	if err := s.Refuse(); err != nil {
+		return err
 	}
 	s.conns.AwaitNone(ctx)
 	if s.end(ctx) == nil {

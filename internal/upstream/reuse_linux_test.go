@@ -155,6 +155,7 @@ func TestCut(t *testing.T) {
 // while, and where one is given up.
 func TestKeeps(t *testing.T) {
 	p := serve(t, Options{IdleTimeout: time.Hour}, answerAll)
+	p.keepsFor = time.Hour // else what is a moment is the machine's choice
 	exchange(t, get(t, p, true), request(nil, 0))
 	exchange(t, get(t, p, false), request(nil, 0))
 	if p.keeps {

@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"creel/internal/api"
 	"creel/test/crashgw"
@@ -175,5 +177,60 @@ func TestSuccessorKilledInCharge(t *testing.T) {
 	}
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		t.Errorf("the old creel is gone: %v", err)
+	}
+}
+
+// TestStopWithinAnUpgrade: whoever stops creel while it hands over has it stopped, with its
+// gateway, and does not find the successor running afterwards.
+func TestStopWithinAnUpgrade(t *testing.T) {
+	c := prepare(t, crashgw.Options{BootDelay: time.Hour}) // so the successor settles for a while
+	c.Launch()
+	before := c.WaitFor("an instance", func(st api.Status) bool { return st.PID != 0 })
+	asked := make(chan error, 1)
+	go func() {
+		resp, err := api.Client(c.DataDir()).Post(api.ControlURL("upgrade"), "", nil)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		asked <- err
+	}()
+	c.WaitFor("the successor to take over", func(st api.Status) bool { return st.Creel.PID != before.Creel.PID && st.PID == before.PID })
+	if code := c.Stop(); code != 0 {
+		t.Errorf("it ended with code %d", code)
+	}
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	c.NothingLeft(before)
+}
+
+// TestUpgradeOfTheFirstProcess: the first process of a container cannot hand over, since
+// the kernel ends the container, and the gateway, with it (pid_namespaces(7)). It says so,
+// and carries on.
+func TestUpgradeOfTheFirstProcess(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	c.LaunchWith(func(cmd *exec.Cmd) {
+		cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `mount --make-rprivate / && mount -t proc proc /proc && exec "$0" "$@"`}, cmd.Args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	})
+	before := c.WaitFor("ready", ready)
+	if before.Creel.PID != 1 {
+		t.Fatalf("creel is pid %d", before.Creel.PID)
+	}
+	resp, err := api.Client(c.DataDir()).Post(api.ControlURL("upgrade"), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	r := harness.Request{Kind: "get"}
+	r.Read(resp)
+	if r.Code != "upgrade_failed" || !strings.Contains(r.Detail, "container") {
+		t.Errorf("got %v", &r)
+	}
+	if st := c.WaitFor("ready", ready); st.PID != before.PID || st.Generation != before.Generation {
+		t.Errorf("the gateway was pid %d and is pid %d", before.PID, st.PID)
+	}
+	if code := c.Stop(); code != 0 {
+		t.Errorf("it ended with code %d", code)
 	}
 }

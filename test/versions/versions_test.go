@@ -220,3 +220,28 @@ func TestKilledInTheMiddle(t *testing.T) {
 		c.wantOld("1.0.0 1.0.0")
 	})
 }
+
+// A way back that is cut off, since creel is stopped or replaced, is gone to its end by the
+// next creel: it has not failed.
+func TestWayBackIsCutOff(t *testing.T) {
+	t.Parallel()
+	for name, cut := range map[string]func(*creel){
+		"stop":    func(c *creel) { c.Stop(); c.launch() },
+		"upgrade": func(c *creel) { c.Post("upgrade") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := up(t)
+			asked := make(chan struct{})
+			go func() { // ends with creel, or with the upgrade
+				defer close(asked)
+				c.call("openclaw", "upgrade", "2.0.0-exit1")
+			}()
+			harness.Poll(t, "the way back to begin", func() bool { return strings.Contains(c.Events(), "openclaw_rolling_back") }, func() string { return c.Output.String() })
+			cut(c)
+			<-asked
+			harness.Poll(t, "its end", func() bool { v, err := c.Status(); return err == nil && v.OK && c.versions().Last != nil }, func() string { return c.Output.String() })
+			c.wantOld("1.0.0 1.0.0")
+		})
+	}
+}

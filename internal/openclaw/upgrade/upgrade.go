@@ -163,11 +163,14 @@ func (u *Upgrader) Upgrade(ctx context.Context, r Request, progress func(Step)) 
 	trial.Generation = st.Generation
 	// From here on the record decides what runs, whatever becomes of this creel.
 	record.Trial = trial
-	if err := record.Write(u.opts.Layout); err != nil {
+	if err := u.write(ctx, record); err != nil {
 		return openclaw.UpgradeReport{}, err
 	}
 	u.tell(progress, Step{Step: Starting, Message: fmt.Sprintf("OpenClaw %s takes the place of %s", trial.To, trial.From)})
 	if err := u.opts.Gateway.Restart(ctx); err != nil {
+		if ending(ctx, err) {
+			return openclaw.UpgradeReport{}, cut(ctx, err) // Resume goes on
+		}
 		record.Trial = nil // nothing was begun
 		return openclaw.UpgradeReport{}, errors.Join(fmt.Errorf("cannot have the gateway started with OpenClaw %s: %w", r.Version, err), record.Write(u.opts.Layout))
 	}
@@ -183,12 +186,18 @@ func (u *Upgrader) Resume(ctx context.Context) error {
 	if err != nil || record.Trial == nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	trial := record.Trial
 	if trial.Phase == openclaw.Trying {
 		// The instance that is found may be the old one.
 		st, err := u.opts.Gateway.WaitFor(ctx, func(st gateway.Status) bool { return st.Generation > 0 && st.State != gateway.Stopped || st.StopAsked })
 		if err != nil {
 			return err
+		}
+		if ctx.Err() != nil { // WaitFor does not look at it while what it waits for holds
+			return context.Cause(ctx)
 		}
 		if !st.StopAsked && st.Generation <= trial.Generation && st.PID != 0 {
 			if err := u.opts.Gateway.Restart(ctx); err != nil {
@@ -212,14 +221,14 @@ func (u *Upgrader) finish(ctx context.Context, record openclaw.VersionRecord, pr
 			record.Version, record.Instead, record.Trial = trial.To, trial.Configured, nil
 			report := reportOf(trial)
 			report.OK, record.Last = true, &report
-			if err := record.Write(u.opts.Layout); err != nil {
+			if err := u.write(ctx, record); err != nil {
 				return openclaw.UpgradeReport{}, err
 			}
 			u.tell(progress, Step{Step: Done, Message: fmt.Sprintf("OpenClaw %s runs; it was %s", trial.To, trial.From), Report: &report})
 			return report, nil
 		}
 		trial.Phase, trial.Reason = openclaw.RollingBack, failure
-		if err := record.Write(u.opts.Layout); err != nil {
+		if err := u.write(ctx, record); err != nil {
 			return openclaw.UpgradeReport{}, err
 		}
 	}
@@ -239,8 +248,8 @@ func (u *Upgrader) goBack(ctx context.Context, record openclaw.VersionRecord, pr
 		return openclaw.UpgradeReport{}, err // Resume goes on
 	}
 	err := u.restore(ctx, trial)
-	if ctx.Err() != nil {
-		return openclaw.UpgradeReport{}, context.Cause(ctx) // Resume goes on
+	if ending(ctx, err) {
+		return openclaw.UpgradeReport{}, cut(ctx, err) // Resume goes on
 	}
 	report := reportOf(trial)
 	if err != nil {
@@ -251,7 +260,7 @@ func (u *Upgrader) goBack(ctx context.Context, record openclaw.VersionRecord, pr
 	// back: trying that again by itself would stop a gateway that a person has
 	// mended meanwhile.
 	record.Version, record.Instead, record.Trial, record.Last = trial.From, trial.Configured, nil, &report
-	if written := record.Write(u.opts.Layout); written != nil || err != nil {
+	if written := u.write(ctx, record); written != nil || err != nil {
 		return report, errors.Join(err, written)
 	}
 	what := "and its state are back"
@@ -291,6 +300,29 @@ func (u *Upgrader) restore(ctx context.Context, trial *openclaw.Trial) error {
 	trial.Snapshot = string(id)
 	// What the new version has made of the state is set aside, not saved.
 	_, err = u.opts.Keeper.Restore(ctx, snapshot.RestoreRequest{ID: id, NoSnapshot: true})
+	return err
+}
+
+// write puts the record on disk, unless ctx has ended: it may be another creel's by now,
+// which goes on from what it has found.
+func (u *Upgrader) write(ctx context.Context, record openclaw.VersionRecord) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return record.Write(u.opts.Layout)
+}
+
+// ending tells whether something was cut off because this creel ends, which says nothing
+// about the upgrade. The keeper may hear of it before ctx ends.
+func ending(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, snapshot.ErrEnding) || errors.Is(err, context.Canceled)
+}
+
+// cut is the error of what was cut off.
+func cut(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return err
 }
 
