@@ -20,9 +20,10 @@ run: build ## install OpenClaw if need be, and keep it alive behind http://127.0
 
 test: lint unit e2e ## everything: lint, unit tests, end-to-end tests on the real OpenClaw
 
-# One or two tests that fail are tried once more, and named at the end of the run: see
-# docs/testing.md.
-RERUN := --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=2
+# Up to three tests that fail are tried once more, and named at the end of the run; a data
+# race is not: see docs/testing.md.
+RERUN := --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
+	--rerun-fails-run-root-test --rerun-fails-abort-on-data-race
 
 unit: ## tests that need nothing but Go
 	$(GO) run $(GOTESTSUM) $(RERUN) --packages ./... -- -race -shuffle=on -count=1 -timeout 20m
