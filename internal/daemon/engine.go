@@ -164,7 +164,7 @@ func (e *engine) run(stop func(error)) {
 // engine or another engine of this creel. Requests that are under way still hear
 // of the gateway's end, until ctx ends: the runtime stays open for that.
 func (e *engine) leave(ctx context.Context) error {
-	e.haltUpgrades()
+	e.haltUpgrades(context.Background())
 	e.keeper.halt(e.d.log) // it holds nothing still then
 	e.owner.halt()
 	e.gateway.Leave()
@@ -175,7 +175,7 @@ func (e *engine) leave(ctx context.Context) error {
 // stop stops the gateway, in good order or at once when ctx ends, and then the
 // engine.
 func (e *engine) stop(ctx context.Context) error {
-	e.haltUpgrades()
+	e.haltUpgrades(ctx)
 	e.keeper.halt(e.d.log)
 	err := e.gateway.Close(ctx)
 	if err == nil {

@@ -84,12 +84,12 @@ func (o *openClaw) endUpgrades(ctx context.Context) error {
 // haltUpgrades comes before the keeper and the supervisor are halted: what these break
 // off then would pass for an upgrade's failure, and what is written down of it be in the
 // way of the creel that takes over.
-func (e *engine) haltUpgrades() {
+func (e *engine) haltUpgrades(ctx context.Context) {
 	v, ok := e.d.app.(versioned)
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	ctx, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
 	if err := v.endUpgrades(ctx); err != nil {
 		e.d.log.Warn("it is not waited for any longer", "error", err)

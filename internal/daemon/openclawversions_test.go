@@ -99,7 +99,7 @@ func TestLeaveWithinWayBack(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the way back is not gone on with")
 	}
-	e.haltUpgrades()
+	e.haltUpgrades(t.Context())
 	select {
 	case <-o.desk.left:
 	default:

@@ -65,7 +65,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		switch {
 		case err == nil:
 			d.endRequests()
-			err := d.drain()
+			err := d.drain(ctx)
 			d.engine.runtime.Close()
 			return errors.Join(err, d.endControl())
 		case errors.Is(err, errNoEngine):

@@ -41,3 +41,25 @@ func TestSettled(t *testing.T) {
 		stop(nil)
 	}
 }
+
+// TestCalledOff: of an upgrade that creel's end has called off it is told why creel ends,
+// and whether it has lost the gateway, not what the end has broken.
+func TestCalledOff(t *testing.T) {
+	errInstall := errors.New("OpenClaw cannot be installed")
+	errBroken := errors.New(`did not say "ready" in time`)
+	for _, test := range []struct {
+		end, err, want error
+		lost           bool
+	}{
+		{end: context.Canceled, err: errBroken, want: errStopping},
+		{end: errInstall, err: errBroken, want: errInstall},
+		{end: context.Canceled, err: errors.Join(errBroken, errNoEngine), want: errStopping, lost: true},
+	} {
+		ctx, stop := context.WithCancelCause(t.Context())
+		stop(test.end)
+		got := calledOff(ctx, test.err)
+		if !errors.Is(got, test.want) || errors.Is(got, errNoEngine) != test.lost || errors.Is(got, errBroken) != test.lost {
+			t.Errorf("%v, %v: %v", test.end, test.err, got)
+		}
+	}
+}

@@ -82,15 +82,30 @@ func (d *daemon) upgrade(ctx context.Context, stop func(error)) error {
 	if err == nil {
 		err = d.handOver(ctx, s, stop)
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			err = errors.Join(errStopping, err)
-		}
-		err = fmt.Errorf("cannot upgrade: %w", err)
-		d.log.Error("the upgrade has failed; this creel carries on", "error", err)
-		d.journal.Record(event.Event{Kind: event.UpgradeFailed, Gateway: d.cfg().Gateway.Name, Message: err.Error() + "; this creel carries on"})
+	if err == nil {
+		return nil
 	}
+	then := "; this creel carries on"
+	if ctx.Err() != nil {
+		err, then = calledOff(ctx, err), "; this creel ends"
+	}
+	err = fmt.Errorf("cannot upgrade: %w", err)
+	d.log.Error("the upgrade has failed"+then, "error", err)
+	d.journal.Record(event.Event{Kind: event.UpgradeFailed, Gateway: d.cfg().Gateway.Name, Message: err.Error() + then})
 	return err
+}
+
+// calledOff is the error of an upgrade that creel's end has called off. What failed for
+// that is of no interest, unless creel has been left without the gateway.
+func calledOff(ctx context.Context, err error) error {
+	why := context.Cause(ctx)
+	if errors.Is(why, context.Canceled) {
+		why = errStopping
+	}
+	if errors.Is(err, errNoEngine) {
+		return fmt.Errorf("%w: %w", why, err)
+	}
+	return why
 }
 
 // startSuccessor starts a successor and waits until it is prepared.
@@ -184,15 +199,20 @@ func (e *engine) drop() {
 
 // drain serves the connections that this creel still has, until the last has
 // ended or upgrade.drain is over. Then WebSockets
-// are told to reconnect, and what is still under way is cut.
-func (d *daemon) drain() error {
+// are told to reconnect, and what is still under way is cut. Where creel was asked to
+// end before it has begun, the successor was, too, and it ends with the gateway.
+func (d *daemon) drain(asked context.Context) error {
 	d.leaving.Store(true)
 	d.proxy.Leave()
 	successor := newRemote(d.cfg().DataDir)
 	defer successor.close()
 	d.leases.set(successor, nil, d.gatedSuccessor(d.engine.routes()))
 	err := d.letGo()
-	ctx, cancel := context.WithTimeout(context.Background(), d.cfg().Upgrade.Drain)
+	limit := d.cfg().Upgrade.Drain
+	if asked.Err() != nil {
+		limit = min(limit, d.cfg().Gateway.Stop.Drain+shutdownTime)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	go func() { // ends with drain
 		select {

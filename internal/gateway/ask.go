@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"fmt"
+
+	"creel/internal/durable"
 )
 
 // Start wants the gateway to run. It returns when that has been taken note of.
@@ -58,7 +60,12 @@ func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) erro
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	kept := s.intent.change(func(i *intent) {
+	select {
+	case <-s.done: // the turn came free as the supervisor was left
+		return errClosed
+	default:
+	}
+	kept := s.intent.change(durable.Synced, func(i *intent) {
 		if i.Stopped = stopped; stopped {
 			i.Replace = 0
 		}
@@ -69,7 +76,7 @@ func (s *Supervisor) ask(ctx context.Context, kind EventKind, stopped bool) erro
 	if st := s.status.Load(); kind == AskRestart && st.runs {
 		// For a restart that creel does not live to see. A disk that does not take it
 		// forbids none.
-		if err := s.intent.change(func(i *intent) { i.Replace = st.Generation }); err != nil {
+		if err := s.intent.change(durable.Renamed, func(i *intent) { i.Replace = st.Generation }); err != nil {
 			s.log.Warn("a restart will be forgotten if creel ends before the old instance", "gateway", s.opts.Name, "error", err)
 		}
 	}

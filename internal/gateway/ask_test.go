@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"creel/internal/durable"
 )
 
 // TestAsksThatMeet: when Start and Stop are called at once, the file and the
@@ -101,7 +103,7 @@ func TestUnwritableIntent(t *testing.T) {
 		// As if that stop had been written down.
 		err := os.Mkdir(filepath.Join(dir, "sub"), 0o700)
 		if err == nil {
-			err = r.intent.change(func(i *intent) { i.Stopped = true })
+			err = r.intent.change(durable.Synced, func(i *intent) { i.Stopped = true })
 		}
 		if err == nil {
 			err = os.RemoveAll(filepath.Join(dir, "sub"))

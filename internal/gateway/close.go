@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"creel/internal/event"
 	"creel/internal/runtime"
@@ -55,8 +56,23 @@ func (s *Supervisor) Leave() {
 	}
 	<-s.done
 	s.tasks.Wait()
-	// Whoever asks for something from now on gets no turn: the intent is another's.
-	s.shut.Do(func() { s.turn <- struct{}{} })
+	s.shut.Do(s.awaitTurn)
+}
+
+// turnTime is how long Leave waits for whoever has the turn.
+const turnTime = 5 * time.Second
+
+// awaitTurn waits for whoever is writing down what was asked for: the intent is the next
+// creel's from here on. A disk that does not answer must not keep creel, nor the gateway,
+// from ending.
+func (s *Supervisor) awaitTurn() {
+	wait := time.NewTimer(turnTime)
+	defer wait.Stop()
+	select {
+	case s.turn <- struct{}{}: // for good
+	case <-wait.C:
+		s.log.Warn("what is asked of the gateway is still being written down, and is not waited for", "gateway", s.opts.Name)
+	}
 }
 
 // Outlive goes on telling the holders of leases of the instance's end, after

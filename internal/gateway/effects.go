@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"creel/internal/crashpoint"
+	"creel/internal/durable"
 	"creel/internal/runtime"
 )
 
@@ -172,7 +173,7 @@ func (s *Supervisor) prepare(ctx context.Context, generation uint64, last End) (
 	// Before anything runs the number is on disk: no later creel uses it again.
 	// Whether the gateway is to stay stopped is not this task's to say: a Stop
 	// may have come since the launch began.
-	if err := s.intent.change(func(i *intent) { i.Generation = generation }); err != nil {
+	if err := s.intent.change(durable.Renamed, func(i *intent) { i.Generation = generation }); err != nil {
 		return nil, err
 	}
 	if s.opts.Keeper == nil {

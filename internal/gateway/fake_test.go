@@ -39,6 +39,7 @@ type fakeRuntime struct {
 type hooks struct {
 	onStart func(ctx context.Context, spec runtime.Spec, i *fakeInstance) error // before the instance is there
 	onFind  func() error
+	anew    bool                  // Find makes an object of its own of an instance that has ended
 	made    func(i *fakeInstance) // what a new instance is like
 }
 
@@ -102,6 +103,10 @@ func (r *fakeRuntime) Find(ctx context.Context) (runtime.Instance, error) {
 		}
 	}
 	if i := r.now(); i != nil {
+		if hasEnded(i) && r.present().anew {
+			i = newFakeInstance(r, i.record.Generation)
+			i.crash()
+		}
 		return i, ctx.Err()
 	}
 	return nil, runtime.ErrNoInstance

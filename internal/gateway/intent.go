@@ -48,19 +48,15 @@ func openIntent(path string) (*intentFile, error) {
 // get gives the present intent.
 func (f *intentFile) get() intent { return f.file.Get() }
 
-// change changes the intent, on disk first. What a person has asked for outlives a
-// power cut once he was told so. A number need not: requests wait for its launch, and
-// no instance of a lost number outlives the cut itself, so that giving it once more
-// confuses nobody.
-func (f *intentFile) change(change func(*intent)) error {
+// change changes the intent, on disk first, as durably as d says. What a person has asked
+// for outlives a power cut once he was told so. A number need not: requests wait for its
+// launch, and no instance of a lost number outlives the cut itself, so that giving it once
+// more confuses nobody.
+func (f *intentFile) change(d durable.Durability, change func(*intent)) error {
 	changed, err := f.file.Change(func(next *intent) durable.Durability {
-		stopped := next.Stopped
 		change(next)
 		next.Version = intentVersion
-		if next.Stopped != stopped {
-			return durable.Synced
-		}
-		return durable.Renamed
+		return d
 	})
 	if err != nil {
 		return fmt.Errorf("cannot record what is asked of the gateway: %w", err)

@@ -52,7 +52,7 @@ func (s *Supervisor) reconcile() {
 			s.lookAgain()
 		}
 	default:
-		s.lookForStrays(inst)
+		s.tellStrays(inst, s.straysNow())
 		if inst != nil {
 			s.found(inst)
 		}

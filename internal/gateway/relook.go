@@ -12,8 +12,9 @@ const relookPause = 5 * time.Second
 
 // look is what a look for an instance has come to.
 type look struct {
-	inst runtime.Instance // nil: none is recorded
-	err  error
+	inst   runtime.Instance // nil: none is recorded
+	err    error
+	strays []runtime.Stray // that run beside it
 }
 
 // lookAgain looks once more for what an earlier creel has left, since a look has failed,
@@ -34,8 +35,11 @@ func (s *Supervisor) lookAgain() {
 			return
 		}
 		defer release()
-		inst, err := s.find(s.ctx)
-		s.post(message{look: &look{inst, err}})
+		l := look{}
+		if l.inst, l.err = s.writer(s.ctx); l.err == nil { // what a launch has found is not made anew
+			l.strays = s.straysNow()
+		}
+		s.post(message{look: &l})
 	})
 }
 
@@ -50,9 +54,11 @@ func (s *Supervisor) lookedAgain(l *look) {
 		s.lookAgain() // a launch may be called off before it has looked
 	case s.machine.State != Stopped:
 	case l.inst != nil:
+		s.tellStrays(l.inst, l.strays)
 		s.found(l.inst)
 		s.tell()
 	default:
+		s.tellStrays(nil, l.strays)
 		s.tell() // that nothing runs is certain now
 	}
 }

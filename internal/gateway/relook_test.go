@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
+
+	"creel/internal/durable"
 )
 
 // TestLookAgain: that the first look has failed is not the last word on a gateway that
@@ -12,7 +15,7 @@ import (
 func TestLookAgain(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T, r *rig, i *fakeInstance){
 		"stopped": func(t *testing.T, r *rig, i *fakeInstance) {
-			if err := r.intent.change(func(i *intent) { i.Stopped = true }); err != nil {
+			if err := r.intent.change(durable.Synced, func(i *intent) { i.Stopped = true }); err != nil {
 				t.Fatal(err)
 			}
 			r.run()
@@ -48,6 +51,23 @@ func TestLookAgain(t *testing.T) {
 			r.wants(Ready, 1, 3)
 			pass(2 * relookPause)
 			r.wants(Ready, 1, 3)
+		},
+		"it dies before the next look": func(t *testing.T, r *rig, i *fakeInstance) {
+			r.run()
+			r.rt.change(func(h *hooks) { h.onFind, h.anew = nil, true })
+			r.lateLease(1)
+			r.wants(Ready, 1)
+			i.unkillable.Store(true)
+			go func() { _ = r.Stop(t.Context()) }()
+			pass(2 * relookPause)
+			i.unkillable.Store(false)
+			pass(time.Minute)
+			r.wants(Stopped, 1)
+			begun := time.Now()
+			frozen, err := r.Still(t.Context(), func(context.Context) error { return nil })
+			if frozen != 0 || err != nil || time.Since(begun) != 0 {
+				t.Errorf("frozen for %v after %v: %v", frozen, time.Since(begun), err)
+			}
 		},
 		"nothing": func(t *testing.T, r *rig, i *fakeInstance) {
 			if err := i.Kill(t.Context()); err != nil {

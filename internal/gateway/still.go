@@ -123,6 +123,9 @@ func (s *Supervisor) Still(ctx context.Context, do func(ctx context.Context) err
 		}
 		// The turn is not held meanwhile: a launch may be what clears it away.
 		if s.ended(ctx, inst) != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				return 0, cause
+			}
 			return 0, err
 		}
 	}
@@ -233,9 +236,13 @@ func (s *Supervisor) freeze(ctx context.Context, inst runtime.Instance, do func(
 const freezeTimeout = 10 * time.Second
 
 func hold(ctx context.Context, inst runtime.Instance) error {
-	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
+	limited, cancel := context.WithTimeout(ctx, freezeTimeout)
 	defer cancel()
-	return inst.Freeze(ctx)
+	err := inst.Freeze(limited)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return fmt.Errorf("a process of it has not come to rest within %v, as one does not that waits for a disk: %w", freezeTimeout, err)
+	}
+	return err
 }
 
 // thawTime is how long Still waits for a thaw that has failed at first.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -222,6 +223,22 @@ func TestStillWhenItHasEndedForGood(t *testing.T) {
 	})
 }
 
+// TestStillCalledOff: that whoever asked has thought better of it is the error then.
+func TestStillCalledOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		i := r.rt.now()
+		i.unkillable.Store(true)
+		i.crash()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if _, err := r.Still(ctx, func(context.Context) error { t.Error("it was called"); return nil }); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		i.unkillable.Store(false)
+	})
+}
+
 // TestStillThatCannotBeHad: an instance of which a process does not stand still, since the
 // kernel holds it up, is let go: the others stand still already.
 func TestStillThatCannotBeHad(t *testing.T) {
@@ -231,7 +248,7 @@ func TestStillThatCannotBeHad(t *testing.T) {
 		i.restless.Store(true)
 		begun := time.Now()
 		_, err := r.Still(t.Context(), func(context.Context) error { t.Error("it was called"); return nil })
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != freezeTimeout || i.frozen.Load() {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "within 10s") || time.Since(begun) != freezeTimeout || i.frozen.Load() {
 			t.Errorf("after %v: %v; frozen: %v", time.Since(begun), err, i.frozen.Load())
 		}
 		i.restless.Store(false)

@@ -24,13 +24,18 @@ type strayer interface {
 // strayTimeout bounds a look for strays whose result is only shown.
 const strayTimeout = time.Second
 
-// lookForStrays tells what runs beside inst, the recorded instance (nil: there is
-// none). If both run, which of them is the right one is not guessed.
-func (s *Supervisor) lookForStrays(inst runtime.Instance) {
+// straysNow lists strays; that it cannot be told whether there are any is logged.
+func (s *Supervisor) straysNow() []runtime.Stray {
 	strays, err := s.strays(s.ctx)
 	if err != nil {
 		s.log.Warn("cannot tell whether other instances of the gateway run", "gateway", s.opts.Name, "error", err)
 	}
+	return strays
+}
+
+// tellStrays tells what runs beside inst, the recorded instance (nil: there is
+// none). If both run, which of them is the right one is not guessed.
+func (s *Supervisor) tellStrays(inst runtime.Instance, strays []runtime.Stray) {
 	s.strayed.Store(len(strays) > 0)
 	if len(strays) == 0 {
 		return

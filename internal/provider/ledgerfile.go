@@ -139,6 +139,9 @@ func (f *ledgerFile) append(list []ModelUsage, oldest string) error {
 	}
 	if late { // as begin does
 		f.tidy(oldest)
+		if err := f.follow(); err != nil { // it may be another file now
+			return err
+		}
 	}
 	text, err := linesOf(list)
 	if err != nil {

@@ -58,7 +58,7 @@ func (e *TooMuchChangeError) Unwrap() error { return e.Err }
 
 // ErrLetGo is what a Still wraps that had to let go before it was time, with do
 // called: it is tried again.
-var ErrLetGo = errors.New("cannot capture: the gateway was let go too early")
+var ErrLetGo = errors.New("the stillness has ended too early")
 
 // NotStillError says that a file changed while the gateway was held still:
 // something else writes to the state.
