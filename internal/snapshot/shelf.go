@@ -209,8 +209,9 @@ func (k *Keeper) Remove(ctx context.Context, id store.ID) (store.Snapshot, error
 	return s, nil
 }
 
-// standIn gives the snapshot that takes the place of s as the last one once s is gone: the one that its state
-// grew from, or else the newest of its lineage from before it; nil: there is none.
+// standIn gives the snapshot that takes the place of s as the last one once s is gone: the
+// one that its state grew from, or else the newest of its lineage from before it; nil: there
+// is none.
 func standIn(all []store.Snapshot, s store.Snapshot) *store.Snapshot {
 	if i := slices.IndexFunc(all, func(o store.Snapshot) bool { return o.ID == s.Parent }); i >= 0 {
 		return &all[i]
