@@ -55,6 +55,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"creel/internal/auth"
@@ -82,6 +83,7 @@ func v1(what string) string { return v1Prefix + what }
 type Gateway interface {
 	surface.Gateway
 	AwaitEnd(ctx context.Context, generation uint64) (gateway.Fate, error)
+	Lend(ctx context.Context, generation uint64, underWay bool) (gateway.Lease, error)
 }
 
 // What the API asks of the other parts of creel.
@@ -137,10 +139,15 @@ type API struct {
 	opts    Options
 	streams streams
 	known   requestBook
+	ending  chan struct{} // closed by End
+	endOnce func()
 }
 
 // New makes an API.
-func New(o Options) *API { return &API{opts: o} }
+func New(o Options) *API {
+	ending := make(chan struct{})
+	return &API{opts: o, ending: ending, endOnce: sync.OnceFunc(func() { close(ending) })}
+}
 
 // table is all that there is. It is made anew for each door.
 func (a *API) table() []route {

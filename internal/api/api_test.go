@@ -34,6 +34,7 @@ type fake struct {
 	status gateway.Status
 	stuck  bool
 	err    error
+	lent   chan bool // gets true when a lease is lent, false when it is given back; nil: those that are lent have ended
 }
 
 func (f *fake) Status() gateway.Status {
@@ -72,6 +73,20 @@ func (f *fake) AwaitEnd(ctx context.Context, generation uint64) (gateway.Fate, e
 	}
 	<-ctx.Done()
 	return gateway.Fate{}, ctx.Err()
+}
+
+func (f *fake) Lend(_ context.Context, generation uint64, underWay bool) (gateway.Lease, error) {
+	st := f.Status()
+	if generation < st.Generation || st.State == gateway.Draining && !underWay {
+		return gateway.Lease{}, gateway.ErrNotLent
+	}
+	i := gateway.NewForeign(generation, "127.0.0.1:1")
+	if f.lent == nil {
+		i.End(gateway.Fate{}) // so that no answer goes on
+		return i.Lease(nil), nil
+	}
+	f.lent <- true
+	return i.Lease(func() { f.lent <- false }), nil
 }
 
 type journal struct{ list []event.Event }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -30,6 +32,7 @@ func (a *API) ownRoutes() []route {
 	return []route{
 		handle("GET", v1("place"), auth.Admin, "getPlace", "Where the gateway serves, once it is ready; for a creel that drains", a.place, jsonOf[Place]()).onSocket(),
 		handle("GET", v1("place/end"), auth.Admin, "awaitEnd", "How an instance ended, once it has; for a creel that drains", a.end, jsonOf[gateway.Fate]()).onSocket(),
+		handle("GET", v1("place/lease"), auth.Admin, "holdLease", "Have an instance's end in good order wait for requests of another creel, until the connection is closed; for a creel that drains", a.lease, jsonOf[Place]()).onSocket(),
 		handle("POST", v1("upgrade"), auth.Admin, "upgrade", "Replace creel by the program that is on disk now", a.upgrade, jsonOf[Done]()).onSocket(),
 		handle("POST", v1("reload"), auth.Admin, "reload", "Read the configuration again", a.reload, jsonOf[Reload](), jsonOf[Reload]().with(http.StatusUnprocessableEntity)).onSocket(),
 	}
@@ -64,6 +67,45 @@ func (a *API) end(w http.ResponseWriter, r *http.Request, q endQuery) {
 	}
 	writeJSON(w, http.StatusOK, fate)
 }
+
+// leaseQuery are the parameters of lease.
+type leaseQuery struct {
+	Generation int  `query:"generation" required:"true" min:"1" max:"9007199254740991" doc:"the number of the instance"`
+	UnderWay   bool `query:"under_way" doc:"the requests are with the instance already: it may be about to end"`
+}
+
+// lease lends a lease on an instance. The answer begins when it is had, and ends when it
+// is given back: by the client, or by the end of the instance or of this creel.
+func (a *API) lease(w http.ResponseWriter, r *http.Request, q leaseQuery) {
+	ctx, cancel := context.WithTimeout(r.Context(), placeWait)
+	defer cancel()
+	l, err := a.opts.Gateway.Lend(ctx, uint64(q.Generation), q.UnderWay)
+	switch {
+	case errors.Is(err, gateway.ErrNotLent):
+		d := problem.Document{
+			Status: http.StatusConflict, Code: "instance_ends", Title: "The instance takes no more requests", Detail: fmt.Sprintf("generation %d has ended, or is about to", q.Generation),
+			Hint: "Ask for the place of the next one.",
+		}
+		d.Write(w)
+		return
+	case err != nil:
+		late(w, a.opts.Gateway.Status(), placeWait)
+		return
+	}
+	defer l.Release()
+	writeJSON(w, http.StatusOK, Place{Generation: l.Generation(), Address: l.Addr()})
+	if http.NewResponseController(w).Flush() != nil {
+		return // the client is gone
+	}
+	select {
+	case <-r.Context().Done():
+	case <-l.Ended():
+	case <-a.ending:
+	}
+}
+
+// End ends the answers that go on for as long as the client wants.
+func (a *API) End() { a.endOnce() }
 
 // upgrade replaces creel, and answers when its successor is in charge.
 func (a *API) upgrade(w http.ResponseWriter, r *http.Request, _ none) {

@@ -115,7 +115,8 @@ type daemon struct {
 	cutRequests context.CancelCauseFunc // ends what is under way for clients
 	census      census.Census           // connections of clients: the server's, and those that were upgraded
 	again       *replays
-	leaving     atomic.Bool // a successor is in charge: connections are to come to an end
+	successor   atomic.Pointer[remote] // the creel that has taken over; nil: none
+	leaving     atomic.Bool            // a successor is in charge: connections are to come to an end
 	upgrades    chan upgradeRequest
 	reloads     chan reloadRequest
 	left        chan struct{} // closed when serve takes no more requests of these sorts

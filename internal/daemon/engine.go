@@ -93,14 +93,20 @@ func (d *daemon) makeEngine(left *engine) (_ *engine, err error) {
 	e.api = api.New(e.apiOptions(process.LogPath(dir)))
 	e.pages = e.newPages()
 	e.control = &http.Server{Handler: e.api.Control(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	e.control.RegisterOnShutdown(e.api.End)
 	return e, nil
 }
 
 func (e *engine) options(dir string) gateway.Options {
 	d := e.d
 	set := settingsOf(d.cfg())
+	var elsewhere <-chan struct{}
+	if d.opts.Predecessor != nil {
+		elsewhere = d.opts.Predecessor.Released()
+	}
 	return gateway.Options{
-		Retire: e.retire(), Keeper: e.keeper.asKeeper(),
+		Elsewhere: elsewhere,
+		Retire:    e.retire(), Keeper: e.keeper.asKeeper(),
 		Name: d.cfg().Gateway.Name, Runtime: e.runtime, Prober: e.prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
 		Plan: func(ctx context.Context, generation uint64) (runtime.Spec, error) {
 			spec, err := e.plan(ctx, generation)
@@ -168,7 +174,7 @@ func (e *engine) leave(ctx context.Context) error {
 	e.keeper.halt(e.d.log) // it holds nothing still then
 	e.owner.halt()
 	e.gateway.Leave()
-	e.d.dropping.Go(func() { e.gateway.Outlive(ctx) })
+	e.d.dropping.Go(func() { e.gateway.Outlive(ctx, e.d.fateElsewhere) })
 	return e.end()
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,7 +14,8 @@ import (
 )
 
 // remote asks the creel that has taken over for the instance to send a request
-// to, and for its end. Only the requests of a creel that drains go this way.
+// to, and for its end, and tells it what this one has with which instance (stake).
+// Only the requests of a creel that drains go this way.
 type remote struct {
 	dataDir string
 	ctx     context.Context // ends with the drain
@@ -21,12 +23,18 @@ type remote struct {
 	watches sync.WaitGroup // each ends with its instance, or with ctx
 
 	mu    sync.Mutex
-	known map[uint64]*gateway.Foreign // by generation
+	known map[uint64]*foreign // by generation
+}
+
+// foreign is an instance that the other creel is in charge of.
+type foreign struct {
+	*gateway.Foreign
+	stake *stake
 }
 
 // newRemote makes one. close must be called in the end.
 func newRemote(dataDir string) *remote {
-	r := &remote{dataDir: dataDir, known: map[uint64]*gateway.Foreign{}}
+	r := &remote{dataDir: dataDir, known: map[uint64]*foreign{}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	return r
 }
@@ -55,16 +63,23 @@ func (r *remote) Acquire(ctx context.Context, ask gateway.Ask) (gateway.Lease, e
 			f, err = r.present(ctx)
 		}
 	}
-	if err != nil {
-		return gateway.Lease{}, &gateway.Unavailable{
-			Code: gateway.CodeHoldTimeout, Message: "the gateway did not get ready in time", Hint: "Try again.", RetryAfter: time.Second,
+	for err == nil {
+		if err = f.stake.take(ctx); err == nil {
+			return f.Lease(f.stake.giveBack), nil
+		}
+		if errors.Is(err, gateway.ErrNotLent) { // it is about to end, and another one follows
+			if err = rest(ctx); err == nil {
+				f, err = r.present(ctx)
+			}
 		}
 	}
-	return f.Lease(), nil
+	return gateway.Lease{}, &gateway.Unavailable{
+		Code: gateway.CodeHoldTimeout, Message: "the gateway did not get ready in time", Hint: "Try again.", RetryAfter: time.Second,
+	}
 }
 
 // present is the instance that serves. The error says that ctx has ended.
-func (r *remote) present(ctx context.Context) (*gateway.Foreign, error) {
+func (r *remote) present(ctx context.Context) (*foreign, error) {
 	var place api.Place
 	if err := r.insist(ctx, "place", &place); err != nil {
 		return nil, err
@@ -73,24 +88,28 @@ func (r *remote) present(ctx context.Context) (*gateway.Foreign, error) {
 }
 
 // instance gives the instance at a place. Its end is told to all who have leases.
-func (r *remote) instance(at api.Place) *gateway.Foreign {
+func (r *remote) instance(at api.Place) *foreign {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.known[at.Generation]
-	if f == nil && r.ctx.Err() != nil {
-		return gateway.NewForeign(at.Generation, at.Address)
-	}
 	if f == nil {
-		f = gateway.NewForeign(at.Generation, at.Address)
+		f = &foreign{gateway.NewForeign(at.Generation, at.Address), r.newStake(at.Generation)}
+	}
+	if r.known[at.Generation] == nil && r.ctx.Err() == nil {
 		r.known[at.Generation] = f
 		r.watches.Go(func() {
-			var fate gateway.Fate
-			if r.insist(r.ctx, fmt.Sprintf("place/end?generation=%d", at.Generation), &fate) == nil {
+			if fate, err := r.fate(r.ctx, at.Generation); err == nil {
 				f.End(fate)
 			}
 		})
 	}
 	return f
+}
+
+// fate is how an instance ended, once it has. The error says that ctx has ended.
+func (r *remote) fate(ctx context.Context, generation uint64) (f gateway.Fate, err error) {
+	err = r.insist(ctx, fmt.Sprintf("place/end?generation=%d", generation), &f)
+	return f, err
 }
 
 // insist asks until there is an answer. The error says that ctx has ended.
@@ -128,7 +147,14 @@ func (r *remote) ask(ctx context.Context, what string, answer any) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the other creel answered %s", resp.Status)
+		return &refusedError{resp.StatusCode}
 	}
 	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
+// refusedError is an answer of the other creel that is none.
+type refusedError struct{ status int }
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("the other creel answered %d %s", e.status, http.StatusText(e.status))
 }

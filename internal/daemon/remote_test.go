@@ -12,7 +12,13 @@ import (
 )
 
 // successor is a creel that has taken over, as far as one that drains asks it.
-type successor struct{ dir string }
+type successor struct {
+	dir    string
+	asked  chan string   // gets the query of each question for a lease
+	answer chan int      // what to answer
+	cut    chan struct{} // ends an answer that goes on
+	over   chan struct{} // gets a value when one has ended
+}
 
 func newSuccessor(t *testing.T) *successor {
 	t.Helper()
@@ -21,7 +27,7 @@ func newSuccessor(t *testing.T) *successor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &successor{dir: dir}
+	s := &successor{dir: dir, asked: make(chan string, 10), answer: make(chan int, 10), cut: make(chan struct{}), over: make(chan struct{}, 10)}
 	l, err := api.ListenControl(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +35,21 @@ func newSuccessor(t *testing.T) *successor {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_creel/api/v1/place", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"generation": 3, "address": "127.0.0.1:1"}`))
+	})
+	mux.HandleFunc("GET /_creel/api/v1/place/lease", func(w http.ResponseWriter, r *http.Request) {
+		s.asked <- r.URL.RawQuery
+		status := http.StatusOK
+		select {
+		case status = <-s.answer:
+		case <-r.Context().Done():
+		}
+		w.WriteHeader(status)
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-s.cut:
+		case <-r.Context().Done():
+		}
+		s.over <- struct{}{}
 	})
 	mux.HandleFunc("GET /_creel/api/v1/place/end", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	server := &http.Server{Handler: mux}
@@ -43,6 +64,8 @@ func newSuccessor(t *testing.T) *successor {
 // must not keep both creels busy with asking.
 func TestRemoteRefused(t *testing.T) {
 	s := newSuccessor(t)
+	s.answer <- http.StatusOK
+	s.answer <- http.StatusNotFound // it is older: its instances are used without a word
 	r := newRemote(s.dir)
 	t.Cleanup(r.close)
 	acquire := func(until time.Duration) (gateway.Lease, error) {

@@ -31,6 +31,9 @@ import (
 //	runs on, new requests wait
 //	go                            ──>  makes its engine, takes the gateway over
 //	                              <──  ready; both accept connections till here
+//	says what it has under way with
+//	the gateway, lets go      ──>  ends the gateway in good order, if
+//	                               that is asked for, no sooner than now
 //	closes its listener, asks the
 //	successor for leases, and
 //	drains: answers carry
@@ -165,6 +168,7 @@ func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(
 		if ctx.Err() != nil { // in the same moment: the successor has not heard of it
 			err = s.Terminate()
 		}
+		d.declare(limited)
 		if err = errors.Join(err, s.Release()); err != nil { // it is in charge all the same
 			d.log.Warn("something went wrong in letting go of the successor", "error", err)
 		}
@@ -188,6 +192,43 @@ func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(
 	return err
 }
 
+// declareTime bounds the telling of what this creel has under way: if the successor does
+// not take it in by then, its own requests must not wait for that, either.
+const declareTime = 5 * time.Second
+
+// declare tells the successor what this creel has under way with the gateway, so that a
+// restart or a stop waits for that, too.
+func (d *daemon) declare(ctx context.Context) {
+	successor := newRemote(d.cfg().DataDir)
+	d.successor.Store(successor)
+	generation, drained := d.engine.gateway.UnderWay()
+	if drained == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, declareTime)
+	defer cancel()
+	if err := successor.declare(ctx, generation, drained); err != nil {
+		d.log.Warn("the new creel does not know yet what this one has under way; if the gateway is restarted now, that may be cut", "generation", generation, "error", err)
+	}
+}
+
+// fateTime bounds the question how an instance ended: without an answer it has crashed,
+// as far as this creel knows.
+const fateTime = time.Second
+
+// fateElsewhere asks the creel that has taken over, if there is one yet, how an instance
+// ended that this one had handed over.
+func (d *daemon) fateElsewhere(ctx context.Context, generation uint64) (gateway.Fate, bool) {
+	successor := d.successor.Load()
+	if successor == nil {
+		return gateway.Fate{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, fateTime)
+	defer cancel()
+	fate, err := successor.fate(ctx, generation)
+	return fate, err == nil
+}
+
 // drop ends an engine's control connections.
 func (e *engine) drop() {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
@@ -204,7 +245,7 @@ func (e *engine) drop() {
 func (d *daemon) drain(asked context.Context) error {
 	d.leaving.Store(true)
 	d.proxy.Leave()
-	successor := newRemote(d.cfg().DataDir)
+	successor := d.successor.Load()
 	defer successor.close()
 	d.leases.set(successor, nil, d.gatedSuccessor(d.engine.routes()))
 	err := d.letGo()
@@ -328,7 +369,8 @@ func (d *daemon) settle(ctx context.Context, e *engine) error {
 	err := e.gateway.ConfigChanged(limited)
 	if err == nil {
 		_, err = e.gateway.WaitFor(limited, func(st gateway.Status) bool {
-			return st.Ready() || st.State == gateway.Failed || st.State == gateway.Backoff || st.State == gateway.Stopped
+			return st.Ready() || st.State == gateway.Failed || st.State == gateway.Backoff || st.State == gateway.Stopped ||
+				st.State == gateway.Draining // it may be the predecessor's requests that it waits for
 		})
 	}
 	if err := settled(ctx, limited, err); err != nil {

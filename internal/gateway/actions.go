@@ -34,7 +34,7 @@ func (m *Machine) begin() []Effect {
 	m.Generation = m.Begun
 	m.Epoch++ // a second launch in the same state is a new wait
 	m.Asked, m.Launched, m.Killing, m.Then = false, false, false, ThenRetry
-	m.WasReady, m.Renewed = false, false
+	m.WasReady, m.Renewed, m.Shared = false, false, false
 	return []Effect{{Kind: Launch}}
 }
 
@@ -56,6 +56,18 @@ func (m *Machine) endFound(e Event) []Effect {
 	return m.terminateFresh(e)
 }
 
+// drainStopFound is stopFound for an instance that others have requests with.
+func (m *Machine) drainStopFound(e Event) []Effect {
+	m.Then = ThenStop
+	return m.drainFound(e)
+}
+
+// drainFound is endFound for an instance that others have requests with.
+func (m *Machine) drainFound(e Event) []Effect {
+	m.own(e)
+	return append([]Effect{{Kind: Watch}}, m.drain()...)
+}
+
 func (m *Machine) clearFound(e Event) []Effect {
 	m.own(e)
 	m.Last = e.End
@@ -66,7 +78,7 @@ func (m *Machine) clearFound(e Event) []Effect {
 // own makes a found instance the present one.
 func (m *Machine) own(e Event) {
 	m.Generation, m.Begun = e.Generation, max(m.Begun, e.Generation)
-	m.Launched, m.WasReady = true, false
+	m.Launched, m.WasReady, m.Shared = true, false, e.Shared
 }
 
 func (m *Machine) awaitReady(Event) []Effect {

@@ -79,7 +79,10 @@ func (s *Supervisor) awaitTurn() {
 // Leave: requests that were under way outlive their supervisor, and must not
 // take a crash for a broken connection. It returns when the instance has ended
 // or ctx does. The runtime must still watch the instance.
-func (s *Supervisor) Outlive(ctx context.Context) {
+//
+// Whether somebody asked it to end knows the creel that is in charge of it now. fate asks
+// that one; it reports false if there is none, or it does not know.
+func (s *Supervisor) Outlive(ctx context.Context, fate func(ctx context.Context, generation uint64) (Fate, bool)) {
 	<-s.done
 	inst := s.running()
 	if inst == nil || s.face == nil {
@@ -92,6 +95,10 @@ func (s *Supervisor) Outlive(ctx context.Context) {
 	}
 	select {
 	case <-inst.Done():
+		if f, ok := fate(ctx, s.face.number); ok {
+			s.face.endAs(f)
+			return
+		}
 		s.face.end(inst.Exit())
 	case <-ctx.Done():
 	}

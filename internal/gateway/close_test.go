@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,14 +57,14 @@ func TestOutlive(t *testing.T) {
 		r.Leave()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		r.Outlive(ctx) // returns at once
+		r.Outlive(ctx, nobodyKnows) // returns at once
 		select {
 		case <-l.Ended():
 			t.Error("it ended by being left")
 		default:
 		}
 		outlived := make(chan struct{})
-		go func() { r.Outlive(t.Context()); close(outlived) }()
+		go func() { r.Outlive(t.Context(), nobodyKnows); close(outlived) }()
 		synctest.Wait()
 		i.crash()
 		<-l.Ended()
@@ -71,9 +72,35 @@ func TestOutlive(t *testing.T) {
 		if !l.Crashed() {
 			t.Error("it is not told as a crash")
 		}
-		r.Outlive(t.Context()) // says it no second time
+		r.Outlive(t.Context(), nobodyKnows) // says it no second time
 		l.Release()
 	})
+}
+
+func nobodyKnows(context.Context, uint64) (Fate, bool) { return Fate{}, false }
+
+// TestOutliveAsks: how an instance ended that was handed over, the creel in charge of it
+// knows: it may have asked it to.
+func TestOutliveAsks(t *testing.T) {
+	for _, fate := range []Fate{{}, {Crashed: true}, {Crashed: true, FromOutside: true}} {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t).run()
+			l, i := r.lease(), r.rt.now()
+			r.Leave()
+			go r.Outlive(t.Context(), func(_ context.Context, generation uint64) (Fate, bool) {
+				if generation != 1 {
+					t.Errorf("asked for generation %d", generation)
+				}
+				return fate, true
+			})
+			i.die(syscall.SIGTERM, 0)
+			<-l.Ended()
+			if l.Crashed() != fate.Crashed || l.FromOutside() != fate.FromOutside {
+				t.Errorf("%+v is known; crashed %v, from outside %v are told", fate, l.Crashed(), l.FromOutside())
+			}
+			l.Release()
+		})
+	}
 }
 
 // TestClose: the gateway is stopped in good order, and starts again with the next

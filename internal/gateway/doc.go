@@ -65,8 +65,10 @@
 //     and one that stands still by mistake is back with one command.
 //     That creel's first look has failed does not change that: it looks again (relook.go).
 //   - A restart that was asked for lasts likewise: the instance that was to be replaced,
-//     and is found, is ended (intent.Replace). The rest of its drain is not waited for,
-//     as nothing is known of the requests that an earlier creel has with it.
+//     and is found, is ended (intent.Replace).
+//   - Who ends an instance in good order waits for the requests that a creel still has with
+//     it which has handed it over and drains (shared.go). Of those of a creel that has died
+//     nothing is left.
 //   - Nothing waits for ever (I8). Each state but stopped, ready and failed has a
 //     timer, a probe, a launch or a kill under way that ends it; the property test
 //     checks that after every event. Launches, looks, probes, drains, graces and

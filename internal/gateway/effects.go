@@ -41,6 +41,7 @@ func (s *Supervisor) do(e Effect) {
 	case Drain:
 		face, ctx := s.face, s.waitCtx()
 		s.broker.hold()
+		face.closed.Store(true) // one that was found, and has not been ready, was not on offer
 		s.task(func() {
 			if face.drained(ctx) == nil { // else TimeUp or Exited tells more
 				s.post(message{Event: Event{Kind: Drained, Epoch: epoch}})

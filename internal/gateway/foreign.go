@@ -22,11 +22,12 @@ func NewForeign(generation uint64, addr string) *Foreign {
 	return &Foreign{newInstance(generation, addr, nil)}
 }
 
-// Lease gives a lease on it. It is to be had at any time; the other creel knows
-// nothing of it.
-func (f *Foreign) Lease() Lease {
+// Lease gives a lease on it. It is to be had at any time: that the other creel knows of
+// it (Supervisor.Lend) is the caller's to see to. given, which may be nil, is called when
+// it is given back.
+func (f *Foreign) Lease(given func()) Lease {
 	f.inst.enter() // it is never closed
-	return Lease{inst: f.inst}
+	return Lease{inst: f.inst, given: given}
 }
 
 // Refused tells whether a holder of one of its leases could not connect within the
@@ -38,14 +39,7 @@ func (f *Foreign) Refused(d time.Duration) bool {
 
 // End tells the holders of its leases that it has ended. It must be called once at
 // the most.
-func (f *Foreign) End(fate Fate) {
-	f.inst.fate.Store(askedToEnd)
-	if fate.Crashed {
-		f.inst.fate.Store(crashed)
-	}
-	f.inst.outside.Store(fate.FromOutside)
-	close(f.inst.ended)
-}
+func (f *Foreign) End(fate Fate) { f.inst.endAs(fate) }
 
 // AwaitEnd waits for the end of an instance, on behalf of another creel, and says
 // how it came about. Of one that this creel has not seen end, since it ended before

@@ -163,8 +163,13 @@ func TestAwaitEndIsBounded(t *testing.T) {
 func TestForeign(t *testing.T) {
 	for _, fate := range []Fate{{}, {Crashed: true}, {Crashed: true, FromOutside: true}} {
 		f := NewForeign(7, "127.0.0.1:1")
-		l := f.Lease()
-		defer l.Release()
+		given := 0
+		l := f.Lease(func() { given++ })
+		defer func() {
+			if l.Release(); given != 1 {
+				t.Errorf("it is told %d times that the lease was given back", given)
+			}
+		}()
 		if l.Generation() != 7 || l.Addr() != "127.0.0.1:1" {
 			t.Errorf("a lease on %d at %s", l.Generation(), l.Addr())
 		}
@@ -178,7 +183,7 @@ func TestForeign(t *testing.T) {
 		if l.Crashed() != fate.Crashed || l.FromOutside() != fate.FromOutside {
 			t.Errorf("%+v was said; crashed %v, from outside %v", fate, l.Crashed(), l.FromOutside())
 		}
-		late := f.Lease()
+		late := f.Lease(nil)
 		<-late.Ended()
 		late.Release()
 	}

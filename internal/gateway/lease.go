@@ -32,6 +32,7 @@ type Lease struct {
 	inst     *instance
 	broker   *broker
 	trial    *trial // not nil: granted to a suspect
+	given    func() // not nil: to be called when it is given back
 	begun    bool   // the answer has begun
 	released bool
 }
@@ -123,6 +124,9 @@ func (l *Lease) Release() {
 		l.inst.begun.Add(-1)
 	}
 	l.inst.leave()
+	if l.given != nil {
+		l.given()
+	}
 }
 
 // instance is the face of a running instance towards lease holders.
@@ -173,6 +177,17 @@ func (i *instance) decide(fate int32) {
 func (i *instance) end(exit runtime.Exit) {
 	i.decide(crashed)
 	i.outside.Store(!exit.Known || exit.Signal == syscall.SIGKILL && !exit.OOM)
+	close(i.ended)
+}
+
+// endAs is end, where another creel knows how it came about.
+func (i *instance) endAs(f Fate) {
+	fate := askedToEnd
+	if f.Crashed {
+		fate = crashed
+	}
+	i.fate.Store(fate)
+	i.outside.Store(f.FromOutside)
 	close(i.ended)
 }
 

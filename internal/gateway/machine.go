@@ -19,6 +19,7 @@ type Machine struct {
 	Asked      bool      // someone asked for it to be stopped, and demand alone must not start it
 	Launched   bool      // Starting: the command runs
 	WasReady   bool      // the present instance has been ready
+	Shared     bool      // the present instance was found, and a creel that drains may have requests with it
 	Renewed    bool      // the configuration changed after the present launch began
 	Killing    bool      // Stopping: a Kill is under way
 	Then       Then      // Draining, Stopping: what follows

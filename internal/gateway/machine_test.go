@@ -27,6 +27,7 @@ func at(s State, change ...func(*Machine)) Machine {
 
 func asking(m *Machine)    { m.Asked = true }
 func running(m *Machine)   { m.Launched = true }
+func shared(m *Machine)    { m.Shared = true }
 func wasReady(m *Machine)  { m.WasReady = true }
 func killingIt(m *Machine) { m.Killing = true }
 func newConfig(m *Machine) { m.Renewed = true }
@@ -63,7 +64,7 @@ func launches(fruitless int) func(*testing.T, Machine) {
 		t.Helper()
 		want := Machine{Generation: 4, Begun: 4, Then: ThenRetry, Fruitless: fruitless}
 		got := Machine{Generation: m.Generation, Begun: m.Begun, Then: m.Then, Fruitless: m.Fruitless,
-			Asked: m.Asked, Launched: m.Launched, Killing: m.Killing, WasReady: m.WasReady, Renewed: m.Renewed}
+			Asked: m.Asked, Launched: m.Launched, Killing: m.Killing, WasReady: m.WasReady, Renewed: m.Renewed, Shared: m.Shared}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("after a launch: %+v, want %+v", got, want)
 		}
@@ -117,6 +118,7 @@ var (
 	unowned = Event{Kind: LaunchFailed, End: End{Cause: CauseOwnedElsewhere}}
 	lost    = Event{Kind: LeaseLost, End: End{Cause: CauseOwnerUnknown}}
 	found2  = Event{Kind: Found, Generation: 2}
+	inUse   = Event{Kind: Found, Generation: 2, Shared: true}
 	gone    = Event{Kind: Gone}
 	toEnd   = append(does(Terminate), arm(testPolicy.Grace))
 	toDrain = append(does(Drain), arm(testPolicy.Drain))
@@ -245,6 +247,11 @@ func ruleRows() []row {
 		{"failed one configured", at(Failed, fruitless(5)), Event{Kind: ConfigNew}, Starting, does(Launch), launches(0)},
 		{"stop of a failed one", at(Failed, fruitless(5)), Event{Kind: AskStop}, Stopped, nil, next(ThenRetry, true)},
 
+		{"found in use, to be stopped", at(Stopped, asking), inUse, Draining, append(does(Watch), toDrain...), next(ThenStop, true)},
+		{"found in use, no longer wanted", at(Starting, then(ThenStart)), inUse, Draining, append(does(Watch), toDrain...), next(ThenStart, false)},
+		{"stop one in use", at(Starting, running, shared), Event{Kind: AskStop}, Draining, toDrain, next(ThenStop, true)},
+		{"restart one in use", at(Starting, running, shared), Event{Kind: AskRestart}, Draining, toDrain, next(ThenStart, false)},
+		{"lease lost for one in use", at(Starting, running, shared), lost, Draining, toDrain, next(ThenYield, false)},
 		{"launched too late for the lease", at(Starting, then(ThenYield)), Event{Kind: Launched}, Stopping, append(does(Watch), toEnd...), next(ThenYield, false)},
 		{"launch that is refused here", at(Starting, fruitless(2)), unowned, Failed, nil, counts(0, CauseOwnedElsewhere)},
 		{"launch that is refused here, restoring", at(Restoring, fruitless(2)), unowned, Failed, nil, counts(0, CauseOwnedElsewhere)},

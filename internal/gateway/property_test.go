@@ -46,7 +46,7 @@ func newWorld(t *rapid.T) *world {
 	switch rapid.SampledFrom([]string{"nothing", "running", "dead", "not found"}).Draw(t, "left") {
 	case "running":
 		w.instance, w.alive, w.highest = old, true, max(kept, old)
-		w.send(t, Event{Kind: Found, Generation: old})
+		w.send(t, Event{Kind: Found, Generation: old, Shared: rapid.Bool().Draw(t, "shared")})
 	case "dead":
 		w.instance, w.highest = old, max(kept, old)
 		w.send(t, Event{Kind: FoundDead, Generation: old, End: End{Generation: old, Cause: CauseCreelAway}})
@@ -131,7 +131,7 @@ func (w *world) launchEnds(t *rapid.T, canFail bool) {
 	case outcome == "runs" && w.unknown != 0:
 		w.instance, w.unknown, w.alive = w.unknown, 0, true
 		w.highest = max(w.highest, w.instance)
-		w.send(t, Event{Kind: Found, Generation: w.instance})
+		w.send(t, Event{Kind: Found, Generation: w.instance, Shared: rapid.Bool().Draw(t, "shared")})
 	case outcome == "runs":
 		w.instance, w.alive = g, true
 		w.send(t, Event{Kind: Launched, Generation: g})

@@ -18,18 +18,21 @@ type guard struct {
 }
 
 var (
-	always    = guard{}
-	notAsked  = guard{"nobody asked for it to stop", func(m *Machine, _ Event) bool { return !m.Asked }}
-	asked     = guard{"somebody asked for it to stop", func(m *Machine, _ Event) bool { return m.Asked }}
-	launched  = guard{"its command runs", func(m *Machine, _ Event) bool { return m.Launched }}
-	launching = guard{"its command does not run yet", func(m *Machine, _ Event) bool { return !m.Launched }}
-	unwanted  = guard{"its command does not run yet, and the launch was called off", func(m *Machine, _ Event) bool { return !m.Launched && m.Then != ThenRetry }}
-	calledOff = guard{"it is no longer wanted", func(m *Machine, _ Event) bool { return m.Then == ThenStop }}
-	replaced  = guard{"another one is wanted", func(m *Machine, _ Event) bool { return m.Then == ThenStart }}
-	toStop    = guard{"stop was asked for", func(m *Machine, _ Event) bool { return m.Then == ThenStop }}
-	toStart   = guard{"start was asked for", func(m *Machine, _ Event) bool { return m.Then == ThenStart }}
-	staying   = guard{"it is not to stop already", func(m *Machine, _ Event) bool { return m.Then == ThenRetry || m.Then == ThenStart }}
-	yields    = guard{"it must not run here", func(m *Machine, e Event) bool {
+	always         = guard{}
+	notAsked       = guard{"nobody asked for it to stop", func(m *Machine, _ Event) bool { return !m.Asked }}
+	asked          = guard{"somebody asked for it to stop", func(m *Machine, _ Event) bool { return m.Asked }}
+	launched       = guard{"its command runs", func(m *Machine, _ Event) bool { return m.Launched }}
+	launching      = guard{"its command does not run yet", func(m *Machine, _ Event) bool { return !m.Launched }}
+	unwanted       = guard{"its command does not run yet, and the launch was called off", func(m *Machine, _ Event) bool { return !m.Launched && m.Then != ThenRetry }}
+	sharing        = guard{"its command runs, and a creel that drains may use it", func(m *Machine, _ Event) bool { return m.Launched && m.Shared }}
+	askedShared    = guard{"somebody asked for it to stop, and a creel that drains may use it", func(m *Machine, e Event) bool { return m.Asked && e.Shared }}
+	unwantedShared = guard{"its command does not run yet, the launch was called off, and a creel that drains may use it", func(m *Machine, e Event) bool { return unwanted.holds(m, e) && e.Shared }}
+	calledOff      = guard{"it is no longer wanted", func(m *Machine, _ Event) bool { return m.Then == ThenStop }}
+	replaced       = guard{"another one is wanted", func(m *Machine, _ Event) bool { return m.Then == ThenStart }}
+	toStop         = guard{"stop was asked for", func(m *Machine, _ Event) bool { return m.Then == ThenStop }}
+	toStart        = guard{"start was asked for", func(m *Machine, _ Event) bool { return m.Then == ThenStart }}
+	staying        = guard{"it is not to stop already", func(m *Machine, _ Event) bool { return m.Then == ThenRetry || m.Then == ThenStart }}
+	yields         = guard{"it must not run here", func(m *Machine, e Event) bool {
 		return m.Then == ThenYield || e.Kind == LaunchFailed && e.End.Cause.Unowned()
 	}}
 	yielded  = guard{"it must not have run here", func(m *Machine, _ Event) bool { return m.Last.Cause.Unowned() }}
@@ -54,6 +57,7 @@ var rules = []rule{
 	// A person's stop that was cut short by creel's death is carried out: what
 	// that person does next may rely on it (mend the state, move the folder),
 	// and a gateway that is stopped too much is started again by one command.
+	{Stopped, Found, askedShared, Draining, (*Machine).drainStopFound},
 	{Stopped, Found, asked, Stopping, (*Machine).stopFound},
 	{Stopped, Found, always, Starting, (*Machine).adopt},
 	{Stopped, FoundDead, always, Stopping, (*Machine).clearFound},
@@ -70,16 +74,20 @@ var rules = []rule{
 	{Starting, LaunchFailed, hopeless, Failed, (*Machine).giveUp},
 	{Starting, LaunchFailed, paused, Backoff, (*Machine).pause},
 	{Starting, LaunchFailed, always, Starting, (*Machine).relaunch},
+	{Starting, Found, unwantedShared, Draining, (*Machine).drainFound},
 	{Starting, Found, unwanted, Stopping, (*Machine).endFound},
 	{Starting, Found, launching, Starting, (*Machine).adopt},
 	{Starting, Answered, always, Ready, (*Machine).ready},
 	{Starting, Unanswered, always, Stopping, (*Machine).replaceSilent},
 	{Starting, Exited, always, Stopping, (*Machine).clearCrashed},
+	{Starting, AskStop, sharing, Draining, (*Machine).drainToStop},
 	{Starting, AskStop, launched, Stopping, (*Machine).terminateToStop},
 	{Starting, AskStop, always, Starting, (*Machine).callOff},
 	{Starting, AskStart, always, Starting, (*Machine).wantAgain},
+	{Starting, AskRestart, sharing, Draining, (*Machine).drainToStart},
 	{Starting, AskRestart, launched, Stopping, (*Machine).terminateToStart},
 	{Starting, AskRestart, always, Starting, (*Machine).callOffToStart},
+	{Starting, LeaseLost, sharing, Draining, (*Machine).drainToYield},
 	{Starting, LeaseLost, launched, Stopping, (*Machine).terminateToYield},
 	{Starting, LeaseLost, staying, Starting, (*Machine).callOffToYield},
 	{Starting, ConfigNew, always, Starting, (*Machine).noteRenewed},

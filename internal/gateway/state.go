@@ -60,6 +60,7 @@ const (
 type Event struct {
 	Kind       EventKind
 	Generation uint64    // Found, FoundDead, RestoreBegun, RestoreEnded, Launched, LaunchFailed, Reported, Exited, Gone, NotGone
+	Shared     bool      // Found: a creel that drains may have requests with it
 	Epoch      uint64    // Silent, Answered, Unanswered, Drained, TimeUp
 	At         time.Time // when it happened
 	Roll       float64   // a random number in [0,1), for jitter

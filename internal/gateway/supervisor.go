@@ -41,8 +41,12 @@ type Options struct {
 	HoldRequests int           // longest waiting list
 	Hang         Hang          // when an instance that does not answer is replaced
 	OnDemand     bool          // start with the first request, not at once
-	LastKnown    uint64        // a generation that is known of from elsewhere: numbers go on behind it
-	IntentPath   string        // file that keeps what was asked for; empty: kept nowhere
+	// Elsewhere is closed when the creel that has handed the gateway over has said, by
+	// Lend, what it still has with it, or has ended: until then an instance that is found
+	// counts as in use there, see shared.go. nil: nobody has handed it over.
+	Elsewhere  <-chan struct{}
+	LastKnown  uint64 // a generation that is known of from elsewhere: numbers go on behind it
+	IntentPath string // file that keeps what was asked for; empty: kept nowhere
 
 	// Shortage is told of errors in launching, probing, thawing and clearing away,
 	// and tells whether one speaks of something that the machine lacks and may have
@@ -273,7 +277,7 @@ func (s *Supervisor) decide(m message) bool {
 	if s.closing.Load() && (m.Kind == AskStart || m.Kind == AskRestart) {
 		return false
 	}
-	m.At, m.Roll = time.Now(), rand.Float64()
+	m.At, m.Roll, m.Shared = time.Now(), rand.Float64(), s.opts.Elsewhere != nil
 	before := s.machine
 	effects, ok := s.machine.Next(m.Event)
 	if !ok {
@@ -302,6 +306,9 @@ func (s *Supervisor) decide(m message) bool {
 func (s *Supervisor) hold(inst runtime.Instance, adopted bool) {
 	s.inst = inst
 	s.face = newInstance(s.machine.Generation, inst.Addr(), inst.Done())
+	if adopted && s.opts.Elsewhere != nil {
+		s.holdElsewhere(s.face)
+	}
 	s.shown.Store(s.face)
 	s.adopted, s.launchAt = adopted, inst.Record().StartedAt
 }

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -109,13 +110,15 @@ func (s *Successor) Abandon() error { return errors.Join(s.child.kill(), s.talk.
 // Terminate asks it to end, as by SIGTERM. It may have ended.
 func (s *Successor) Terminate() error { return s.child.signal(unix.SIGTERM) }
 
-// Release lets a successor that is in charge go its own way.
+// Release lets a successor that is in charge go its own way: it may know by that, see
+// Released, that nothing more is to be told to it.
 func (s *Successor) Release() error { return s.talk.close() }
 
 // Predecessor is the process that is to be succeeded, as its successor sees it.
 type Predecessor struct {
-	talk  *talk
-	files map[string]*os.File
+	talk     *talk
+	files    map[string]*os.File
+	released chan struct{}
 }
 
 // Inherit takes what a predecessor hands over. It returns nil if this process
@@ -135,7 +138,7 @@ func Inherit(environ []string) (*Predecessor, []string, error) {
 	if err != nil {
 		return nil, environ, errors.Join(err, t.close())
 	}
-	return &Predecessor{talk: t, files: files}, environ, nil
+	return &Predecessor{talk: t, files: files, released: make(chan struct{})}, environ, nil
 }
 
 // File is the file of that name. It returns nil if none was handed over.
@@ -150,11 +153,19 @@ func (p *Predecessor) Prepared(ctx context.Context) error {
 }
 
 // Ready says that this process is in charge. A predecessor that has died
-// meanwhile is none the worse for not hearing it.
+// meanwhile is none the worse for not hearing it. It must be called once at the most.
 func (p *Predecessor) Ready() {
 	_ = p.talk.say(wordReady) // nobody is left to hear it, then
-	_ = p.talk.close()
+	go func() {               // ends with the predecessor at the latest
+		p.talk.awaitEnd()
+		_ = p.talk.close()
+		close(p.released)
+	}()
 }
+
+// Released is closed when the predecessor, after Ready, has let this process go its own
+// way, or has ended.
+func (p *Predecessor) Released() <-chan struct{} { return p.released }
 
 // Failed says why this process cannot take over.
 func (p *Predecessor) Failed(cause error) {
@@ -275,6 +286,11 @@ func (t *talk) expect(ctx context.Context, word string) error {
 		return fmt.Errorf("the other creel did not say %q in time: %w", word, context.Cause(ctx))
 	}
 	return fmt.Errorf("the other creel ended before it said %q", word)
+}
+
+// awaitEnd waits until the other end is closed; nothing more is to be said there.
+func (t *talk) awaitEnd() {
+	_, _ = t.in.WriteTo(io.Discard) // however it ends, it is over
 }
 
 func (t *talk) close() error { return t.conn.Close() }

@@ -64,9 +64,15 @@ func succeed(role string) int {
 	if err != nil {
 		return 6
 	}
+	select {
+	case <-p.Released():
+		return 8 // nobody has let it go
+	default:
+	}
 	if _, err := io.WriteString(c, "the successor"); err != nil || c.Close() != nil {
 		return 7
 	}
+	<-p.Released()
 	return 0
 }
 
@@ -126,10 +132,10 @@ func TestHandOver(t *testing.T) {
 	if b, err := io.ReadAll(c); err != nil || string(b) != "the successor" {
 		t.Errorf("got %q, %v", b, err)
 	}
-	<-s.child.ended
 	if err := s.Release(); err != nil {
 		t.Error(err)
 	}
+	<-s.child.ended
 	if !s.child.cmd.ProcessState.Success() {
 		t.Errorf("the successor ended with %v", s.child.cmd.ProcessState)
 	}

@@ -33,7 +33,7 @@ func TestRetiredWithTheInstance(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	instance := gateway.NewForeign(1, strings.TrimPrefix(srv.URL, "http://"))
-	lease := instance.Lease()
+	lease := instance.Lease(nil)
 	defer lease.Release()
 	var p pools
 	defer p.close()

@@ -204,6 +204,95 @@ func TestDrainDeadline(t *testing.T) {
 	c.endSuccessor(st)
 }
 
+// TestRestartWaitsForTheDrain: a restart that is asked for at once after an upgrade waits
+// for what the creel that drains has with the gateway: for a request that was under way
+// before, and for one that came to it afterwards.
+func TestRestartWaitsForTheDrain(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	c.WaitFor("ready", ready)
+	c.configure("drain: 2s", "drain: 30s")
+	c.reload()
+	dial := func() (*bufio.ReadWriter, func() error) {
+		conn, err := net.Dial("tcp", c.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // most have ended by then
+		if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		return bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn)), conn.Close
+	}
+	begin := func(rw *bufio.ReadWriter, what string) {
+		t.Helper()
+		send(t, rw, "POST /1xx?n=15&every=100ms HTTP/1.1")
+		if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
+			t.Fatalf("%s has not arrived: %v, %v", what, resp, err)
+		}
+	}
+	for _, after := range []bool{false, true} {
+		last := c.WaitFor("ready", ready)
+		rw, leave := dial()
+		if after {
+			send(t, rw, "GET /item?id=first HTTP/1.1") // so that the old creel has the connection
+			if code := outcome(t, rw); code != "" {
+				t.Fatal(code)
+			}
+		} else {
+			begin(rw, "a request before the upgrade")
+		}
+		c.Post("upgrade")
+		if after {
+			begin(rw, "a request after the upgrade")
+		}
+		c.Post("restart")
+		if code := outcome(t, rw); code != "" {
+			t.Errorf("a request that the old creel had (after the upgrade: %v) is told %q, and drain is not over", after, code)
+		}
+		st := c.WaitFor("the restart", func(st api.Status) bool { return st.OK && st.Generation == last.Generation+1 })
+		if st.Creel.PID == last.Creel.PID {
+			t.Error("it was not upgraded")
+		}
+		if err := leave(); err != nil {
+			t.Error(err)
+		}
+		c.AwaitEnd(last.Creel.PID)
+	}
+	c.endSuccessor(c.WaitFor("ready", ready))
+}
+
+// TestRestartAfterTheDrain: a request that was under way at an upgrade, and is cut by a
+// restart once stop.drain is over, is told that.
+func TestRestartAfterTheDrain(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	first := c.WaitFor("ready", ready)
+	c.configure("drain: 2s", "drain: 100ms")
+	c.reload()
+	conn, err := net.Dial("tcp", c.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+	send(t, rw, "POST /1xx?n=200&every=100ms HTTP/1.1")
+	if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
+		t.Fatalf("it has not arrived: %v, %v", resp, err)
+	}
+	c.Post("upgrade")
+	c.Post("restart")
+	if code := outcome(t, rw); code != "gateway_restarted" {
+		t.Errorf("it is told %q", code)
+	}
+	if err := conn.Close(); err != nil { // the answer has not told to, see TestDrainHearsOfTheEnd
+		t.Error(err)
+	}
+	st := c.WaitFor("the restart", func(st api.Status) bool { return st.OK && st.Generation == first.Generation+1 })
+	c.AwaitEnd(first.Creel.PID)
+	c.endSuccessor(st)
+}
+
 // TestDrainHearsOfTheEnd: a request that reaches the gateway by way of a creel that
 // drains is told what became of it as truthfully as by the one in charge: that the
 // gateway crashed, or that somebody restarted it. What may be sent again is.
