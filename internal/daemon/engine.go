@@ -37,13 +37,17 @@ type engine struct {
 	api     *api.API
 	pages   *adminPages
 
+	elsewhere <-chan struct{} // closed when whoever had the gateway before has said what it has with it; nil: nobody had
+	carried   func()          // closes it, if it is carryOver that says so
+
 	running sync.WaitGroup
 	unwatch context.CancelFunc
 	giveUp  func(error) // ends this creel, with an error that says all
 }
 
 // newEngine makes an engine; what fails is undone. It takes over the runtime of
-// an engine that was left, if one is given.
+// an engine that was left, if one is given, and is to be told by carryOver what requests
+// that one still has with the gateway.
 func (d *daemon) newEngine(left *engine) (*engine, error) {
 	e, err := d.makeEngine(left)
 	if health.Storage(err) {
@@ -55,8 +59,13 @@ func (d *daemon) newEngine(left *engine) (*engine, error) {
 
 func (d *daemon) makeEngine(left *engine) (_ *engine, err error) {
 	e := &engine{d: d}
-	if left != nil {
+	switch {
+	case left != nil:
 		e.runtime = left.runtime
+		carried := make(chan struct{})
+		e.elsewhere, e.carried = carried, sync.OnceFunc(func() { close(carried) })
+	case d.opts.Predecessor != nil:
+		e.elsewhere = d.opts.Predecessor.Released()
 	}
 	defer func() {
 		if err != nil {
@@ -100,12 +109,8 @@ func (d *daemon) makeEngine(left *engine) (_ *engine, err error) {
 func (e *engine) options(dir string) gateway.Options {
 	d := e.d
 	set := settingsOf(d.cfg())
-	var elsewhere <-chan struct{}
-	if d.opts.Predecessor != nil {
-		elsewhere = d.opts.Predecessor.Released()
-	}
 	return gateway.Options{
-		Elsewhere: elsewhere,
+		Elsewhere: e.elsewhere,
 		Retire:    e.retire(), Keeper: e.keeper.asKeeper(),
 		Name: d.cfg().Gateway.Name, Runtime: e.runtime, Prober: e.prober, Explain: d.app.explain, Tail: d.tail(process.LogPath(dir)),
 		Plan: func(ctx context.Context, generation uint64) (runtime.Spec, error) {
@@ -176,6 +181,24 @@ func (e *engine) leave(ctx context.Context) error {
 	e.gateway.Leave()
 	e.d.dropping.Go(func() { e.gateway.Outlive(ctx, e.d.fateElsewhere) })
 	return e.end()
+}
+
+// carryOver counts the requests of an engine that was left, in vain, as this one's, until
+// they have ended: a restart or a stop waits for them. It returns when there are none, or
+// ctx ends.
+func (e *engine) carryOver(ctx context.Context, left *engine) {
+	defer e.carried()
+	generation, drained := left.gateway.UnderWay()
+	if drained == nil {
+		return
+	}
+	l, err := e.gateway.Lend(ctx, generation, true)
+	if err != nil {
+		return // the instance has ended, or this engine was left as well: the next one carries its own
+	}
+	defer l.Release()
+	e.carried()
+	_ = drained(ctx) // or the instance has ended, or ctx has
 }
 
 // stop stops the gateway, in good order or at once when ctx ends, and then the

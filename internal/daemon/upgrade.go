@@ -183,6 +183,7 @@ func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(
 	old := d.engine
 	d.engine = again
 	again.run(stop)
+	d.dropping.Go(func() { again.carryOver(d.outlived, old) })
 	d.install(again)
 	d.dropping.Go(old.drop) // whoever asked for the upgrade over its socket gets the answer first
 	if signErr := d.lock.sign(); !health.Storage(signErr) {
@@ -216,16 +217,18 @@ func (d *daemon) declare(ctx context.Context) {
 // as far as this creel knows.
 const fateTime = time.Second
 
-// fateElsewhere asks the creel that has taken over, if there is one yet, how an instance
-// ended that this one had handed over.
-func (d *daemon) fateElsewhere(ctx context.Context, generation uint64) (gateway.Fate, bool) {
-	successor := d.successor.Load()
-	if successor == nil {
-		return gateway.Fate{}, false
-	}
+// fateElsewhere asks who is in charge now how an instance ended that an engine of this
+// creel has let go of: the creel that has taken over, or this one's next engine. It reports
+// false if there is none yet.
+func (d *daemon) fateElsewhere(ctx context.Context, generation uint64) (fate gateway.Fate, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, fateTime)
 	defer cancel()
-	fate, err := successor.fate(ctx, generation)
+	var err error
+	if successor := d.successor.Load(); successor != nil {
+		fate, err = successor.fate(ctx, generation)
+	} else {
+		fate, err = d.engineNow.Load().gateway.AwaitEnd(ctx, generation) // of the one that was left: an error
+	}
 	return fate, err == nil
 }
 

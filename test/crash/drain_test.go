@@ -261,6 +261,55 @@ func TestRestartWaitsForTheDrain(t *testing.T) {
 	c.endSuccessor(c.WaitFor("ready", ready))
 }
 
+// TestRestartAfterAFailedUpgrade: a creel that has taken the gateway back, since its
+// successor has died, has a restart wait for the requests from before.
+func TestRestartAfterAFailedUpgrade(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	first := c.WaitFor("ready", ready)
+	c.configure("drain: 2s", "drain: 30s")
+	c.reload()
+	conn, err := net.Dial("tcp", c.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+	send(t, rw, "POST /1xx?n=30&every=100ms HTTP/1.1")
+	if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
+		t.Fatalf("it has not arrived: %v, %v", resp, err)
+	}
+	if err := syscall.Kill(first.PID, syscall.SIGSTOP); err != nil { // so the successor settles for a while
+		t.Fatal(err)
+	}
+	asked := make(chan error, 1)
+	go func() {
+		resp, err := api.Client(c.DataDir()).Post(api.ControlURL("upgrade"), "", nil)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		asked <- err
+	}()
+	successor := c.WaitFor("the successor to take over", func(st api.Status) bool { return st.Creel.PID != first.Creel.PID && st.PID == first.PID }).Creel.PID
+	if err := errors.Join(syscall.Kill(successor, syscall.SIGKILL), syscall.Kill(first.PID, syscall.SIGCONT)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	c.WaitFor("the gateway to be taken back", func(st api.Status) bool { return st.Creel.PID == first.Creel.PID })
+	c.Post("restart")
+	if code := outcome(t, rw); code != "" {
+		t.Errorf("it is told %q, and drain is not over", code)
+	}
+	c.WaitFor("the restart", func(st api.Status) bool { return st.OK && st.Generation == first.Generation+1 })
+	if st := c.WaitFor("ready", ready); st.Creel.PID != first.Creel.PID {
+		t.Errorf("creel was pid %d and is pid %d", first.Creel.PID, st.Creel.PID)
+	}
+}
+
 // TestRestartAfterTheDrain: a request that was under way at an upgrade, and is cut by a
 // restart once stop.drain is over, is told that.
 func TestRestartAfterTheDrain(t *testing.T) {
