@@ -300,13 +300,22 @@ const shrinkFiles, shrinkBytes = 10, 64 << 10
 //
 // That nothing at all is left in one of several roots is a loss whatever its size: a disk
 // may not have been mounted.
+//
+// The logs of databases do not count. One may have as many bytes as all else together, and
+// is gone when the database was closed: an alarm for that would teach people not to heed it.
 func shrunk(before record, now store.Meta, to float64) string {
 	for _, r := range now.Roots {
 		if n := before.RootFiles[r.Name]; n > 0 && now.RootFiles[r.Name] == 0 {
 			return fmt.Sprintf("nothing is left in the state folder %s (%s), which had %d files", r.Name, r.Path, n)
 		}
 	}
-	return smaller(before.Totals, now.Totals, to)
+	before.Totals.Bytes -= before.LogBytes
+	now.Totals.Bytes -= now.LogBytes
+	text := smaller(before.Totals, now.Totals, to)
+	if text != "" && before.LogBytes+now.LogBytes > 0 {
+		text += "; logs of databases are not counted"
+	}
+	return text
 }
 
 func smaller(before, now tree.Totals, to float64) string {

@@ -24,7 +24,7 @@ func (k *Keeper) put(ctx context.Context, still gateway.Stillness, p gateway.Pre
 			return err
 		}
 	}
-	next := record{Fence: k.record.get().Fence, Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, RootFiles: s.RootFiles, App: s.AppVersion}
+	next := record{Fence: k.record.get().Fence, Lineage: s.Lineage, Began: began.restored, Parent: s.ID, Last: s.ID, LastAt: s.Time, Totals: s.Totals, RootFiles: s.RootFiles, LogBytes: s.LogBytes, App: s.AppVersion}
 	return k.swap(ctx, still, p, staged, next, w, func() {
 		k.opts.Recorder.Restored(time.Since(started))
 		k.event(event.Restored, fmt.Sprintf("the state of snapshot %s is in place", s.ID), map[string]any{"snapshot": s.ID, "seconds": time.Since(started).Seconds()})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"creel/internal/crashpoint"
@@ -125,7 +126,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 		Parent: v.before.Parent, Lineage: v.before.Lineage, Machine: machine(), Generation: k.opts.Supervisor.Status().Generation,
 		AppVersion: v.before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
 	}
-	if m.RootFiles, err = filesByRoot(ctx, cut); err != nil {
+	if m.RootFiles, m.LogBytes, err = count(ctx, cut); err != nil {
 		return s, err
 	}
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
@@ -174,7 +175,7 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	err = v.note(func(n *record) {
 		noted = true
 		n.Fence, n.Accepted, n.Gone = lease, nil, false
-		n.Parent, n.Last, n.LastAt, n.Totals, n.RootFiles, n.Mark = s.ID, s.ID, s.Time, s.Totals, s.RootFiles, cut.Mark
+		n.Parent, n.Last, n.LastAt, n.Totals, n.RootFiles, n.LogBytes, n.Mark = s.ID, s.ID, s.Time, s.Totals, s.RootFiles, s.LogBytes, cut.Mark
 	})
 	if err == nil {
 		if noted {
@@ -185,19 +186,30 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 	return s, err
 }
 
-// filesByRoot counts as Totals do, for each root.
-func filesByRoot(ctx context.Context, t tree.Tree) (map[string]int64, error) {
-	count := map[string]int64{}
+// count counts as Totals do: the files of each root, and the bytes of logs.
+func count(ctx context.Context, t tree.Tree) (files map[string]int64, logs int64, err error) {
+	files = map[string]int64{}
 	for e, err := range t.Walk(ctx) {
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if e.Kind != tree.Dir {
-			name, _ := tree.SplitRoot(e.Path)
-			count[name]++
+		if e.Kind == tree.Dir {
+			continue
+		}
+		name, _ := tree.SplitRoot(e.Path)
+		files[name]++
+		if e.Kind == tree.File && e.LinkTo == "" && isLog(e.Path) {
+			logs += e.Size
 		}
 	}
-	return count, nil
+	return files, logs, nil
+}
+
+// isLog tells whether a file is, by its name, a log that SQLite keeps beside a database:
+// what it holds moves to the database, and back to nothing, by itself
+// (https://sqlite.org/tempfiles.html).
+func isLog(path string) bool {
+	return strings.HasSuffix(path, "-wal") || strings.HasSuffix(path, "-journal") || strings.HasSuffix(path, "-shm")
 }
 
 // hold is the stillness of the cut.

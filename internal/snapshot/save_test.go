@@ -223,6 +223,33 @@ func TestShrunk(t *testing.T) {
 	}
 }
 
+// TestLogsComeAndGo: the log of a database, which is gone when that was closed, is no loss;
+// what is lost beside one is told all the same.
+func TestLogsComeAndGo(t *testing.T) {
+	w, k := ready(t, 5, "full")
+	file := func(name string, size int) {
+		must(t, os.WriteFile(filepath.Join(w.State, name), make([]byte, size), 0o600))
+	}
+	file("db", 128<<10)
+	file("db-wal", 4<<20)
+	file("db-shm", 32<<10)
+	full := w.take(k)
+	if full.LogBytes != 4<<20+32<<10 {
+		t.Errorf("%d bytes of logs", full.LogBytes)
+	}
+	for _, log := range []string{"db-wal", "db-shm"} {
+		must(t, os.Remove(filepath.Join(w.State, log)))
+	}
+	if closed := w.take(k); closed.Shrunk != "" || closed.LogBytes != 0 || w.troubled(TroubleShrunk) != "" {
+		t.Errorf("%+v, %v", closed, w.Trouble)
+	}
+	file("db", 1)
+	file("db-journal", 4<<20)
+	if lost := w.take(k); lost.Shrunk == "" {
+		t.Errorf("%+v", lost)
+	}
+}
+
 func TestStoreTrouble(t *testing.T) {
 	w, k := ready(t, 3, "one")
 	w.Store.fail("open", errDown)

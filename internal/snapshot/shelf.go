@@ -239,7 +239,7 @@ func (k *Keeper) unsave(s store.Snapshot, before *store.Snapshot) error {
 			r.Parent, r.Gone = "", true
 			return
 		}
-		r.Parent, r.Last, r.LastAt, r.Totals, r.RootFiles = before.ID, before.ID, before.Time, before.Totals, before.RootFiles
+		r.Parent, r.Last, r.LastAt, r.Totals, r.RootFiles, r.LogBytes = before.ID, before.ID, before.Time, before.Totals, before.RootFiles, before.LogBytes
 	})
 	if err != nil || !was {
 		return err
