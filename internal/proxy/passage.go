@@ -118,8 +118,11 @@ func (x *passage) run() {
 	case x.req.Method == http.MethodConnect:
 		x.problem(problemMethod, "CONNECT asks for a tunnel to another host", nil)
 		return
+	case unsound(x.req) != "":
+		x.problem(problemRequest, unsound(x.req), nil)
+		return
 	case !soundTarget(requestTarget(x.req)):
-		x.problem(problemTarget, "it has a space or a control character in it", nil)
+		x.problem(problemTarget, "it is no path, or has a space or a control character in it", nil)
 		return
 	case !x.admitted():
 		x.problem(problemProxy, "it came from "+peerAddr(x.req).String()+" with fields such as X-Forwarded-For", nil)
