@@ -177,7 +177,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, most)
 	ctx, open := g.until(context.WithValue(r.Context(), principalKey{}, who.boxed), &who.Principal)
 	defer open.done()
-	d.Handler.ServeHTTP(w, r.WithContext(ctx))
+	out := newPaced(w, r, g.untaken)
+	defer out.last()
+	d.Handler.ServeHTTP(out, r.WithContext(ctx))
 }
 
 var anonymous = box(Principal{Name: "anonymous", Kind: KindAnonymous})
