@@ -20,6 +20,14 @@ type paced struct {
 	own     bool // the handler has set one
 }
 
+// refusing gives what to write a refusal to, and what is to be called when it is
+// written.
+func (g *Gate) refusing(w http.ResponseWriter, r *http.Request) (out http.ResponseWriter, done func()) {
+	boundBody(w, r)
+	p := newPaced(w, r, g.untaken)
+	return p, p.last
+}
+
 func newPaced(w http.ResponseWriter, r *http.Request, within time.Duration) *paced {
 	return &paced{ResponseWriter: w, control: http.NewResponseController(w), within: within, perPipe: r.ProtoMajor >= 2}
 }
@@ -43,8 +51,16 @@ func (p *paced) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// last is for what the server still writes when the handler has returned.
-func (p *paced) last() { p.bound(p.within) }
+// last is for what the server still writes when the handler has returned. Over HTTP/2
+// it is written now: a deadline may come to be set when the stream has ended, and would
+// keep it in memory until it passes.
+func (p *paced) last() {
+	p.bound(p.within)
+	if p.perPipe && !p.own {
+		_ = p.control.Flush() // the client may be gone: nobody is left to tell
+		p.bound(0)
+	}
+}
 
 // bound sets the deadline; 0: none.
 func (p *paced) bound(within time.Duration) {

@@ -1,10 +1,16 @@
 package auth
 
 import (
+	"bytes"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // TestUntaken: an answer of creel's own that its reader does not take comes to an end;
@@ -69,6 +75,57 @@ func TestUntaken(t *testing.T) {
 				}
 				if a := w.read(resp); a.body != "halfhalf" {
 					t.Errorf("%s: %v", path, a)
+				}
+			}
+		})
+	}
+}
+
+// TestUntakenStream: over HTTP/2 an answer that fits into the server's buffer is written
+// when its handler has returned. It comes to an end, too, if its client takes nothing of
+// it: a stranger needs no leave to ask.
+func TestUntakenStream(t *testing.T) {
+	w := newWorld(t, nil)
+	w.gate.untaken = 50 * time.Millisecond
+	server := httptest.NewUnstartedServer(w.gate.Handler(ownRoutes(), http.NotFoundHandler()))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	for _, path := range []string{"/x", "/_creel/healthz", "/_creel/login", "/_creel/metrics"} {
+		t.Run(path, func(t *testing.T) {
+			c, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+				t.Fatal(err)
+			}
+			var block bytes.Buffer
+			e := hpack.NewEncoder(&block)
+			for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "h"}, {Name: ":path", Value: path}} {
+				if err := e.WriteField(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f := http2.NewFramer(c, c)
+			if err := f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+				t.Fatal(err)
+			}
+			for {
+				frame, err := f.ReadFrame()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, reset := frame.(*http2.RSTStreamFrame); reset {
+					return
 				}
 			}
 		})

@@ -179,9 +179,11 @@ func (x *passage) Interim(status int, header http.Header) {
 	if !x.req.ProtoAtLeast(1, 1) {
 		return // HTTP/1.0 has none, and takes one for the answer
 	}
-	if w := x.clientWriter(); w.before() != nil {
+	w := x.clientWriter()
+	if w.before() != nil {
 		return // the client is gone, which the request's context tells
 	}
+	defer func() { _ = w.after() }() // likewise
 	h := x.w.Header()
 	final := maps.Clone(h) // what creel has put there is for the final answer
 	clear(h)

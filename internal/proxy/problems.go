@@ -59,10 +59,10 @@ func (x *passage) problem(s sort, detail string, more func(*problem.Document)) {
 	w := x.clientWriter()
 	if w.before() == nil {
 		x.closeAfter(x.w.Header())
-		if page := x.proxy.opts.Page; page != nil && page(x.w, x.req, d) {
-			return
+		if page := x.proxy.opts.Page; page == nil || !page(x.w, x.req, d) {
+			d.Write(x.w)
 		}
-		d.Write(x.w)
+		_ = w.last() // the client may be gone: nobody is left to tell
 	}
 }
 

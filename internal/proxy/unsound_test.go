@@ -6,15 +6,26 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
 
 // askRaw sends a request over HTTP/2 whose fields are taken as they are, which no
-// client of a library's would send. It gives the status of the answer, "" where the
-// stream was reset, and its body.
+// client of a library's would send. It gives the status of the answer and its body.
 func (w *world) askRaw(fields ...string) (status, body string) {
+	w.t.Helper()
+	status, body, reset := w.askUnder(nil, fields...)
+	if reset {
+		return "", ""
+	}
+	return status, body
+}
+
+// askUnder is askRaw with settings of the client's (RFC 9113 §6.5.2). It tells whether
+// the stream was reset.
+func (w *world) askUnder(settings []http2.Setting, fields ...string) (status, body string, reset bool) {
 	w.t.Helper()
 	c := w.dial().c
 	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
@@ -29,7 +40,7 @@ func (w *world) askRaw(fields ...string) (status, body string) {
 	}
 	f := http2.NewFramer(c, c)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	if err := f.WriteSettings(); err != nil {
+	if err := f.WriteSettings(settings...); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
@@ -48,10 +59,10 @@ func (w *world) askRaw(fields ...string) (status, body string) {
 			body += string(frame.Data())
 			ended = frame.StreamEnded()
 		case *http2.RSTStreamFrame:
-			return "", ""
+			return status, body, true
 		}
 		if ended {
-			return status, body
+			return status, body, false
 		}
 	}
 }
@@ -128,5 +139,66 @@ func TestOldClient(t *testing.T) {
 				t.Errorf("the gateway saw %d requests that were part of another", n)
 			}
 		})
+	}
+}
+
+// TestUntakenStream: an answer over HTTP/2 that its client takes nothing of comes to an
+// end, however small it is; what needs no window does not.
+func TestUntakenStream(t *testing.T) {
+	none := []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 0}}
+	for name, tt := range map[string]struct {
+		method, answer string
+		reset          bool
+	}{
+		"small":        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true},
+		"until closed": {"GET", "HTTP/1.0 200 OK\r\n\r\nok", true},
+		"in chunks":    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true},
+		"a problem":    {"CONNECT", "", true},
+		"a page":       {"BREW", "", true},
+		"no content":   {"GET", "HTTP/1.1 204 No Content\r\n\r\n", false},
+		"a head":       {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(p *peer) {
+				if p.head() != nil {
+					p.write(tt.answer)
+				}
+			}, func(s *setting) {
+				s.proxy.Config.Timeouts.WriteIdle = time.Millisecond
+				s.proxy.Waiting = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method != "BREW" {
+						return false
+					}
+					_, _ = w.Write(make([]byte, 10_000))
+					return true
+				}
+			})
+			fields := []string{":method", tt.method, ":scheme", "http", ":authority", "h", ":path", "/r"}
+			if tt.method == "CONNECT" {
+				fields = []string{":method", tt.method, ":authority", "h:1"}
+			}
+			status, body, reset := w.askUnder(none, fields...)
+			if reset != tt.reset || status == "" || body != "" {
+				t.Errorf("status %s, reset %t, %q", status, reset, body)
+			}
+		})
+	}
+}
+
+// TestSlowAfterInterim: an interim answer sets no bound for the one that follows.
+func TestSlowAfterInterim(t *testing.T) {
+	w := newWorld(t, func(p *peer) {
+		if p.head() == nil {
+			return
+		}
+		p.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+		quiet := time.NewTimer(deadlineStep + deadlineStep/2) // what is tested is that this does no harm
+		<-quiet.C
+		p.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	}, func(s *setting) { s.proxy.Config.Timeouts.WriteIdle = time.Millisecond })
+	status, body, reset := w.askUnder(nil, ":method", "GET", ":scheme", "http", ":authority", "h", ":path", "/r")
+	if status != "200" || body != "ok" || reset {
+		t.Errorf("status %s, %q, reset %t", status, body, reset)
 	}
 }
