@@ -54,8 +54,9 @@ type NewToken struct {
 
 // Login is the answer to POST login.
 type Login struct {
-	Link    string    `json:"link"` // to be opened once, in the browser that is to be signed in
-	Expires time.Time `json:"expires"`
+	Link string `json:"link"` // to be opened once, in the browser that is to be signed in
+	// Expires is when it stops to be good; without it, nobody has to sign in.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 func (a *API) identityRoutes() []route {

@@ -35,9 +35,10 @@ func (a *API) reload(w http.ResponseWriter, r *http.Request, _ none) {
 	var refused interface{ RefusedConfig() }
 	switch {
 	case err == nil:
+		result.Applied, result.Waiting = append([]config.Change{}, result.Applied...), append([]config.Change{}, result.Waiting...)
 		writeJSON(w, http.StatusOK, result)
 	case errors.As(err, &problems):
-		writeJSON(w, http.StatusUnprocessableEntity, Reload{Problems: problems.List, More: problems.More})
+		writeJSON(w, http.StatusUnprocessableEntity, Reload{Applied: []config.Change{}, Waiting: []config.Change{}, Problems: problems.List, More: problems.More})
 	case errors.As(err, &refused):
 		d := problem.Document{Status: http.StatusConflict, Code: CodeConfigRefused, Title: "The configuration is not for this creel", Detail: err.Error()}
 		d.Write(w)

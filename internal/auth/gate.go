@@ -95,6 +95,7 @@ type Gate struct {
 	header    *header    // the one of identify that believes a field; nil: there is none
 	standing  standing
 	streams   streams
+	untaken   time.Duration // untakenTime, but in tests
 
 	closing context.CancelFunc
 	work    sync.WaitGroup // what runs beside requests
@@ -145,7 +146,7 @@ func New(o Options) (*Gate, error) {
 	g := &Gate{
 		opts: o, log: o.Logger, journal: o.Journal,
 		cookies: cookieNamesFor(o.Listen), local: box(Principal{Name: "owner", Kind: KindLocal, Scopes: OwnerScopes}),
-		attempts: newAttempts(), traffic: newTraffic(), crossSite: http.NewCrossOriginProtection(), origins: map[string]bool{},
+		attempts: newAttempts(), traffic: newTraffic(), crossSite: http.NewCrossOriginProtection(), origins: map[string]bool{}, untaken: untakenTime,
 	}
 	for _, origin := range o.Config.Origins {
 		g.origins[origin] = true

@@ -100,12 +100,14 @@ func (g *Gate) serveGateway(w http.ResponseWriter, r *http.Request, rest http.Ha
 	who, err := g.who(r, true)
 	switch {
 	case err != nil || !who.May(Use) && who.Kind == KindAnonymous:
-		boundBody(w, r)
-		g.stranger(w, r, err, true)
+		out, done := g.refusing(w, r)
+		defer done()
+		g.stranger(out, r, err, true)
 		return
 	case !who.May(Use):
-		boundBody(w, r)
-		forbidden(w, who.Principal, Use)
+		out, done := g.refusing(w, r)
+		defer done()
+		forbidden(out, who.Principal, Use)
 		return
 	case !g.notLured(w, r, who.Principal):
 		return
@@ -139,6 +141,9 @@ type door struct {
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g := d.g
 	boundBody(w, r)
+	plain, out := w, newPaced(w, r, g.untaken)
+	defer out.last()
+	w = out
 	Guard(w.Header())
 	from := g.opts.Sender(r)
 	if g.opts.Open && !g.ownHost(r.Host) {
@@ -174,7 +179,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if most == 0 {
 		most = DefaultMaxBody
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, most)
+	r.Body = http.MaxBytesReader(plain, r.Body, most) // which tells the server by a method that no other writer has
 	ctx, open := g.until(context.WithValue(r.Context(), principalKey{}, who.boxed), &who.Principal)
 	defer open.done()
 	d.Handler.ServeHTTP(w, r.WithContext(ctx))
@@ -281,12 +286,13 @@ func (g *Gate) notLured(w http.ResponseWriter, r *http.Request, p Principal) boo
 	} else if r.Header.Get("Sec-Fetch-Site") == "" && g.ownOrigin(r, r.Header.Get("Origin")) {
 		return true // behind a proxy that asks for another host than its clients
 	}
-	boundBody(w, r)
+	out, done := g.refusing(w, r)
+	defer done()
 	d := problem.Document{
 		Status: http.StatusForbidden, Code: CodeCrossOrigin, Title: "A page of another site may not do that",
 		Detail: "the request came from a page of " + printable(cut(origin(r), 200)), Hint: "If that page is yours, add its origin to auth.origins.",
 	}
-	d.Write(w)
+	d.Write(out)
 	return false
 }
 

@@ -40,7 +40,8 @@ type env struct {
 	ctx     context.Context // ends with SIGINT or SIGTERM
 	hurry   <-chan struct{} // closed by a second one
 	environ []string
-	stdout  io.Writer
+	stdout  io.Writer // remembers that it has failed: see output
+	plain   io.Writer // the same as it was given, which may be a terminal
 	stderr  io.Writer
 	dataDir string // --data-dir, as given
 	json    bool   // --json
@@ -51,12 +52,16 @@ type env struct {
 func Main(args, environ []string, stdout, stderr io.Writer) int {
 	ctx, hurry, stop := signals()
 	defer stop()
-	e := &env{ctx: ctx, hurry: hurry, environ: environ, stdout: stdout, stderr: stderr}
+	printed := &output{Writer: stdout}
+	e := &env{ctx: ctx, hurry: hurry, environ: environ, stdout: printed, plain: stdout, stderr: stderr}
 	root := newRoot(e)
 	root.SetArgs(args)
 	began := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
 	cmd, err := root.ExecuteContextC(ctx)
+	if printed.failed != nil && (err == nil || !began) { // not begun: its help, or the version
+		began, err = true, printed.failed
+	}
 	if err == nil {
 		return exitFine
 	}
@@ -170,11 +175,12 @@ Most other commands talk to the creel that runs on the data folder.
 
 Exit codes: 0 fine; 1 failed; 2 wrong usage or configuration; 3 no creel can be
 reached on the data folder.`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: Version(),
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
+	root.SetVersionTemplate(versionLine())
 	root.PersistentFlags().StringVar(&e.dataDir, "data-dir", "", "`DIR` of creel's records, logs and journal (default: $CREEL_DATA_DIR, else "+defaultDataDirText(e)+")")
 	root.AddCommand(
 		newUp(e), newRun(e), newStatus(e), newEvents(e), newLogs(e),
@@ -182,6 +188,7 @@ reached on the data folder.`,
 		newReload(e), newDevices(e), newProviders(e), newLogin(e), newSessions(e), newTokens(e), newOwner(e), newAuth(e), newOpenClaw(e), newUpgrade(e), newSnapshot(e), newImport(e), newConfig(e), newDoctor(e), newVersion(e),
 	)
 	giveExamples(root)
+	refuseStrays(root)
 	return root
 }
 

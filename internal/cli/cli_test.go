@@ -43,6 +43,10 @@ func TestMistakes(t *testing.T) {
 		says []string
 	}{
 		{"no such command", []string{"rnu"}, 2, []string{"unknown command", "--help"}},
+		{"no such verb for snapshots", []string{"snapshot", "crate"}, 2, []string{"crate", "creel snapshot --help"}},
+		{"no such verb for the key", []string{"snapshot", "key", "x"}, 2, []string{"creel snapshot key --help"}},
+		{"no such verb for the configuration", []string{"config", "chekc", "creel.yaml"}, 2, []string{"chekc"}},
+		{"no such host to import from", []string{"import", "x"}, 2, []string{"creel import --help"}},
 		{"no such flag", []string{"status", "--jsno"}, 2, []string{"unknown flag"}},
 		{"arguments where none belong", []string{"status", "x"}, 2, []string{"status"}},
 		{"no dashes before the command", []string{"run", "server"}, 2, []string{"creel run -- server"}},
@@ -90,10 +94,35 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// full is a disk that takes so many bytes more.
+type full struct{ left int }
+
+func (f *full) Write(b []byte) (int, error) {
+	n := min(len(b), f.left)
+	if f.left -= n; n < len(b) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+// TestOutputThatIsLost: a command whose output nobody gets has failed.
+func TestOutputThatIsLost(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"snapshot"}, {"status", "--help"}, {"config", "schema"}, {"doctor", "--data-dir", t.TempDir()}} {
+		var errs bytes.Buffer
+		code := Main(args, []string{"HOME=" + os.TempDir(), "PATH=" + os.Getenv("PATH")}, &full{3}, &errs)
+		if code != 1 || !strings.Contains(errs.String(), "standard output: no space left") {
+			t.Errorf("%v: exit code %d: %s", args, code, errs.String())
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	code, stdout, _ := creel("version")
 	if code != 0 || !strings.HasPrefix(stdout, "creel ") {
 		t.Errorf("%d %s", code, stdout)
+	}
+	if code, flag, _ := creel("--version"); code != 0 || flag != stdout {
+		t.Errorf("--version: %d %s", code, flag)
 	}
 	var v map[string]string
 	if _, stdout, _ := creel("version", "--json"); json.Unmarshal([]byte(stdout), &v) != nil || v["version"] == "" {

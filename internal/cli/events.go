@@ -117,7 +117,7 @@ func (e *env) showList(list []event.Event) error {
 }
 
 func (e *env) eventTable() *eventTable {
-	return &eventTable{out: e.stdout, colour: telemetry.WantsColour(e.stdout, e.lookup)}
+	return &eventTable{out: e.stdout, colour: telemetry.WantsColour(e.plain, e.lookup)}
 }
 
 func (e *env) showEvent(table *eventTable, ev event.Event) error {
@@ -141,7 +141,9 @@ func (e *env) printEvents(r io.Reader, follow bool) error {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if e.json {
-			fmt.Fprintln(e.stdout, lines.Text())
+			if _, err := fmt.Fprintln(e.stdout, lines.Text()); err != nil {
+				return err
+			}
 			continue
 		}
 		var ev event.Event

@@ -126,7 +126,7 @@ func (e *env) openclawDoctor(configFile string, fix bool) error {
 			return err
 		}
 		cmd := exec.CommandContext(e.ctx, call.Argv[0], call.Argv[1:]...)
-		cmd.Env, cmd.Stdout, cmd.Stderr = call.Env, e.stdout, e.stderr
+		cmd.Env, cmd.Stdout, cmd.Stderr = call.Env, e.plain, e.stderr
 		if err := daemon.RunApart(cfg, cmd); err != nil {
 			errs = append(errs, fmt.Errorf("openclaw %s: %w", strings.Join(args, " "), err))
 		}

@@ -149,7 +149,7 @@ func (e *env) runDaemon(s *settings, predecessor *handover.Predecessor, environ 
 	for _, w := range cfg.Warnings() {
 		logger.Warn(w.Message, "key", w.Key)
 	}
-	console := &console{out: e.stdout, err: e.stderr, quiet: predecessor != nil, onDemand: cfg.Gateway.Start == config.StartOnDemand,
+	console := &console{out: e.plain, err: e.stderr, quiet: predecessor != nil, onDemand: cfg.Gateway.Start == config.StartOnDemand,
 		elsewhere: elsewhere(cfg)}
 	defer console.end()
 	return daemon.Run(e.ctx, daemon.Options{

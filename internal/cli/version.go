@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -23,6 +24,11 @@ func Version() string {
 	return "devel"
 }
 
+// versionLine is what `creel version` prints, and --version, which most programs have.
+func versionLine() string {
+	return fmt.Sprintf("creel %s (%s, %s/%s)\n", Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
@@ -30,7 +36,7 @@ func newVersion(e *env) *cobra.Command {
 			if e.json {
 				return json.NewEncoder(e.stdout).Encode(map[string]string{"version": Version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
 			}
-			_, err := fmt.Fprintf(e.stdout, "creel %s (%s, %s/%s)\n", Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := io.WriteString(e.stdout, versionLine())
 			return err
 		},
 	}

@@ -102,6 +102,9 @@ func (e *cutError) Error() string { return "the answer was cut: " + e.err.Error(
 func (x *passage) copyBody(l *gateway.Lease, ex *upstream.Exchange, resp *http.Response) error {
 	w := x.clientWriter()
 	if resp.Body == http.NoBody || x.req.Method == http.MethodHead {
+		if w.perPipe { // a head is no matter of how much a client takes of a stream
+			return nil
+		}
 		return w.before()
 	}
 	if !ex.Buffered() { // a client that waits for a stream may wait for its head first
@@ -119,6 +122,9 @@ func (x *passage) copyBody(l *gateway.Lease, ex *upstream.Exchange, resp *http.R
 			left -= int64(n)
 			// A buffer that could be filled means that there is more at hand.
 			wait := err == nil && left != 0 && (n < len(*buf) || !ex.Buffered())
+			if w.perPipe && (err == io.EOF || left == 0) {
+				wait = true // see clientWriter.last
+			}
 			if werr := w.write((*buf)[:n], wait); werr != nil {
 				return werr
 			}

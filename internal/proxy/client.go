@@ -172,6 +172,16 @@ func (w *clientWriter) write(b []byte, flush bool) error {
 	return w.after()
 }
 
+// last hands the client what is written yet. Over HTTP/2 nothing bounds the time that
+// the server takes for that once the handler has returned, and a client decides how
+// much of a stream it takes (RFC 9113 §5.2).
+func (w *clientWriter) last() error {
+	if !w.perPipe {
+		return nil
+	}
+	return w.write(nil, true)
+}
+
 // before sets the write deadline.
 func (w *clientWriter) before() error {
 	if w.idle <= 0 {

@@ -71,7 +71,7 @@ func announced(trailer http.Header) string {
 	}
 	var names []string
 	for name := range trailer {
-		if !unfitForTrailer(name) {
+		if httpguts.ValidHeaderFieldName(name) && !unfitForTrailer(name) {
 			names = append(names, name)
 		}
 	}
@@ -102,7 +102,8 @@ func (x *passage) WriteHead(bw *bufio.Writer) {
 	named := connectionOptions(r.Header)
 	for key, values := range r.Header {
 		switch {
-		case key == "Content-Length", key == "Expect", key == "Http2-Settings", hopByHop(key), named[key],
+		case key == "Host", // HTTP/2 may have one beside :authority, which counts (RFC 9113 §8.3.1)
+			key == "Content-Length", key == "Expect", key == "Http2-Settings", hopByHop(key), named[key],
 			isForwardingField(key) && !who.passes(key):
 			continue
 		}
@@ -131,6 +132,19 @@ func requestTarget(r *http.Request) string {
 		return r.RequestURI
 	}
 	return r.URL.RequestURI()
+}
+
+// unsound says what keeps a request from being written as one of HTTP/1, where it
+// would be read as another one; "": nothing. HTTP/1 cannot bring such a method, and
+// such a host only in an absolute target; HTTP/2 can (RFC 9113 §10.3).
+func unsound(r *http.Request) string {
+	switch {
+	case !httpguts.ValidHeaderFieldName(r.Method): // a token, too (RFC 9110 §9.1)
+		return "its method is no token"
+	case !httpguts.ValidHostHeader(r.Host):
+		return "the host that it names has a character that no host has"
+	}
+	return ""
 }
 
 // soundTarget tells whether a target can stand in a request line. A request
@@ -165,9 +179,11 @@ func (x *passage) Interim(status int, header http.Header) {
 	if !x.req.ProtoAtLeast(1, 1) {
 		return // HTTP/1.0 has none, and takes one for the answer
 	}
-	if w := x.clientWriter(); w.before() != nil {
+	w := x.clientWriter()
+	if w.before() != nil {
 		return // the client is gone, which the request's context tells
 	}
+	defer func() { _ = w.after() }() // likewise
 	h := x.w.Header()
 	final := maps.Clone(h) // what creel has put there is for the final answer
 	clear(h)

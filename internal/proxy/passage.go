@@ -118,14 +118,17 @@ func (x *passage) run() {
 	case x.req.Method == http.MethodConnect:
 		x.problem(problemMethod, "CONNECT asks for a tunnel to another host", nil)
 		return
+	case unsound(x.req) != "":
+		x.problem(problemRequest, unsound(x.req), nil)
+		return
 	case !soundTarget(requestTarget(x.req)):
-		x.problem(problemTarget, "it has a space or a control character in it", nil)
+		x.problem(problemTarget, "it is no path, or has a space or a control character in it", nil)
 		return
 	case !x.admitted():
 		x.problem(problemProxy, "it came from "+peerAddr(x.req).String()+" with fields such as X-Forwarded-For", nil)
 		return
 	}
-	if w := x.proxy.opts.Waiting; w != nil && w(x.w, x.req) {
+	if x.answeredInPlace() {
 		x.proxy.opts.Recorder.Request(Refused)
 		return
 	}
@@ -137,6 +140,25 @@ func (x *passage) run() {
 	}
 	for x.once() {
 	}
+}
+
+// answeredInPlace asks the hook that may answer in the gateway's place.
+func (x *passage) answeredInPlace() bool {
+	answer := x.proxy.opts.Waiting
+	if answer == nil {
+		return false
+	}
+	w := x.clientWriter()
+	if !w.perPipe { // the page fits into the connection's buffers
+		return answer(x.w, x.req)
+	}
+	_ = w.before() // what has become of the stream, the hook finds out
+	if answer(x.w, x.req) {
+		_ = w.last() // the client may be gone: nobody is left to tell
+		return true
+	}
+	_ = w.after() // likewise
+	return false
 }
 
 // readSmall reads a small body, and answers where that fails.

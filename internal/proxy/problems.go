@@ -23,6 +23,7 @@ type sort struct {
 
 var (
 	problemMethod    = sort{http.StatusNotImplemented, "method_not_supported", "Method not supported", "creel passes on requests to its gateway only."}
+	problemRequest   = sort{http.StatusBadRequest, "bad_request", "Bad request", "Send what HTTP/1 can say as well."}
 	problemTarget    = sort{http.StatusBadRequest, "bad_request_target", "Bad request target", "Escape such characters."}
 	problemLeaving   = sort{http.StatusServiceUnavailable, string(gateway.CodeShuttingDown), "The gateway is not available", "Try again in a moment."}
 	problemProxy     = sort{http.StatusForbidden, "proxy_not_trusted", "The proxy in front of creel is not trusted", "List its address in proxy.trusted_proxies, if it sets X-Forwarded-For itself."}
@@ -58,10 +59,10 @@ func (x *passage) problem(s sort, detail string, more func(*problem.Document)) {
 	w := x.clientWriter()
 	if w.before() == nil {
 		x.closeAfter(x.w.Header())
-		if page := x.proxy.opts.Page; page != nil && page(x.w, x.req, d) {
-			return
+		if page := x.proxy.opts.Page; page == nil || !page(x.w, x.req, d) {
+			d.Write(x.w)
 		}
-		d.Write(x.w)
+		_ = w.last() // the client may be gone: nobody is left to tell
 	}
 }
 

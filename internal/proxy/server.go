@@ -33,7 +33,7 @@ func Server(cfg config.Proxy, h http.Handler, log *slog.Logger) *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           h,
+		Handler:           closeOld(h),
 		ReadHeaderTimeout: cfg.Timeouts.RequestHeader,
 		IdleTimeout:       cfg.Timeouts.Idle,
 		MaxHeaderBytes:    cfg.MaxHeaderBytes,
@@ -49,6 +49,18 @@ func Server(cfg config.Proxy, h http.Handler, log *slog.Logger) *http.Server {
 		ConnContext:                  connContext,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// closeOld ends the connection of an HTTP/1.0 client with the answer, as RFC 9112
+// §9.3 wants of a proxy. net/http drops a Transfer-Encoding of theirs without a word,
+// so that what a sender meant for the body would be the next request (§6.1).
+func closeOld(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !r.ProtoAtLeast(1, 1) {
+			w.Header()["Connection"] = []string{"close"}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // connKey is the key of a client's connection in a request's context.
