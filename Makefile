@@ -10,7 +10,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build run test unit e2e lint bench bench-peers gen clean
+.PHONY: build run test unit e2e vm lint bench bench-peers gen clean
 
 build: ## build bin/creel
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/creel
@@ -34,11 +34,14 @@ e2e: build ## end-to-end tests; installs OpenClaw and Node.js from npm on the fi
 		--packages "./test/e2e/... ./internal/openclaw ./internal/auth ./internal/ui" \
 		-- -tags e2e -p 1 -shuffle=on -count=1 -timeout 40m
 
+vm: ## by hand: tests in virtual machines with a kernel, a systemd and a clock of their own
+	GO="$(GO)" test/vm/run
+
 lint: ## gofmt, vet, staticcheck, govulncheck
 	@unformatted="$$(gofmt -l cmd internal test bench)"; if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./...
-	$(GO) run $(STATICCHECK) -tags e2e ./...
+	$(GO) vet -tags e2e,vm ./...
+	$(GO) run $(STATICCHECK) -tags e2e,vm ./...
 	GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" ./test/govulncheck
 
 bench: build ## what creel costs and what it saves, as ratios from one run

@@ -21,7 +21,7 @@ import (
 type manager struct {
 	*harness.Creel
 	cmd    *exec.Cmd
-	pid    int // of systemd, as seen from outside of its namespace
+	pid    int // of systemd, as seen from outside of its namespace; 0: the machine's own
 	output harness.Output
 }
 
@@ -105,12 +105,14 @@ func command(c *harness.Creel) string {
 	return strings.Join(args, " ")
 }
 
-// run runs a command inside of systemd's namespaces.
+// run runs a command where systemd is: inside of its namespaces, or here.
 func (m *manager) run(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"-t", strconv.Itoa(m.pid), "-m", "-p", "-C", "-u", "-i", "--"}, args...)...)
-	out, err := cmd.CombinedOutput()
+	if m.pid != 0 {
+		args = append([]string{"nsenter", "-t", strconv.Itoa(m.pid), "-m", "-p", "-C", "-u", "-i", "--"}, args...)
+	}
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	return string(out), err
 }
 

@@ -55,26 +55,37 @@ func requireSystemd(t *testing.T) {
 func TestUnits(t *testing.T) {
 	for _, mode := range []string{"hybrid", "v2"} {
 		t.Run(mode, func(t *testing.T) {
-			m := boot(t, mode, harness.Prepare(t, crashgw.Options{}))
-			m.must("systemctl", "start", "creel.socket")
-			if m.property("ActiveState") != "inactive" {
-				t.Fatal("the service runs before anybody has asked for it")
-			}
-			if body := m.Get("/item?id=first"); !strings.Contains(body, `"first"`) {
-				t.Fatalf("the first client is answered %s", body)
-			}
-			first := m.WaitFor("ready", harness.Ready)
-			harness.Poll(t, "the state of the gateway in systemd's status", func() bool {
-				return strings.HasPrefix(m.property("StatusText"), "gateway ready")
-			}, func() string { return m.must("systemctl", "status", "creel") })
-
-			m.killed(first)
-			m.upgraded()
-			m.reloaded()
-			m.restarted()
-			m.stopped()
+			boot(t, mode, harness.Prepare(t, crashgw.Options{})).live()
 		})
 	}
+}
+
+// live is the life.
+func (m *manager) live() {
+	m.T.Helper()
+	first := m.awaken()
+	m.killed(first)
+	m.upgraded()
+	m.reloaded()
+	m.restarted()
+	m.stopped()
+}
+
+// awaken has the first client start the service.
+func (m *manager) awaken() api.Status {
+	m.T.Helper()
+	m.must("systemctl", "start", "creel.socket")
+	if m.property("ActiveState") != "inactive" {
+		m.T.Fatal("the service runs before anybody has asked for it")
+	}
+	if body := m.Get("/item?id=first"); !strings.Contains(body, `"first"`) {
+		m.T.Fatalf("the first client is answered %s", body)
+	}
+	first := m.WaitFor("ready", harness.Ready)
+	harness.Poll(m.T, "the state of the gateway in systemd's status", func() bool {
+		return strings.HasPrefix(m.property("StatusText"), "gateway ready")
+	}, func() string { return m.must("systemctl", "status", "creel") })
+	return first
 }
 
 // killed: systemd starts another creel, the gateway notices nothing, and no

@@ -31,7 +31,9 @@ func runawayRole(args []string) int {
 		return 1
 	}
 	if os.Getpid() == sessionAtStart {
-		select {} // the main process: an instance without one is not frozen
+		for { // the main process: an instance without one is not frozen
+			_ = unix.Pause() // not select {}, at which a Go program without cgo ends
+		}
 	}
 	return 0
 }

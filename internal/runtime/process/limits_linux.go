@@ -232,8 +232,11 @@ func enable(dir string, controllers []string) error {
 		case !slices.Contains(strings.Fields(string(has)), c):
 			return fmt.Errorf("%s does not have the controller %s", dir, c)
 		}
-		err := writeControl(dir, "cgroup.subtree_control", "+"+c)
-		if errors.Is(err, unix.EBUSY) {
+		busy, err := inhabited(dir)
+		if err == nil && !busy {
+			err = writeControl(dir, "cgroup.subtree_control", "+"+c)
+		}
+		if busy || errors.Is(err, unix.EBUSY) {
 			return fmt.Errorf("%s cannot hand on the controller %s, because processes run in it itself", dir, c)
 		}
 		if err != nil {
@@ -241,6 +244,23 @@ func enable(dir string, controllers []string) error {
 		}
 	}
 	return nil
+}
+
+// inhabited reports whether processes run in a cgroup itself that is not the root,
+// which may have some. The kernel refuses such a one only the controllers of whole
+// processes (memory). Those of threads (cpu, pids) it takes, and the cgroup is a
+// threaded domain from then on: no process can be put into any beneath it any more
+// (https://docs.kernel.org/admin-guide/cgroup-v2.html, "Threads").
+func inhabited(dir string) (bool, error) {
+	_, err := os.Stat(filepath.Join(dir, "cgroup.type"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // the root has no such file
+	}
+	if err != nil {
+		return false, err
+	}
+	procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	return len(procs) > 0, err
 }
 
 // limitGroups makes the cgroups in which limits are set, and sets them. Each is

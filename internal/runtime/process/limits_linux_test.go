@@ -167,7 +167,11 @@ func TestLimitsOutliveCreel(t *testing.T) {
 func TestLimitCPU(t *testing.T) {
 	limitedApp(t, runtime.Limits{CPU: 20}, func(t *testing.T, _ *Runtime, i *instance) {
 		awaitServing(t, i.Addr())
-		if i.group.bound == "" { // v1
+		if c := i.group.cgroups()[0]; c.v2 && len(i.group.limits) == 0 {
+			if max, err := os.ReadFile(filepath.Join(c.path, "cpu.max")); err != nil || string(max) != "20000 100000\n" {
+				t.Errorf("cpu.max: %q, %v", max, err)
+			}
+		} else { // v1
 			if q, p := counter(t, i, "cpu.cfs_quota_us", ""), counter(t, i, "cpu.cfs_period_us", ""); 5*q != p {
 				t.Errorf("quota %d in %d µs", q, p)
 			}
@@ -278,22 +282,31 @@ func TestOOMScore(t *testing.T) {
 func TestEnable(t *testing.T) {
 	tests := []struct {
 		name, has, on string
+		kind, procs   string // kind is empty for the root
 		want          string // what is written last; empty: nothing
 		refused       bool
 	}{
-		{"off", "cpu memory pids", "cpu", "+memory", false},
-		{"on already", "cpu memory pids", "memory", "", false},
-		{"not there", "cpu pids", "", "", true},
+		{"off", "cpu memory pids", "cpu", "domain", "", "+pids", false},
+		{"on already", "cpu memory pids", "pids", "domain", "12\n", "", false},
+		{"not there", "cpu memory", "", "domain", "", "", true},
+		{"processes run in it", "cpu memory pids", "cpu", "domain", "12\n", "", true},
+		{"processes run in the root", "cpu memory pids", "cpu", "", "12\n", "+pids", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			control := filepath.Join(dir, "cgroup.subtree_control")
-			if err := errors.Join(os.WriteFile(filepath.Join(dir, "cgroup.controllers"), []byte(tt.has), 0o600),
-				os.WriteFile(control, []byte(tt.on), 0o600)); err != nil {
+			err := errors.Join(os.WriteFile(filepath.Join(dir, "cgroup.controllers"), []byte(tt.has), 0o600),
+				os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(tt.procs), 0o600),
+				os.WriteFile(control, []byte(tt.on), 0o600))
+			if tt.kind != "" {
+				err = errors.Join(err, os.WriteFile(filepath.Join(dir, "cgroup.type"), []byte(tt.kind), 0o600))
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := enable(dir, []string{"memory"}); (err != nil) != tt.refused {
+			// A controller of threads, which the kernel would hand on either way.
+			if err := enable(dir, []string{"pids"}); (err != nil) != tt.refused {
 				t.Errorf("enable: %v", err)
 			}
 			got, err := os.ReadFile(control)

@@ -61,9 +61,10 @@ func TestOOM(t *testing.T) {
 	limited := memoryCgroup(t)
 	for _, parent := range parents(t) {
 		t.Run(parent.Mode, func(t *testing.T) {
-			if strings.HasPrefix(limited, parent.Path) {
-				// Pure v2: the instance has to be beneath the limit.
-				parent.Path = limited
+			if at, err := describeParent(limited); err != nil {
+				t.Fatal(err)
+			} else if at.Mode == ModeV2 && parent.Mode == ModeV2 {
+				parent = at // one hierarchy: the instance has to be beneath the limit
 			}
 			cmd := roleCommand(t, "oomCreel", t.TempDir(), parent.Path, limited, strconv.Itoa(freePort(t)))
 			out, err := cmd.CombinedOutput()
