@@ -126,6 +126,34 @@ func TestReloadOfNothing(t *testing.T) {
 	}
 }
 
+// TestReloadOfAStopped: while no instance runs, what one would run with counts at
+// once, and is said to: nothing is to be asked for.
+func TestReloadOfAStopped(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	before := c.WaitFor("ready", ready)
+	c.Post("stop?wait=30s")
+	c.configure("gateway:\n", "gateway:\n  env: {SECRET: hunter2}\n")
+	r := c.reload()
+	if applied, waiting := keys(r.Applied), keys(r.Waiting); applied != "gateway.env.SECRET (live)" || waiting != "" {
+		t.Errorf("applied: %s; waiting: %s", applied, waiting)
+	}
+	c.Post("start")
+	after := c.WaitFor("ready again", ready)
+	if env := c.Get("/env"); !strings.Contains(env, "hunter2") || after.Generation == before.Generation {
+		t.Errorf("generation %d has the environment %s", after.Generation, env)
+	}
+	// What waits and is taken back before it was asked for counts, too: it is what
+	// the instance runs with.
+	c.configure()
+	if r := c.reload(); keys(r.Waiting) != "gateway.env.SECRET (gateway restart)" || len(r.Applied) > 0 {
+		t.Errorf("applied: %s; waiting: %s", keys(r.Applied), keys(r.Waiting))
+	}
+	c.configure("gateway:\n", "gateway:\n  env: {SECRET: hunter2}\n")
+	if r := c.reload(); keys(r.Applied) != "gateway.env.SECRET (live)" || len(r.Waiting) > 0 {
+		t.Errorf("taken back: applied: %s; waiting: %s", keys(r.Applied), keys(r.Waiting))
+	}
+}
+
 // TestReloadOfNonsense: an invalid file changes nothing, not even what is valid
 // in it; all that is wrong is said with its place, and the exit code is 2.
 func TestReloadOfNonsense(t *testing.T) {
