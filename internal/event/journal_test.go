@@ -114,6 +114,9 @@ func TestNumbersGoOnAcrossRestarts(t *testing.T) {
 		record(t, j, 10)
 		closeNow(t, j)
 	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode of the folder %v, %v", info.Mode(), err)
+	}
 	wantSeqs(t, "ReadDir", all(t, ReadDir(dir, 0, 0)), span(1, 30))
 	j := open(t, Options{Dir: dir})
 	wantSeqs(t, "Recent", j.Recent(3), span(28, 30))
@@ -269,6 +272,43 @@ func TestRotation(t *testing.T) {
 	for e := range j.Since(0, 0) { // leaving early is fine
 		_ = e
 		break
+	}
+}
+
+// What was rotated is on the disk: nobody syncs it afterwards.
+func TestRotatedFilesAreSynced(t *testing.T) {
+	var syncs atomic.Int32
+	j := open(t, Options{Dir: t.TempDir(), MaxBytes: 200, openFile: func(path string) (file, error) {
+		f, err := openForAppend(path)
+		return countingFile{f, &syncs}, err
+	}})
+	record(t, j, 1)
+	before := syncs.Load()
+	record(t, j, 2)
+	if n := syncs.Load() - before; n == 0 {
+		t.Errorf("%d syncs in a rotation", n)
+	}
+}
+
+// A file of the name that one is rotated to is not written over: it may be all that is
+// left of other events.
+func TestRotationNeverOverwrites(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir, MaxBytes: 200})
+	record(t, j, 1)
+	if err := os.WriteFile(filepath.Join(dir, rotatedName(1)), []byte("of somebody else\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record(t, j, 2)
+	closeNow(t, j)
+	if text, err := os.ReadFile(filepath.Join(dir, rotatedName(1))); err != nil || string(text) != "of somebody else\n" {
+		t.Errorf("it became %q, %v", text, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, active+".duplicate-1")); err != nil || !strings.Contains(string(text), `"seq":1,`) {
+		t.Errorf("put beside it was %q, %v", text, err)
+	}
+	if found := troubles(j.Recent(10)); len(found) == 0 || found[0].Cause != "set_aside" || !strings.Contains(found[0].Message, "duplicate-1") {
+		t.Errorf("troubles %v", found)
 	}
 }
 
