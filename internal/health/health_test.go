@@ -135,7 +135,7 @@ func TestNil(t *testing.T) {
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var off time.Duration
-		c := newClock(func() time.Time { return time.Now().Add(off).Round(0) })
+		c := NewClockOf(func() time.Time { return time.Now().Add(off).Round(0) })
 		for _, step := range []struct{ set, want time.Duration }{
 			{0, 0}, {3 * time.Hour, 3 * time.Hour}, {0, 0}, {-5 * time.Hour, -5 * time.Hour}, {time.Second, 0}, {0, 0},
 		} {

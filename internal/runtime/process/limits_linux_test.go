@@ -83,6 +83,26 @@ func counter(t *testing.T, i *instance, file, name string) uint64 {
 	return 0
 }
 
+// TestKillOfOneThatHasLeft: a process that has left the instance's main cgroup, as one
+// may that runs as root, is still in those that limit it, and ends with it.
+func TestKillOfOneThatHasLeft(t *testing.T) {
+	limitedApp(t, runtime.Limits{Memory: 512 << 20, PIDs: 200}, func(t *testing.T, r *Runtime, i *instance) {
+		awaitServing(t, i.Addr())
+		if len(i.rec.LimitCgroups) == 0 {
+			return // of v2: there is one hierarchy, so it has left all of them
+		}
+		orphan := runtimetest.Orphan(t, i.Addr())
+		top := cgroup{path: filepath.Dir(filepath.Dir(filepath.Dir(i.rec.Cgroup)))}
+		if err := top.enter(orphan); err != nil {
+			t.Fatal(err)
+		}
+		mustKill(t, i)
+		if dialable(i.Addr()) {
+			t.Error("the process that has left lives")
+		}
+	}, "app", "serve")
+}
+
 // bombRole starts itself again and again, as each of those does. args[0] is a
 // mark; the others count the descent, which ends at a depth that bounds what a
 // limit which fails to hold can cost.
