@@ -13,6 +13,7 @@ import (
 	"creel/internal/config"
 	"creel/internal/event"
 	"creel/internal/health"
+	"creel/internal/probe"
 	"creel/internal/telemetry"
 )
 
@@ -111,5 +112,36 @@ func TestLookAround(t *testing.T) {
 	d.lookAround(clock)
 	if d.health.Holds(health.Descriptors) {
 		t.Errorf("in the end: %+v", d.health.Current())
+	}
+}
+
+// wanting is a probe that finds no descriptor so many times.
+type wanting struct{ left *int }
+
+func (p wanting) Check(context.Context, probe.Target) error {
+	if *p.left > 0 {
+		*p.left--
+		return &probe.Failure{Verdict: probe.Unchecked, Seen: "cannot dial", Err: syscall.EMFILE}
+	}
+	return nil
+}
+
+// TestSparing: a probe that lacks a descriptor gets one of those in reserve, and no more
+// than one: the rest are for a start.
+func TestSparing(t *testing.T) {
+	d := troubled(t)
+	left := 1
+	p := sparing{wanting{&left}, d.spare}
+	if err := p.Check(t.Context(), probe.Target{}); err != nil || !d.health.Holds(health.Descriptors) {
+		t.Errorf("with one in reserve: %v, conditions %+v", err, d.health.Current())
+	}
+	left = 2
+	if err := p.Check(t.Context(), probe.Target{}); probe.VerdictOf(err) != probe.Unchecked || left != 0 {
+		t.Errorf("it was asked until there were %d left: %v", left, err)
+	}
+	left = 1
+	d.spare.ReleaseAll(syscall.EMFILE)
+	if err := p.Check(t.Context(), probe.Target{}); err == nil {
+		t.Error("there is nothing in reserve, and yet it was asked again")
 	}
 }

@@ -392,3 +392,30 @@ func TestApplyV2(t *testing.T) {
 		t.Errorf("without pids.max: %v", err)
 	}
 }
+
+// TestApplySwap: what is pushed into swap counts as well, in both versions, where the
+// kernel counts it.
+func TestApplySwap(t *testing.T) {
+	for _, c := range []struct {
+		v2   bool
+		want map[string]string
+	}{
+		{false, map[string]string{"memory.limit_in_bytes": "67108864", "memory.memsw.limit_in_bytes": "67108864"}},
+		{true, map[string]string{"memory.max": "67108864", "memory.swap.max": "0"}},
+	} {
+		dir := t.TempDir()
+		for file := range c.want {
+			if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := (cgroup{path: dir, v2: c.v2}).apply(limitsOf(runtime.Limits{Memory: 64 << 20})[0]); err != nil {
+			t.Error(err)
+		}
+		for file, value := range c.want {
+			if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != value {
+				t.Errorf("%s: %q, %v, want %q", file, got, err, value)
+			}
+		}
+	}
+}
