@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"creel/internal/api"
 	"creel/internal/config"
 	"creel/internal/gateway"
+	"creel/internal/snapshot/store"
 	"creel/test/crashgw"
 	"creel/test/harness"
 )
@@ -151,6 +153,54 @@ func TestReloadOfAStopped(t *testing.T) {
 	c.configure("gateway:\n", "gateway:\n  env: {SECRET: hunter2}\n")
 	if r := c.reload(); keys(r.Applied) != "gateway.env.SECRET (live)" || len(r.Waiting) > 0 {
 		t.Errorf("taken back: applied: %s; waiting: %s", keys(r.Applied), keys(r.Waiting))
+	}
+}
+
+// TestReloadOfTheState: another state folder is saved from the moment on at which it
+// counts, and not before it is said to.
+func TestReloadOfTheState(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	one, two := filepath.Join(c.Dir, "one"), filepath.Join(c.Dir, "two")
+	for _, dir := range []string{one, two} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte(filepath.Base(dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with := func(dirs ...string) {
+		c.configure("gateway:\n", "snapshots: {mode: manual}\ngateway:\n  state: ["+strings.Join(dirs, ", ")+"]\n")
+	}
+	with(one)
+	c.Launch()
+	before := c.WaitFor("ready", ready)
+	with(one, two)
+	steps := 0
+	for r := c.reload(); len(r.Waiting) > 0; r = c.reload() { // done as it says, until nothing waits
+		if steps++; len(r.Applied) > 0 || steps > 3 {
+			t.Fatalf("after %d steps: applied: %s; waiting: %s", steps, keys(r.Applied), keys(r.Waiting))
+		}
+		switch r.Waiting[0].Needs {
+		case config.NeedsGatewayRestart:
+			c.Post("restart?wait=30s")
+		case config.NeedsCreelUpgrade:
+			c.Post("upgrade")
+		case config.NeedsNothing, config.NeedsCreelRestart:
+			t.Fatalf("%+v waits", r.Waiting)
+		}
+		c.WaitFor("ready", ready)
+	}
+	var saved store.Snapshot
+	out, log, code := c.command("snapshot", "create", "--json")
+	if err := json.Unmarshal([]byte(out), &saved); err != nil || code != 0 {
+		t.Fatalf("creel snapshot create exits with %d: %s %s (%v)", code, out, log, err)
+	}
+	if len(saved.RootFiles) != 2 || saved.RootFiles["one"] != 1 || saved.RootFiles["two"] != 1 {
+		t.Errorf("saved was %s", out)
+	}
+	if st := c.WaitFor("ready", ready); st.Creel.PID != before.Creel.PID {
+		c.endSuccessor(st)
 	}
 }
 
