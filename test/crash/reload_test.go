@@ -204,6 +204,48 @@ func TestReloadOfTheState(t *testing.T) {
 	}
 }
 
+// TestReloadOfRetention: what is kept of snapshots counts at once.
+func TestReloadOfRetention(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	state := filepath.Join(c.Dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	keep := func(more string) {
+		c.configure("gateway:\n", "snapshots:\n  mode: manual\n"+more+"gateway:\n  state: ["+state+"]\n")
+	}
+	change := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(state, "file"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		out, log, code := c.command(args...)
+		if code != 0 {
+			t.Fatalf("creel %q exits with %d: %s", args, code, log)
+		}
+		return out
+	}
+	count := func() int { t.Helper(); return strings.Count(run("snapshot", "list", "--json"), `"lineage"`) }
+	keep("")
+	change("one")
+	c.Launch()
+	c.WaitFor("ready", ready)
+	run("snapshot", "create")
+	change("two")
+	run("snapshot", "create")
+	run("snapshot", "prune")
+	before := count()
+	keep("  keep: {last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0}\n")
+	r := c.reload()
+	run("snapshot", "prune")
+	if after := count(); len(r.Applied) == 0 || after >= before {
+		t.Errorf("applied: %s; %d snapshots before, %d afterwards", keys(r.Applied), before, after)
+	}
+}
+
 // TestReloadOfNonsense: an invalid file changes nothing, not even what is valid
 // in it; all that is wrong is said with its place, and the exit code is 2.
 func TestReloadOfNonsense(t *testing.T) {
