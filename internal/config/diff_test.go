@@ -60,6 +60,24 @@ func TestDiffAndHash(t *testing.T) {
 	}
 }
 
+// TestKeep: what needs something that has not happened is as it was, the rest as it is.
+func TestKeep(t *testing.T) {
+	before, after := Defaults(), Defaults()
+	for _, k := range ordered() {
+		k.set(&after, other(t, k.value(&before)))
+	}
+	kept := Keep(&after, &before, NeedsCreelUpgrade, NeedsCreelRestart)
+	for _, k := range ordered() {
+		want := k.value(&after)
+		if k.Needs == NeedsCreelUpgrade || k.Needs == NeedsCreelRestart {
+			want = k.value(&before)
+		}
+		if got := k.value(kept); !equal(got, want) {
+			t.Errorf("%s, which needs %q, is %v, want %v", k.Path, k.Needs, got, want)
+		}
+	}
+}
+
 func TestDiff(t *testing.T) {
 	a, b := Defaults(), Defaults()
 	if changes := Diff(&a, &b); changes != nil {
