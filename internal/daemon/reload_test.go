@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"creel/internal/config"
@@ -81,6 +82,19 @@ func TestReloadTakesOver(t *testing.T) {
 	}
 	if b := d.providers.report().Budgets; level != "error" || len(b) != 1 || b[0].Tokens != 5 {
 		t.Errorf("level %q, budgets %+v", level, b)
+	}
+
+	// One that the supervisor does not take changes nothing.
+	before, asked := d.cfg(), e.prober.present()
+	e.gateway.Leave()
+	again := next
+	again.Gateway.Ready.Path, again.Log.Level = "/other", "debug"
+	read = &again
+	if _, err := d.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("a supervisor that has ended: %v", err)
+	}
+	if d.cfg() != before || e.prober.present() != asked || level != "error" {
+		t.Errorf("something was changed: level %q, conditions %+v", level, e.prober.present())
 	}
 }
 
