@@ -388,6 +388,27 @@ func TestHangConfigured(t *testing.T) {
 	})
 }
 
+// TestReprobeWhileSilent: a silent suspect is judged by what it does, whatever the
+// conditions of being ready are changed to meanwhile.
+func TestReprobeWhileSilent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, listens).run()
+		r.hang()
+		pass(45 * time.Second)
+		r.wants(Suspect, 1)
+		r.configure(func(s *Settings) {
+			s.Hang, s.Reprobe, s.AliveTimeout = testHang, true, time.Second
+		})
+		pass(5 * time.Second)
+		r.wants(Suspect, 1)
+		pass(20 * time.Second)
+		r.wants(Ready, 1, 2)
+		if end := r.Status().LastEnd; end.Cause != CauseHang {
+			t.Errorf("last end %+v", end)
+		}
+	})
+}
+
 // TestLeaveWhileSuspected: the end of creel does not wait, and the next one makes
 // up its own mind.
 func TestLeaveWhileSuspected(t *testing.T) {

@@ -83,6 +83,18 @@ func counter(t *testing.T, i *instance, file, name string) uint64 {
 	return 0
 }
 
+// TestExamineMemory: the evidence against one that hangs has what it uses of its memory.
+func TestExamineMemory(t *testing.T) {
+	const limit = 512 << 20
+	limitedApp(t, runtime.Limits{Memory: limit}, func(t *testing.T, _ *Runtime, i *instance) {
+		awaitServing(t, i.Addr())
+		found, ok := i.Examine(t.Context())["memory"].(map[string]any)
+		if peak, _ := found["peak"].(int64); !ok || found["limit"] != int64(limit) || peak < 1<<20 {
+			t.Errorf("of its memory is told %v", found)
+		}
+	}, "app", "serve")
+}
+
 // TestKillOfOneThatHasLeft: a process that has left the instance's main cgroup, as one
 // may that runs as root, is still in those that limit it, and ends with it.
 func TestKillOfOneThatHasLeft(t *testing.T) {
