@@ -254,6 +254,9 @@ func TestRotation(t *testing.T) {
 	got := all(t, ReadDir(dir, 0, 0))
 	wantSeqs(t, "all that is kept", got, span(names[0].first, 100))
 	wantSeqs(t, "a part of one file", all(t, ReadDir(dir, names[1].first+2, 4)), span(names[1].first+3, names[1].first+6))
+	for _, n := range names[1:] { // over the border of two files
+		wantSeqs(t, "from the last of a file on", all(t, ReadDir(dir, n.first-2, 2)), span(n.first-1, n.first))
+	}
 	if got, err := Tail(dir, 30); err != nil {
 		t.Error(err)
 	} else {
@@ -272,6 +275,41 @@ func TestRotation(t *testing.T) {
 	for e := range j.Since(0, 0) { // leaving early is fine
 		_ = e
 		break
+	}
+}
+
+// A file that has lost its end after it was rotated is damaged, which is said: its last
+// line is not one that is being written.
+func TestRotatedFileIsCut(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir, MaxBytes: 500})
+	for range 10 {
+		record(t, j, 1)
+	}
+	closeNow(t, j)
+	names, err := rotatedFiles(dir)
+	if err != nil || len(names) < 2 {
+		t.Fatalf("rotated files %v, %v", names, err)
+	}
+	path := filepath.Join(dir, names[0].name)
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Truncate(path, info.Size()-10)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var damage *DamageError
+	var got []Event
+	for e, err := range ReadDir(dir, 0, 0) {
+		if err == nil {
+			got = append(got, e)
+		} else if !errors.As(err, &damage) {
+			t.Error(err)
+		}
+	}
+	if damage == nil || damage.Path != path || len(got) != 9 {
+		t.Errorf("damage %v, events %v", damage, seqs(got))
 	}
 }
 
