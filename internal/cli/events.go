@@ -167,11 +167,15 @@ func (e *env) printEvents(r io.Reader, follow bool) error {
 // usualKind is how wide most kinds are.
 const usualKind = len("snapshot_taken")
 
-// eventsFromDisk shows the journal of a daemon that does not run.
+// eventsFromDisk shows the journal of a daemon that does not run, as far as it can be
+// read.
 func (e *env) eventsFromDisk(away *unreachableError, tail int) error {
 	list, err := event.Tail(filepath.Join(away.dataDir, "journal"), tail)
-	if err != nil || len(list) == 0 {
-		return away
+	if len(list) == 0 {
+		return errors.Join(away, err)
+	}
+	if err != nil {
+		fmt.Fprintln(e.stderr, "warning:", err)
 	}
 	fmt.Fprintf(e.stderr, "%s; these are the events up to its end:\n", away.away())
 	return e.showList(list)

@@ -166,7 +166,7 @@ type Gateway struct {
 	// Port is the TCP port on 127.0.0.1 that the app listens on; 0: creel chooses a free one. The app is told by $PORT.
 	Port int `yaml:"port" json:"port" needs:"gateway restart"`
 	// State lists the folders that hold the app's state.
-	State []string `yaml:"state" json:"state" kind:"path" needs:"gateway restart"`
+	State []string `yaml:"state" json:"state" kind:"path" needs:"creel upgrade"`
 	// Sandbox says whether creel's own files (its data folder, but for what is the app's, and credentials) are hidden from the app: "auto" (where that can be had: creel must run as root), "required" (the app is not started otherwise) or "off".
 	Sandbox string `yaml:"sandbox" json:"sandbox" enum:"auto,required,off" needs:"gateway restart"`
 	// Start says when the app is started: "always" or "on-demand".

@@ -131,8 +131,10 @@ func Keep(new, old *Config, needs ...Needs) *Config {
 }
 
 // Hash identifies what an instance runs with: all that needs a gateway restart
-// when it changes, and nothing else. Two gateways have the same hash exactly if
-// Diff finds no change between them with NeedsGatewayRestart.
+// when it changes, and its state folders, of which another creel is the first to
+// know, and which it may see only after a restart, if they are in a folder that is
+// hidden from it. Else two gateways have the same hash exactly if Diff finds no change
+// between them with NeedsGatewayRestart.
 //
 // It is the hexadecimal SHA-256 of a JSON object from key to value. Empty values
 // are left out, so that a later creel with more keys computes the same hash and
@@ -142,7 +144,7 @@ func Hash(g Gateway) string {
 	cfg := &Config{Gateway: g}
 	values := map[string]any{}
 	for _, k := range ordered() {
-		if v := k.value(cfg); k.Needs == NeedsGatewayRestart && !isEmptyValue(v) {
+		if v := k.value(cfg); (k.Needs == NeedsGatewayRestart || k.Path == "gateway.state") && !isEmptyValue(v) {
 			values[k.Path] = v
 		}
 	}

@@ -40,7 +40,7 @@ func other(t *testing.T, v any) any {
 }
 
 // TestDiffAndHash: each key alone makes one change, and the hash changes exactly
-// if that change needs a restart of the gateway.
+// if that change needs a restart of the gateway, or is one of its state folders.
 func TestDiffAndHash(t *testing.T) {
 	before := Defaults()
 	for _, k := range ordered() {
@@ -51,11 +51,29 @@ func TestDiffAndHash(t *testing.T) {
 			t.Errorf("%s: got %+v", k.Path, changes)
 		}
 		changed := Hash(before.Gateway) != Hash(after.Gateway)
-		if changed != (k.Needs == NeedsGatewayRestart) {
+		if changed != (k.Needs == NeedsGatewayRestart || k.Path == "gateway.state") {
 			t.Errorf("%s: hash changed: %v, but it needs %q", k.Path, changed, k.Needs)
 		}
 		if strings.Contains(fmt.Sprint(changes), "hunter2") {
 			t.Errorf("%s: a secret is shown: %v", k.Path, changes)
+		}
+	}
+}
+
+// TestKeep: what needs something that has not happened is as it was, the rest as it is.
+func TestKeep(t *testing.T) {
+	before, after := Defaults(), Defaults()
+	for _, k := range ordered() {
+		k.set(&after, other(t, k.value(&before)))
+	}
+	kept := Keep(&after, &before, NeedsCreelUpgrade, NeedsCreelRestart)
+	for _, k := range ordered() {
+		want := k.value(&after)
+		if k.Needs == NeedsCreelUpgrade || k.Needs == NeedsCreelRestart {
+			want = k.value(&before)
+		}
+		if got := k.value(kept); !equal(got, want) {
+			t.Errorf("%s, which needs %q, is %v, want %v", k.Path, k.Needs, got, want)
 		}
 	}
 }

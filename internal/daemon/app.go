@@ -22,6 +22,9 @@ import (
 type app interface {
 	// plan prepares an instance and says what to run.
 	plan(ctx context.Context, g config.Gateway, generation uint64) (runtime.Spec, error)
+	// environment is that of an instance that was taken over, by the configuration
+	// as it is now.
+	environment(g config.Gateway, rec runtime.Record) ([]string, error)
 	// state are the folders that hold the app's state; none: it has none, or none
 	// that creel knows of.
 	state(cfg config.Gateway) []string

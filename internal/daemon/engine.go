@@ -94,7 +94,7 @@ func (d *daemon) makeEngine(left *engine) (_ *engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.prober = &prober{logPath: process.LogPath(dir), conditions: conditions}
+	e.prober = &prober{logPath: process.LogPath(dir), environ: d.conditionEnviron, conditions: conditions}
 	if e.keeper, err = e.newKeeper(); err != nil {
 		return nil, err
 	}

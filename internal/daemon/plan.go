@@ -24,11 +24,11 @@ type planned struct {
 // again as the policy allows.
 func (e *engine) plan(ctx context.Context, generation uint64) (runtime.Spec, error) {
 	g := e.d.cfg().Gateway
+	e.d.planned.Store(&planned{generation, g}) // at once: what is reloaded while it is installed comes too late
 	spec, err := e.d.app.plan(ctx, g, generation)
 	if err == nil {
 		spec.Apart, err = apartOf(e.d.cfg())
 	}
-	e.d.planned.Store(&planned{generation, g})
 	var install *openclaw.InstallError
 	if !errors.As(err, &install) || e.gateway.Status().LastEnd != nil {
 		return spec, err

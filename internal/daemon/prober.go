@@ -18,9 +18,12 @@ import (
 // configuration.
 type prober struct {
 	logPath string
+	environ func(runtime.Record) []string // of an instance that was taken over
 
 	mu         sync.Mutex
 	conditions *conditions
+	taken      taken
+	ready      uint64   // the instance that was ready last
 	generation uint64   // the instance that was launched last
 	env        []string // its environment
 	logOffset  int64    // where its output begins
@@ -76,21 +79,37 @@ func (p *prober) launching(spec runtime.Spec) {
 }
 
 // target gives the conditions, and describes an instance. Of one that an earlier creel launched, all of
-// the output is looked at: where it begins is not known.
+// the output is looked at: where it begins is not known. See taken.
 func (p *prober) target(inst runtime.Instance) (*conditions, probe.Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := probe.Target{Addr: inst.Addr(), Dir: p.conditions.dir, LogPath: p.logPath, Done: inst.Done()}
-	if inst.Record().Generation == p.generation {
+	rec := inst.Record()
+	ours := rec.Generation == p.generation
+	if ours {
 		t.Env, t.LogOffset = p.env, p.logOffset
+	} else {
+		t.Env = p.environOf(rec)
 	}
+	t.LogCut = (!ours || rec.Generation == p.ready) && hasRotated(p.logPath, rec.StartedAt)
 	return p.conditions, t
+}
+
+// wasReady takes note of an instance that is ready.
+func (p *prober) wasReady(inst runtime.Instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ready = inst.Record().Generation
 }
 
 // Ready waits until the instance is ready.
 func (p *prober) Ready(ctx context.Context, inst runtime.Instance) error {
 	c, target := p.target(inst)
-	return probe.Wait(ctx, c.ready, target, c.pace)
+	err := probe.Wait(ctx, c.ready, target, c.pace)
+	if err == nil {
+		p.wasReady(inst)
+	}
+	return err
 }
 
 // slowAnswer is an answer after which the app is asked how it is.

@@ -11,6 +11,7 @@ import (
 	"creel/internal/api"
 	"creel/internal/config"
 	"creel/internal/event"
+	"creel/internal/gateway"
 )
 
 // A reload reads the configuration again, from the same file, environment and
@@ -133,7 +134,8 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 			return api.Reload{}, fmt.Errorf("the configuration was taken over, but the gateway has not been told: %w", err)
 		}
 	}
-	result := api.Reload{Applied: needing(changes, config.NeedsNothing), Waiting: d.pending(), Warnings: read.Warnings()}
+	result := api.Reload{Waiting: d.pending(), Warnings: read.Warnings()}
+	result.Applied = counting(changes, result.Waiting)
 	d.noteReload(changes, result)
 	return result, nil
 }
@@ -211,29 +213,53 @@ func needing(changes []config.Change, needs config.Needs) []config.Change {
 	return slices.DeleteFunc(slices.Clone(changes), func(c config.Change) bool { return c.Needs != needs })
 }
 
+// counting are the changes that count at once: what needs nothing, and what an instance
+// runs with if there is none, or if the present one has it already.
+func counting(changes, waiting []config.Change) []config.Change {
+	var list []config.Change
+	for _, c := range changes {
+		switch {
+		case c.Needs == config.NeedsGatewayRestart && !slices.ContainsFunc(waiting, func(w config.Change) bool { return w.Key == c.Key || w.Key == unknownKey }):
+			c.Needs = config.NeedsNothing
+			fallthrough
+		case c.Needs == config.NeedsNothing:
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// unknownKey stands for all that an instance runs with.
+const unknownKey = "gateway"
+
 // pending lists what was read and does not count yet: what the instance runs
 // with, against what its successor will, and what creel was started with.
 func (d *daemon) pending() []config.Change {
-	var list []config.Change
-	st := d.engineNow.Load().gateway.Status()
-	now := d.cfg()
-	switch p := d.planned.Load(); {
-	case st.PID == 0: // the next instance has it all
-	case p != nil && p.generation == st.Generation:
-		was := *now
-		was.Gateway = p.gateway
-		list = needing(config.Diff(&was, now), config.NeedsGatewayRestart)
-	case st.ConfigHash != "" && st.ConfigHash != config.Hash(now.Gateway):
-		// An instance that was taken over: of what it runs with the record
-		// keeps no more than a hash, since variables may be secrets.
-		list = []config.Change{{Key: "gateway", Old: "configuration " + short(st.ConfigHash), New: "configuration " + short(config.Hash(now.Gateway)), Needs: config.NeedsGatewayRestart}}
-	}
+	list := pendingFor(d.engineNow.Load().gateway.Status(), d.planned.Load(), d.cfg())
 	if read := d.read.Load(); read != nil {
 		waiting := config.Diff(d.opts.Config, read)
 		list = append(list, needing(waiting, config.NeedsCreelUpgrade)...)
 		list = append(list, needing(waiting, config.NeedsCreelRestart)...)
 	}
 	return list
+}
+
+// pendingFor lists what does not count yet for the present instance, or for the one that
+// is being launched.
+func pendingFor(st gateway.Status, p *planned, now *config.Config) []config.Change {
+	switch {
+	case st.PID == 0 && st.State != gateway.Starting: // the next instance has it all
+	case p != nil && p.generation == st.Generation:
+		was := *now
+		was.Gateway = p.gateway
+		return needing(config.Diff(&was, now), config.NeedsGatewayRestart)
+	case st.PID == 0: // it is not planned yet
+	case st.ConfigHash != "" && st.ConfigHash != config.Hash(now.Gateway):
+		// An instance that was taken over: of what it runs with the record
+		// keeps no more than a hash, since variables may be secrets.
+		return []config.Change{{Key: unknownKey, Old: "configuration " + short(st.ConfigHash), New: "configuration " + short(config.Hash(now.Gateway)), Needs: config.NeedsGatewayRestart}}
+	}
+	return nil
 }
 
 // short is enough of a hash to tell two apart.

@@ -81,19 +81,23 @@ func (d *daemon) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if jump := clock.Look(); jump != 0 {
-			d.noteJump(jump)
-		}
-		wait := lookEvery
-		wellFolder, wellFiles := d.disk.Look(), false
-		if !d.health.Holds(health.Start) { // which may need what was given up for it
-			wellFiles = d.spare.Refill()
-		}
-		if !wellFolder || !wellFiles {
-			wait = lookAgain
-		}
-		timer.Reset(wait)
+		timer.Reset(d.lookAround(clock))
 	}
+}
+
+// lookAround looks once, and says when to look again.
+func (d *daemon) lookAround(clock *health.Clock) time.Duration {
+	if jump := clock.Look(); jump != 0 {
+		d.noteJump(jump)
+	}
+	wellFolder, wellFiles := d.disk.Look(), false
+	if !d.health.Holds(health.Start) { // which may need what was given up for it
+		wellFiles = d.spare.Refill()
+	}
+	if !wellFolder || !wellFiles {
+		return lookAgain
+	}
+	return lookEvery
 }
 
 func (d *daemon) noteJump(jump time.Duration) {

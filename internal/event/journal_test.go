@@ -114,6 +114,9 @@ func TestNumbersGoOnAcrossRestarts(t *testing.T) {
 		record(t, j, 10)
 		closeNow(t, j)
 	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode of the folder %v, %v", info.Mode(), err)
+	}
 	wantSeqs(t, "ReadDir", all(t, ReadDir(dir, 0, 0)), span(1, 30))
 	j := open(t, Options{Dir: dir})
 	wantSeqs(t, "Recent", j.Recent(3), span(28, 30))
@@ -251,6 +254,9 @@ func TestRotation(t *testing.T) {
 	got := all(t, ReadDir(dir, 0, 0))
 	wantSeqs(t, "all that is kept", got, span(names[0].first, 100))
 	wantSeqs(t, "a part of one file", all(t, ReadDir(dir, names[1].first+2, 4)), span(names[1].first+3, names[1].first+6))
+	for _, n := range names[1:] { // over the border of two files
+		wantSeqs(t, "from the last of a file on", all(t, ReadDir(dir, n.first-2, 2)), span(n.first-1, n.first))
+	}
 	if got, err := Tail(dir, 30); err != nil {
 		t.Error(err)
 	} else {
@@ -269,6 +275,78 @@ func TestRotation(t *testing.T) {
 	for e := range j.Since(0, 0) { // leaving early is fine
 		_ = e
 		break
+	}
+}
+
+// A file that has lost its end after it was rotated is damaged, which is said: its last
+// line is not one that is being written.
+func TestRotatedFileIsCut(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir, MaxBytes: 500})
+	for range 10 {
+		record(t, j, 1)
+	}
+	closeNow(t, j)
+	names, err := rotatedFiles(dir)
+	if err != nil || len(names) < 2 {
+		t.Fatalf("rotated files %v, %v", names, err)
+	}
+	path := filepath.Join(dir, names[0].name)
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Truncate(path, info.Size()-10)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var damage *DamageError
+	var got []Event
+	for e, err := range ReadDir(dir, 0, 0) {
+		if err == nil {
+			got = append(got, e)
+		} else if !errors.As(err, &damage) {
+			t.Error(err)
+		}
+	}
+	if damage == nil || damage.Path != path || len(got) != 9 {
+		t.Errorf("damage %v, events %v", damage, seqs(got))
+	}
+}
+
+// What was rotated is on the disk: nobody syncs it afterwards.
+func TestRotatedFilesAreSynced(t *testing.T) {
+	var syncs atomic.Int32
+	j := open(t, Options{Dir: t.TempDir(), MaxBytes: 200, openFile: func(path string) (file, error) {
+		f, err := openForAppend(path)
+		return countingFile{f, &syncs}, err
+	}})
+	record(t, j, 1)
+	before := syncs.Load()
+	record(t, j, 2)
+	if n := syncs.Load() - before; n == 0 {
+		t.Errorf("%d syncs in a rotation", n)
+	}
+}
+
+// A file of the name that one is rotated to is not written over: it may be all that is
+// left of other events.
+func TestRotationNeverOverwrites(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir, MaxBytes: 200})
+	record(t, j, 1)
+	if err := os.WriteFile(filepath.Join(dir, rotatedName(1)), []byte("of somebody else\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record(t, j, 2)
+	closeNow(t, j)
+	if text, err := os.ReadFile(filepath.Join(dir, rotatedName(1))); err != nil || string(text) != "of somebody else\n" {
+		t.Errorf("it became %q, %v", text, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, active+".duplicate-1")); err != nil || !strings.Contains(string(text), `"seq":1,`) {
+		t.Errorf("put beside it was %q, %v", text, err)
+	}
+	if found := troubles(j.Recent(10)); len(found) == 0 || found[0].Cause != "set_aside" || !strings.Contains(found[0].Message, "duplicate-1") {
+		t.Errorf("troubles %v", found)
 	}
 }
 

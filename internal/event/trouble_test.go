@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"creel/internal/telemetry"
@@ -159,6 +160,28 @@ func TestLostEventsAreCountedAndTold(t *testing.T) {
 	want = append(want, span(1, 6)...)
 	want = append(want, span(37, 57)...)
 	wantSeqs(t, "files", got, want)
+}
+
+// However long the trouble has lasted, it is over soon after its end.
+func TestLongTroubleEndsSoon(t *testing.T) {
+	dir, d := t.TempDir(), newDisk()
+	synctest.Test(t, func(t *testing.T) {
+		d.room, d.err = 0, syscall.ENOSPC
+		j, err := Open(Options{Dir: dir, openFile: d.open})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.Record(Event{Kind: Ready})
+		time.Sleep(24 * time.Hour) // of the bubble's clock
+		d.set(func() { d.room, d.err = -1, nil })
+		time.Sleep(lastRetry)
+		if synctest.Wait(); j.Health() != nil || j.unwritten() > 0 {
+			t.Errorf("%v after its end: %v, %d events are not written", lastRetry, j.Health(), j.unwritten())
+		}
+		if err := j.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A disk that does not come back from a write holds up nobody but the writer.

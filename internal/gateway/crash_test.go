@@ -182,6 +182,28 @@ func TestSilentInstance(t *testing.T) {
 	})
 }
 
+// TestSilentOneThatServes: one that is of use before it falls silent is not given up,
+// however often it does.
+func TestSilentOneThatServes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		for range 3 * testPolicy.Fruitless {
+			i := r.rt.now()
+			l := r.lease()
+			l.Served()
+			i.ready.set(false)
+			i.alive.set(false)
+			l.Unreachable()
+			l.Release()
+			pass(2 * aliveTime)
+			r.wants(Ready)
+			if n := r.Status().Fruitless; n != 0 {
+				t.Fatalf("fruitless %d", n)
+			}
+		}
+	})
+}
+
 // TestRestartsWithinItsProcess: a suspect that lives gets the time of a start.
 func TestRestartsWithinItsProcess(t *testing.T) {
 	bubble(t, func(t *testing.T) {

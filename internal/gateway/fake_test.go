@@ -171,6 +171,8 @@ type fakeInstance struct {
 	kills      atomic.Int32
 	frozen     atomic.Bool
 	held       atomic.Bool  // by somebody else than creel
+	hidden     atomic.Bool  // its processes cannot be looked at
+	opaque     atomic.Bool  // to examine it takes all the time that there is
 	busy       atomic.Bool  // its processes work
 	backlog    atomic.Int32 // connections that it does not accept
 	looks      atomic.Int32 // at its activity
@@ -242,6 +244,9 @@ func (i *fakeInstance) Thaw() error {
 
 func (i *fakeInstance) Activity() (runtime.Activity, error) {
 	i.looks.Add(1)
+	if i.hidden.Load() {
+		return runtime.Activity{}, syscall.EMFILE
+	}
 	a := runtime.Activity{Held: i.frozen.Load() || i.held.Load(), Backlog: int(i.backlog.Load())}
 	if i.busy.Load() {
 		a.CPU = time.Since(i.record.StartedAt)
@@ -249,7 +254,10 @@ func (i *fakeInstance) Activity() (runtime.Activity, error) {
 	return a, nil
 }
 
-func (i *fakeInstance) Examine(context.Context) map[string]any {
+func (i *fakeInstance) Examine(ctx context.Context) map[string]any {
+	if i.opaque.Load() {
+		<-ctx.Done()
+	}
 	return map[string]any{"threads": "all asleep"}
 }
 

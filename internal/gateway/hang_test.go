@@ -129,6 +129,11 @@ func TestNoHang(t *testing.T) {
 				l.Moved()
 			}
 		}},
+		{"nobody knows what its processes do", func(r *rig, i *fakeInstance) {
+			up := time.Since(i.record.StartedAt)
+			i.alive.set(false)
+			i.hidden.Store(up > 20*time.Second) // it was idle as long as it could be seen
+		}},
 		{"held by somebody else", func(r *rig, i *fakeInstance) {
 			i.held.Store(true)
 			i.alive.set(false)
@@ -161,6 +166,43 @@ func TestEndlessLoop(t *testing.T) {
 		r.wants(Ready, 1)
 		pass(20 * time.Second)
 		r.wants(Ready, 1, 2)
+	})
+}
+
+// TestBegunIsNotWaiting: a request whose answer has begun waits for nothing, however
+// long no more of it comes: it is no second sign against one that works.
+func TestBegunIsNotWaiting(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, listens).run()
+		l := r.lease()
+		defer l.Release()
+		l.Begun()
+		r.hang().busy.Store(true)
+		pass(3 * testHang.Policy.Busy)
+		r.wants(Ready, 1)
+		r.wantsJournal("starting 1", "ready 1")
+	})
+}
+
+// TestEvidenceIsBounded: requests do not wait for evidence that cannot be had.
+func TestEvidenceIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, listens).run()
+		i := r.hang()
+		pass(45 * time.Second)
+		r.wants(Suspect, 1)
+		i.opaque.Store(true)
+		l, err := r.Acquire(t.Context(), Ask{Until: time.Now().Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Release()
+		if g := l.Generation(); g != 2 {
+			t.Errorf("the request that waited got generation %d", g)
+		}
+		if up, limit := time.Since(i.record.StartedAt), testHang.Policy.Restart+testHang.Interval+examineTimeout+testPolicy.SilentGrace; up > limit {
+			t.Errorf("replaced after %v, which has %v", up, limit)
+		}
 	})
 }
 
@@ -263,6 +305,19 @@ func TestStandstill(t *testing.T) {
 		if got := m.record.Silence(); got != 3*time.Second {
 			t.Errorf("silent for %v", got)
 		}
+		for _, stills := range []uint64{1, 1, 2} { // frozen by creel, for longer than a beat, and thawed
+			m.stills = func() uint64 { return stills }
+			m.tick(time.Second)
+		}
+		m.stills = func() uint64 { return 4 } // for less than a beat
+		m.tick(time.Second)
+		if got := m.record.Silence(); got != 3*time.Second {
+			t.Errorf("silent for %v, frozen all the while", got)
+		}
+		m.tick(time.Second)
+		if got := m.record.Silence(); got != 4*time.Second {
+			t.Errorf("silent for %v", got)
+		}
 		m.record.Answered()
 		began := time.Now()
 		pass(testHang.timeout())
@@ -333,6 +388,27 @@ func TestHangConfigured(t *testing.T) {
 	})
 }
 
+// TestReprobeWhileSilent: a silent suspect is judged by what it does, whatever the
+// conditions of being ready are changed to meanwhile.
+func TestReprobeWhileSilent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, listens).run()
+		r.hang()
+		pass(45 * time.Second)
+		r.wants(Suspect, 1)
+		r.configure(func(s *Settings) {
+			s.Hang, s.Reprobe, s.AliveTimeout = testHang, true, time.Second
+		})
+		pass(5 * time.Second)
+		r.wants(Suspect, 1)
+		pass(20 * time.Second)
+		r.wants(Ready, 1, 2)
+		if end := r.Status().LastEnd; end.Cause != CauseHang {
+			t.Errorf("last end %+v", end)
+		}
+	})
+}
+
 // TestLeaveWhileSuspected: the end of creel does not wait, and the next one makes
 // up its own mind.
 func TestLeaveWhileSuspected(t *testing.T) {
@@ -399,6 +475,11 @@ func TestOwnWord(t *testing.T) {
 		r.wants(Ready, 1, 2)
 		if m := r.Status().LastEnd.Message; !strings.Contains(m, "event loop is degraded") {
 			t.Errorf("message %q", m)
+		}
+		for _, e := range r.journal.events {
+			if e.Kind == event.Evidence && e.Fields["says"] != "that its event loop is degraded" {
+				t.Errorf("evidence %+v", e.Fields)
+			}
 		}
 		synctest.Wait()
 	})

@@ -16,9 +16,11 @@ type Clock struct {
 }
 
 // NewClock begins to look.
-func NewClock() *Clock { return newClock(func() time.Time { return time.Now().Round(0) }) }
+func NewClock() *Clock { return NewClockOf(func() time.Time { return time.Now().Round(0) }) }
 
-func newClock(wall func() time.Time) *Clock {
+// NewClockOf begins to look at a wall clock of one's own, which gives times without a
+// monotonic reading.
+func NewClockOf(wall func() time.Time) *Clock {
 	return &Clock{wall: wall, last: time.Now(), seen: wall()}
 }
 

@@ -95,6 +95,31 @@ func TestFlapping(t *testing.T) {
 	})
 }
 
+// TestInfo: a hint shows, and is no trouble for those who watch metrics.
+func TestInfo(t *testing.T) {
+	r, seen := newRegistry(t)
+	r.Set(Provider, Info, "none", "")
+	if !r.Holds(Provider) || seen.gauge[Provider] {
+		t.Errorf("holds %v, gauge %v", r.Holds(Provider), seen.gauge)
+	}
+}
+
+// TestClose: what waits to be told is dropped, and nothing is told any more.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, seen := newRegistry(t)
+		r.Set(Journal, Trouble, "j", "")
+		r.Clear(Journal) // waits
+		r.Close()
+		r.Set(Bodies, Trouble, "b", "")
+		time.Sleep(2 * DefaultQuiet)
+		synctest.Wait()
+		if len(seen.changes) != 1 {
+			t.Errorf("told %+v", seen.changes)
+		}
+	})
+}
+
 // TestNil: who has no registry has no conditions.
 func TestNil(t *testing.T) {
 	var r *Registry
@@ -110,7 +135,7 @@ func TestNil(t *testing.T) {
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var off time.Duration
-		c := newClock(func() time.Time { return time.Now().Add(off).Round(0) })
+		c := NewClockOf(func() time.Time { return time.Now().Add(off).Round(0) })
 		for _, step := range []struct{ set, want time.Duration }{
 			{0, 0}, {3 * time.Hour, 3 * time.Hour}, {0, 0}, {-5 * time.Hour, -5 * time.Hour}, {time.Second, 0}, {0, 0},
 		} {

@@ -147,6 +147,7 @@ func TestRecord(t *testing.T) {
 	} {
 		r.Answered()
 		r.Unanswered()
+		a.Runnable = false
 		second(300, func() { work(); r.Looked(a) })
 		if got := Judge(r.Signals(), policy); got != Busy {
 			t.Errorf("%s: %s", name, got)
@@ -165,7 +166,13 @@ func TestRecord(t *testing.T) {
 	second(61, func() { a.CPU += 2 * time.Millisecond; a.IO += 100; r.Looked(a) })
 	verdict(Hung)
 
-	// Two looks at once say nothing, and a look that fails is no sign.
+	// Two looks at once say nothing.
+	r.Answered()
+	r.Unanswered()
+	second(61, func() { r.Looked(a); r.Looked(a) })
+	verdict(Hung)
+
+	// A look that fails is no sign.
 	r.Answered()
 	r.Unanswered()
 	second(61, func() { r.Looked(a); r.Looked(a); r.NotLooked() })

@@ -128,3 +128,19 @@ func TestLogThatCannotBeRead(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestLogCut: where lines may have gone, their want says nothing; one that is there
+// counts as ever.
+func TestLogCut(t *testing.T) {
+	log := newLogFile(t)
+	p := NewLog(regexp.MustCompile(`^ready$`))
+	log.write("what came after\n")
+	target := Target{LogPath: log.path}
+	wantFailure(t, p.Check(t.Context(), target), NotReady, "none of 1 log lines")
+	target.LogCut = true
+	if err := p.Check(t.Context(), target); err != nil {
+		t.Error(err)
+	}
+	target.LogCut = false
+	wantFailure(t, p.Check(t.Context(), target), NotReady, "none of 1 log lines")
+}

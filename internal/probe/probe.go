@@ -30,6 +30,7 @@ type Target struct {
 
 	LogPath   string // file that its output is written to
 	LogOffset int64  // length of that file when the instance started, in bytes
+	LogCut    bool   // lines that it has written since may be there no more
 
 	Done <-chan struct{} // closed when the instance has ended; nil: not known
 }

@@ -351,6 +351,60 @@ func TestLedgerKeepsWhatItCan(t *testing.T) {
 	}
 }
 
+// TestLedgerKeepsWhatIsBesideRubbish: what the death of the machine may leave, more zeros
+// than a line has room for, costs itself alone, and does not keep creel from starting.
+func TestLedgerKeepsWhatIsBesideRubbish(t *testing.T) {
+	w := newWorld(t, answerOK)
+	rubbish := strings.Repeat("\x00", 3*maxLedgerLine)
+	const line = `{"day":"2026-11-26","provider":"p","model":"m","requests":3}` + "\n"
+	for name, text := range map[string]string{
+		"within": line + rubbish + "\n" + line, "at the end": line + line + rubbish, "before": rubbish + "\n" + line + line,
+	} {
+		path := filepath.Join(t.TempDir(), "usage.jsonl")
+		write(t, path, text)
+		for range 2 {
+			l := openTestLedger(t, w, path)
+			l.Add(ModelUsage{Day: "2026-11-26", Provider: "p", Model: "m", Requests: 1})
+			l.Close()
+		}
+		l := openTestLedger(t, w, path)
+		if list := l.Usage(); len(list) != 1 || list[0].Requests != 8 {
+			t.Errorf("%s: %+v", name, list)
+		}
+		l.Close()
+	}
+}
+
+// TestLedgerCutShort: a file that somebody has emptied is gone on with.
+func TestLedgerCutShort(t *testing.T) {
+	w := newWorld(t, answerOK)
+	path := filepath.Join(t.TempDir(), "usage.jsonl")
+	l := openTestLedger(t, w, path)
+	count := func(requests int64) {
+		t.Helper()
+		l.Add(ModelUsage{Day: "2026-11-26", Provider: "p", Model: "m", Requests: requests})
+		if err := l.save(); err != nil {
+			t.Error(err)
+		}
+	}
+	count(3)
+	for _, size := range []int64{40, 0} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		count(2)
+	}
+	if list := l.Usage(); len(list) != 1 || list[0].Requests != 7 {
+		t.Errorf("in memory: %+v", list)
+	}
+	l.Close()
+	l = openTestLedger(t, w, path)
+	defer l.Close()
+	if list := l.Usage(); len(list) != 1 || list[0].Requests != 2 {
+		t.Errorf("in the file: %+v", list)
+	}
+}
+
 // TestLedgerWithoutDisk: what cannot be written is kept, and written when it can be.
 func TestLedgerWithoutDisk(t *testing.T) {
 	w := newWorld(t, answerOK)

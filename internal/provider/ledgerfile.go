@@ -253,7 +253,9 @@ func (f *ledgerFile) readOn() error {
 		return err
 	}
 	if info.Size() < f.read {
-		return fmt.Errorf("%s has become shorter; somebody else writes to it", f.path)
+		f.log.Warn("somebody has cut the file with the usage of model providers; what was counted before counts until creel ends", "path", f.path)
+		f.read = info.Size()
+		return nil
 	}
 	err = scan(io.NewSectionReader(f.file, f.read, info.Size()-f.read), f.log, f.heard)
 	f.read = info.Size()
@@ -264,23 +266,34 @@ func (f *ledgerFile) readOn() error {
 const maxLedgerLine = 64 << 10
 
 // scan reads lines from the beginning. One that is damaged, as the last one may be
-// after the death of the machine, is left out.
-func scan(r io.ReaderAt, log *slog.Logger, each func(ModelUsage)) error {
-	lines := bufio.NewScanner(io.NewSectionReader(r, 0, 1<<62))
-	lines.Buffer(nil, maxLedgerLine)
+// after the death of the machine, is left out, however long it is.
+func scan(r io.ReaderAt, log *slog.Logger, each func(ModelUsage)) (err error) {
+	in := bufio.NewReaderSize(io.NewSectionReader(r, 0, 1<<62), maxLedgerLine)
 	damaged := 0
-	for lines.Scan() {
-		var u ModelUsage
-		if json.Unmarshal(lines.Bytes(), &u) != nil || u.Day == "" || u.Provider == "" {
-			damaged++
+	for tooLong := false; err == nil; {
+		var text []byte
+		text, err = in.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			tooLong, err = true, nil
 			continue
 		}
-		each(u)
+		var u ModelUsage
+		switch {
+		case len(text) == 0 && !tooLong: // the end
+		case tooLong, json.Unmarshal(text, &u) != nil, u.Day == "", u.Provider == "":
+			damaged++
+		default:
+			each(u)
+		}
+		tooLong = false
 	}
 	if damaged > 0 {
 		log.Warn("lines of the usage of model providers are damaged and not counted", "lines", damaged)
 	}
-	return lines.Err()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // compact writes the file anew, if it is worth it, and opens that.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -89,6 +90,28 @@ func TestMoreClientsThanDescriptors(t *testing.T) {
 	c.waitWell()
 	if st := c.WaitFor("ready", ready); st.Generation != before.Generation+1 || st.Restarts != 1 {
 		t.Errorf("%d restarts, generation %d; one was asked for", st.Restarts, st.Generation)
+	}
+}
+
+// TestIdleClientsMakeRoom: clients that keep connections which they do not use keep
+// nobody out: when all room is taken, their connections are closed.
+func TestIdleClientsMakeRoom(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	c.WaitFor("ready", ready)
+	c.limitFiles(200)       // room for (200-64)/2 clients
+	for n := range 68 + 5 { // each comes when those before have been answered
+		conn, err := net.DialTimeout("tcp", c.Addr, harness.Patience)
+		if err == nil {
+			defer conn.Close()
+			err = conn.SetDeadline(time.Now().Add(harness.Patience / 2))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprintf("client%d", n)
+		if got := ask(t, conn, id); !strings.Contains(got, `"`+id+`"`) {
+			t.Fatalf("client %d got %s", n, got)
+		}
 	}
 }
 

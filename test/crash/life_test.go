@@ -131,6 +131,7 @@ func TestBothKilled(t *testing.T) {
 	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	c.AwaitEnd(before.PID)
 	c.Launch()
 	st := c.WaitFor("the next generation", func(st api.Status) bool { return st.OK && st.Generation == before.Generation+1 })
 	if st.LastEnd == nil || st.LastEnd.Cause != gateway.CauseCreelAway {

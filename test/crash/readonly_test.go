@@ -191,6 +191,7 @@ func TestStartOnReadOnlyFolderWithoutGateway(t *testing.T) {
 	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	c.AwaitEnd(before.PID) // else the next creel may see it end, which is another story
 	c.becomeReadOnly()
 	c.Launch()
 	c.needSaid(health.Start, health.Control)

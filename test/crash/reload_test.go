@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"creel/internal/api"
 	"creel/internal/config"
 	"creel/internal/gateway"
+	"creel/internal/snapshot/store"
 	"creel/test/crashgw"
 	"creel/test/harness"
 )
@@ -123,6 +125,124 @@ func TestReloadOfNothing(t *testing.T) {
 	out, log, code := c.command("reload")
 	if code != 0 || !strings.Contains(out, "Nothing has changed") {
 		t.Errorf("exit code %d: %s %s", code, out, log)
+	}
+}
+
+// TestReloadOfAStopped: while no instance runs, what one would run with counts at
+// once, and is said to: nothing is to be asked for.
+func TestReloadOfAStopped(t *testing.T) {
+	c := start(t, crashgw.Options{})
+	before := c.WaitFor("ready", ready)
+	c.Post("stop?wait=30s")
+	c.configure("gateway:\n", "gateway:\n  env: {SECRET: hunter2}\n")
+	r := c.reload()
+	if applied, waiting := keys(r.Applied), keys(r.Waiting); applied != "gateway.env.SECRET (live)" || waiting != "" {
+		t.Errorf("applied: %s; waiting: %s", applied, waiting)
+	}
+	c.Post("start")
+	after := c.WaitFor("ready again", ready)
+	if env := c.Get("/env"); !strings.Contains(env, "hunter2") || after.Generation == before.Generation {
+		t.Errorf("generation %d has the environment %s", after.Generation, env)
+	}
+	// What waits and is taken back before it was asked for counts, too: it is what
+	// the instance runs with.
+	c.configure()
+	if r := c.reload(); keys(r.Waiting) != "gateway.env.SECRET (gateway restart)" || len(r.Applied) > 0 {
+		t.Errorf("applied: %s; waiting: %s", keys(r.Applied), keys(r.Waiting))
+	}
+	c.configure("gateway:\n", "gateway:\n  env: {SECRET: hunter2}\n")
+	if r := c.reload(); keys(r.Applied) != "gateway.env.SECRET (live)" || len(r.Waiting) > 0 {
+		t.Errorf("taken back: applied: %s; waiting: %s", keys(r.Applied), keys(r.Waiting))
+	}
+}
+
+// TestReloadOfTheState: another state folder is saved from the moment on at which it
+// counts, and not before it is said to.
+func TestReloadOfTheState(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	one, two := filepath.Join(c.Dir, "one"), filepath.Join(c.Dir, "two")
+	for _, dir := range []string{one, two} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte(filepath.Base(dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with := func(dirs ...string) {
+		c.configure("gateway:\n", "snapshots: {mode: manual}\ngateway:\n  state: ["+strings.Join(dirs, ", ")+"]\n")
+	}
+	with(one)
+	c.Launch()
+	before := c.WaitFor("ready", ready)
+	with(one, two)
+	steps := 0
+	for r := c.reload(); len(r.Waiting) > 0; r = c.reload() { // done as it says, until nothing waits
+		if steps++; len(r.Applied) > 0 || steps > 3 {
+			t.Fatalf("after %d steps: applied: %s; waiting: %s", steps, keys(r.Applied), keys(r.Waiting))
+		}
+		switch r.Waiting[0].Needs {
+		case config.NeedsGatewayRestart:
+			c.Post("restart?wait=30s")
+		case config.NeedsCreelUpgrade:
+			c.Post("upgrade")
+		case config.NeedsNothing, config.NeedsCreelRestart:
+			t.Fatalf("%+v waits", r.Waiting)
+		}
+		c.WaitFor("ready", ready)
+	}
+	var saved store.Snapshot
+	out, log, code := c.command("snapshot", "create", "--json")
+	if err := json.Unmarshal([]byte(out), &saved); err != nil || code != 0 {
+		t.Fatalf("creel snapshot create exits with %d: %s %s (%v)", code, out, log, err)
+	}
+	if len(saved.RootFiles) != 2 || saved.RootFiles["one"] != 1 || saved.RootFiles["two"] != 1 {
+		t.Errorf("saved was %s", out)
+	}
+	if st := c.WaitFor("ready", ready); st.Creel.PID != before.Creel.PID {
+		c.endSuccessor(st)
+	}
+}
+
+// TestReloadOfRetention: what is kept of snapshots counts at once.
+func TestReloadOfRetention(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	state := filepath.Join(c.Dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	keep := func(more string) {
+		c.configure("gateway:\n", "snapshots:\n  mode: manual\n"+more+"gateway:\n  state: ["+state+"]\n")
+	}
+	change := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(state, "file"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		out, log, code := c.command(args...)
+		if code != 0 {
+			t.Fatalf("creel %q exits with %d: %s", args, code, log)
+		}
+		return out
+	}
+	count := func() int { t.Helper(); return strings.Count(run("snapshot", "list", "--json"), `"lineage"`) }
+	keep("")
+	change("one")
+	c.Launch()
+	c.WaitFor("ready", ready)
+	run("snapshot", "create")
+	change("two")
+	run("snapshot", "create")
+	run("snapshot", "prune")
+	before := count()
+	keep("  keep: {last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0}\n")
+	r := c.reload()
+	run("snapshot", "prune")
+	if after := count(); len(r.Applied) == 0 || after >= before {
+		t.Errorf("applied: %s; %d snapshots before, %d afterwards", keys(r.Applied), before, after)
 	}
 }
 

@@ -58,6 +58,42 @@ func TestTLS(t *testing.T) {
 	c.socketOverTLS(roots)
 }
 
+// TestRenewedCertificate: a reload takes a certificate that was renewed in its place for
+// connections that come from then on; one that cannot be used is refused, with all that
+// came with it, and the one before goes on.
+func TestRenewedCertificate(t *testing.T) {
+	c := prepare(t, crashgw.Options{})
+	first := c.certify()
+	c.Launch()
+	c.WaitFor("ready", ready)
+	trusts := func(roots *x509.CertPool) error {
+		client := &http.Client{Timeout: harness.Patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+		resp, err := client.Get("https://" + c.Addr + "/item?id=x")
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}
+	second := c.certify()
+	if err := trusts(first); err != nil {
+		t.Errorf("before the reload: %v", err)
+	}
+	c.reload()
+	if err := trusts(second); err != nil || trusts(first) == nil {
+		t.Errorf("after it: %v, and the old one is shown still: %v", err, trusts(first) == nil)
+	}
+	third := c.certify()
+	if err := os.WriteFile(filepath.Join(c.Dir, "key.pem"), []byte("half of it"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, log, code := c.command("reload"); code != 2 || !strings.Contains(log, "tls.cert") || !strings.Contains(log, "nothing was changed") {
+		t.Errorf("exit code %d: %s", code, log)
+	}
+	if err := trusts(second); err != nil || trusts(third) == nil {
+		t.Errorf("after the reload that was refused: %v", err)
+	}
+}
+
 // socketOverTLS opens a WebSocket, crashes the gateway and reads the close code.
 func (c *creel) socketOverTLS(roots *x509.CertPool) {
 	c.T.Helper()

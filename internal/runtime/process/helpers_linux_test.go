@@ -37,6 +37,7 @@ func init() {
 	roles["forker"] = forkerRole
 	roles["runaway"] = runawayRole
 	roles["vforker"] = vforkerRole
+	roles["wrapper"] = wrapperRole
 }
 
 // touchRole makes the file args[0]: the trace of a command that has run.

@@ -107,7 +107,9 @@ func (i *instance) collect() runtime.Exit {
 	default:
 		exit.Known, exit.Code = true, status.ExitStatus()
 	}
-	killed := !exit.Known || exit.Signal == unix.SIGKILL
+	// A shell, and what it runs in place of the gateway, ends with 128 and the signal that
+	// its child was killed by.
+	killed := !exit.Known || exit.Signal == unix.SIGKILL || exit.Code == 128+int(unix.SIGKILL)
 	exit.OOM = killed && !i.killing.Load() && i.oom.grew()
 	exit.MemoryLimit, exit.PeakMemory = i.group.memory()
 	return exit

@@ -83,6 +83,38 @@ func counter(t *testing.T, i *instance, file, name string) uint64 {
 	return 0
 }
 
+// TestExamineMemory: the evidence against one that hangs has what it uses of its memory.
+func TestExamineMemory(t *testing.T) {
+	const limit = 512 << 20
+	limitedApp(t, runtime.Limits{Memory: limit}, func(t *testing.T, _ *Runtime, i *instance) {
+		awaitServing(t, i.Addr())
+		found, ok := i.Examine(t.Context())["memory"].(map[string]any)
+		if peak, _ := found["peak"].(int64); !ok || found["limit"] != int64(limit) || peak < 1<<20 {
+			t.Errorf("of its memory is told %v", found)
+		}
+	}, "app", "serve")
+}
+
+// TestKillOfOneThatHasLeft: a process that has left the instance's main cgroup, as one
+// may that runs as root, is still in those that limit it, and ends with it.
+func TestKillOfOneThatHasLeft(t *testing.T) {
+	limitedApp(t, runtime.Limits{Memory: 512 << 20}, func(t *testing.T, r *Runtime, i *instance) {
+		awaitServing(t, i.Addr())
+		if len(i.rec.LimitCgroups) == 0 {
+			return // of v2: there is one hierarchy, so it has left all of them
+		}
+		orphan := runtimetest.Orphan(t, i.Addr())
+		top := cgroup{path: filepath.Dir(filepath.Dir(filepath.Dir(i.rec.Cgroup)))}
+		if err := top.enter(orphan); err != nil {
+			t.Fatal(err)
+		}
+		mustKill(t, i)
+		if dialable(i.Addr()) {
+			t.Error("the process that has left lives")
+		}
+	}, "app", "serve")
+}
+
 // bombRole starts itself again and again, as each of those does. args[0] is a
 // mark; the others count the descent, which ends at a depth that bounds what a
 // limit which fails to hold can cost.
@@ -383,5 +415,32 @@ func TestApplyV2(t *testing.T) {
 	var refused *runtime.LimitError
 	if err := c.apply(limitsOf(runtime.Limits{PIDs: 99})[0]); !errors.As(err, &refused) {
 		t.Errorf("without pids.max: %v", err)
+	}
+}
+
+// TestApplySwap: what is pushed into swap counts as well, in both versions, where the
+// kernel counts it.
+func TestApplySwap(t *testing.T) {
+	for _, c := range []struct {
+		v2   bool
+		want map[string]string
+	}{
+		{false, map[string]string{"memory.limit_in_bytes": "67108864", "memory.memsw.limit_in_bytes": "67108864"}},
+		{true, map[string]string{"memory.max": "67108864", "memory.swap.max": "0"}},
+	} {
+		dir := t.TempDir()
+		for file := range c.want {
+			if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := (cgroup{path: dir, v2: c.v2}).apply(limitsOf(runtime.Limits{Memory: 64 << 20})[0]); err != nil {
+			t.Error(err)
+		}
+		for file, value := range c.want {
+			if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != value {
+				t.Errorf("%s: %q, %v, want %q", file, got, err, value)
+			}
+		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 //
 // Without a limit of memory the instance has no memory cgroup of its own, so the
 // counter is that of the nearest one above, which may count others too. Only the growth
-// together with a death by SIGKILL that creel did not send is taken for OOM.
+// together with a death by SIGKILL that creel did not send, of the main process or of
+// one that it has waited for, is taken for OOM.
 type oomCounter struct {
 	file  string // empty: there is none
 	start uint64

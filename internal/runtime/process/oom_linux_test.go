@@ -1,11 +1,14 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"creel/internal/runtime"
@@ -73,6 +76,30 @@ func TestOOM(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wrapperRole is a program that runs the one which does the work, takes memory until it
+// is killed, and ends as that has ended, as a shell does.
+func wrapperRole([]string) int {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), role+"=hog")
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 128 + int(exit.Sys().(syscall.WaitStatus).Signal())
+}
+
+// TestOOMBehindAWrapper: the kernel kills the process that takes the memory, which need
+// not be the main one: of a limit of cgroup v1, and where there is none, it does not kill
+// the others.
+func TestOOMBehindAWrapper(t *testing.T) {
+	limitedApp(t, runtime.Limits{Memory: 96 << 20}, func(t *testing.T, _ *Runtime, i *instance) {
+		if exit := awaitDone(t, i); !exit.OOM || exit.PeakMemory < 48<<20 {
+			t.Errorf("it ended with %s (%+v)", exit, exit)
+		}
+	}, "wrapper")
 }
 
 // memoryCgroup makes a cgroup that limits memory.
