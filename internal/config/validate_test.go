@@ -59,6 +59,12 @@ func TestValidate(t *testing.T) {
 		{"path with a line break", func(c *Config) { c.Gateway.Alive.Path = "/r\r\nX: y" }, []string{"gateway.alive.path:"}},
 		{"route to everything", func(c *Config) { c.Proxy.Replay.IdempotentRoutes = []IdempotentRoute{{"/*", "Idempotency-Key"}} }, nil},
 		{"network with an interface", func(c *Config) { c.Proxy.TrustedProxies = []string{"fe80::1%eth0"} }, []string{`proxy.trusted_proxies[0]: "fe80::1%eth0" is neither`}},
+		{"thresholds of a hang that meet", func(c *Config) {
+			c.Gateway.Hang = Hang{Action: HangRestart, Interval: time.Second, SuspectAfter: 2 * time.Second, RestartAfter: 2 * time.Second, BusyRestartAfter: 2 * time.Second}
+		}, nil},
+		{"a question too late for suspicion", func(c *Config) { c.Gateway.Hang.Interval = c.Gateway.Hang.SuspectAfter/2 + 1 }, []string{"gateway.hang.interval:"}},
+		{"suspected after the restart", func(c *Config) { c.Gateway.Hang.SuspectAfter = c.Gateway.Hang.RestartAfter + 1 }, []string{"gateway.hang.suspect_after:"}},
+		{"busy for less than idle", func(c *Config) { c.Gateway.Hang.BusyRestartAfter = c.Gateway.Hang.RestartAfter - 1 }, []string{"gateway.hang.restart_after:"}},
 		{"header bytes", func(c *Config) { c.Proxy.MaxHeaderBytes = 1 << 30 }, []string{"proxy.max_header_bytes: 1GiB is not between 4KiB and 16MiB"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

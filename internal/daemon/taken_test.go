@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"creel/internal/gateway"
+	"creel/internal/probe"
 	"creel/internal/runtime"
 )
 
@@ -61,4 +64,18 @@ func TestTarget(t *testing.T) {
 	want("launched, and was ready", 5, "OURS=1", true)
 	p.launching(runtime.Spec{Generation: 6, Env: []string{"OURS=2"}})
 	want("the next one", 6, "OURS=2", false)
+}
+
+// TestPulse: what creel cannot ask says nothing of an instance; one that does not take the
+// connection was asked.
+func TestPulse(t *testing.T) {
+	for _, tt := range []struct {
+		path  string
+		asked bool
+	}{{"no path", false}, {"/healthz", true}, {"", true}} {
+		p := &prober{conditions: &conditions{pulse: probe.Pulse{Path: tt.path}}, environ: func(runtime.Record) []string { return nil }}
+		if _, err := p.Pulse(t.Context(), recordedInstance{}); err == nil || errors.Is(err, gateway.ErrNotAsked) == tt.asked {
+			t.Errorf("%q: %v", tt.path, err)
+		}
+	}
 }

@@ -121,6 +121,9 @@ func TestNumbersGoOnAcrossRestarts(t *testing.T) {
 	j := open(t, Options{Dir: dir})
 	wantSeqs(t, "Recent", j.Recent(3), span(28, 30))
 	wantSeqs(t, "Recent, more than there are", j.Recent(100), span(1, 30))
+	closeNow(t, j)
+	j = open(t, Options{Dir: dir, Memory: 7})
+	wantSeqs(t, "Recent, of a file with more than memory holds", j.Recent(100), span(24, 30))
 	if got := j.Recent(-1); len(got) != 0 {
 		t.Errorf("Recent(-1) gives %v", got)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,34 @@ func TestActivity(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHeldByDebugger: an instance that a debugger has stopped is held.
+func TestHeldByDebugger(t *testing.T) {
+	i := mustStart(t, testRuntime(t, t.TempDir(), Support{Path: NoCgroup}), roleSpec(freePort(t), "app", "serve")).(*instance)
+	awaitServing(t, i.Addr())
+	goruntime.LockOSThread() // the tracer is a thread
+	defer goruntime.UnlockOSThread()
+	if err := unix.PtraceAttach(i.rec.PID); err != nil {
+		missing(t, "this machine lets us trace nothing: "+err.Error())
+	}
+	runtimetest.Await(t, "it is held", func() bool {
+		a, err := i.Activity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Held
+	})
+	if err := unix.PtraceDetach(i.rec.PID); err != nil {
+		t.Fatal(err)
+	}
+	runtimetest.Await(t, "it is let go", func() bool {
+		a, err := i.Activity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !a.Held
+	})
 }
 
 // TestFrozenFromOutside: somebody has frozen the cgroup above. It is held, but
