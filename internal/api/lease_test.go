@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -9,8 +10,8 @@ import (
 	"creel/internal/gateway"
 )
 
-// TestLease: a lease is lent for as long as the client holds the connection, or until
-// this creel ends; one that is not to be had is refused.
+// TestLease: a lease is lent for as long as the client holds the connection, also when this
+// creel is about to end, which it says; one that is not to be had is refused.
 func TestLease(t *testing.T) {
 	lent := make(chan bool, 1)
 	f := &fake{status: gateway.Status{State: gateway.Ready, Generation: 3}, lent: lent}
@@ -47,10 +48,26 @@ func TestLease(t *testing.T) {
 	if r := ask(t.Context(), "generation=3"); r.StatusCode != http.StatusConflict {
 		t.Errorf("%s", r.Status)
 	}
-	if r := ask(t.Context(), "generation=3&under_way=true"); r.StatusCode != 200 || !<-lent {
+	ctx, leave = context.WithCancel(t.Context())
+	r := ask(ctx, "generation=3&under_way=true")
+	if r.StatusCode != 200 || !<-lent {
 		t.Fatalf("%s", r.Status)
 	}
+	said := json.NewDecoder(r.Body)
+	var place Place
+	if err := said.Decode(&place); err != nil || place.Generation != 3 {
+		t.Fatalf("%+v, %v", place, err)
+	}
 	a.End()
+	if err := said.Decode(&place); err != nil || place.Generation != 3 {
+		t.Fatalf("its end is not said: %+v, %v", place, err)
+	}
+	select {
+	case <-lent:
+		t.Error("it is given back before the client has gone elsewhere")
+	default:
+	}
+	leave()
 	if <-lent {
 		t.Error("lent again")
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -74,8 +75,17 @@ type leaseQuery struct {
 	UnderWay   bool `query:"under_way" doc:"the requests are with the instance already: it may be about to end"`
 }
 
+// moveTime is how long a lease that is lent outlasts this creel's wish to end. It is less
+// than what an end of the control socket in good order may take.
+const moveTime = 3 * time.Second
+
 // lease lends a lease on an instance. The answer begins when it is had, and ends when it
-// is given back: by the client, or by the end of the instance or of this creel.
+// is given back: by the client, or by the end of the instance.
+//
+// The place is said once more when this creel is about to end. The lease stays lent for
+// moveTime then, so that the client can have one of whoever is in charge by now before it
+// gives this one back: else the instance would be in use by nobody for a moment, and might
+// be ended in it. A client that knows nothing of that is none the worse for it.
 func (a *API) lease(w http.ResponseWriter, r *http.Request, q leaseQuery) {
 	ctx, cancel := context.WithTimeout(r.Context(), placeWait)
 	defer cancel()
@@ -99,8 +109,20 @@ func (a *API) lease(w http.ResponseWriter, r *http.Request, q leaseQuery) {
 	}
 	select {
 	case <-r.Context().Done():
+		return
 	case <-l.Ended():
+		return
 	case <-a.ending:
+	}
+	if json.NewEncoder(w).Encode(Place{Generation: l.Generation(), Address: l.Addr()}) != nil || http.NewResponseController(w).Flush() != nil {
+		return
+	}
+	moved := time.NewTimer(moveTime)
+	defer moved.Stop()
+	select {
+	case <-r.Context().Done():
+	case <-l.Ended():
+	case <-moved.C:
 	}
 }
 

@@ -17,6 +17,7 @@ type successor struct {
 	asked  chan string   // gets the query of each question for a lease
 	answer chan int      // what to answer
 	cut    chan struct{} // ends an answer that goes on
+	ends   chan struct{} // has one say that this creel ends
 	over   chan struct{} // gets a value when one has ended
 }
 
@@ -27,7 +28,7 @@ func newSuccessor(t *testing.T) *successor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &successor{dir: dir, asked: make(chan string, 10), answer: make(chan int, 10), cut: make(chan struct{}), over: make(chan struct{}, 10)}
+	s := &successor{dir: dir, asked: make(chan string, 10), answer: make(chan int, 10), cut: make(chan struct{}), ends: make(chan struct{}), over: make(chan struct{}, 10)}
 	l, err := api.ListenControl(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +45,15 @@ func newSuccessor(t *testing.T) *successor {
 		case <-r.Context().Done():
 		}
 		w.WriteHeader(status)
+		place := []byte(`{"generation": 3, "address": "127.0.0.1:1"}`)
+		_, _ = w.Write(place)
 		_ = http.NewResponseController(w).Flush()
 		select {
 		case <-s.cut:
+		case <-s.ends:
+			_, _ = w.Write(place)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
 		case <-r.Context().Done():
 		}
 		s.over <- struct{}{}

@@ -67,7 +67,7 @@ func (d *daemon) serve(ctx context.Context) error {
 			d.endRequests()
 			err := d.drain(ctx)
 			d.engine.runtime.Close()
-			return errors.Join(err, d.endControl())
+			return err
 		case errors.Is(err, errNoEngine):
 			err = errors.Join(err, d.closeFront(goingAway, "creel is stopping"), d.endProviders())
 			d.engine.runtime.Close()

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,8 @@ import (
 // creel in charge does not end that instance in good order before its drain time is over
 // (gateway.Supervisor.Lend). It is one request for all that this creel has there, open for
 // as long as there is anything. The end of this creel ends it, whatever that is like; that
-// of the other one does not, which is asked again when it is back.
+// of the other one does not: the one in charge is asked again, before the other ends if
+// that has the time to say so.
 //
 // A creel that knows nothing of stakes, being older, ends the instance without regard to
 // them, as it always did.
@@ -114,13 +116,25 @@ func (s *stake) begin(underWay bool) *claim {
 func (s *stake) keep(ctx context.Context, c *claim, underWay bool) {
 	settle := sync.OnceFunc(func() { close(c.settled) })
 	defer settle()
+	var last io.Closer // the answer of a creel that ends, and waits until the next one knows
+	giveUp := func() {
+		if last != nil {
+			_ = last.Close() // nothing more is expected of it
+			last = nil
+		}
+	}
+	defer giveUp()
 	for {
-		err := s.claim(ctx, underWay, func() {
+		ending, err := s.claim(ctx, underWay, func() {
 			underWay = true // from now on, should it have to be said again
 			settle()
+			giveUp()
 		})
 		var no *refusedError
 		switch {
+		case ending != nil:
+			last = ending
+			continue
 		case ctx.Err() != nil:
 			return
 		case errors.As(err, &no) && no.status == http.StatusConflict:
@@ -138,21 +152,32 @@ func (s *stake) keep(ctx context.Context, c *claim, underWay bool) {
 }
 
 // claim asks once. held is called if the other creel agrees; then it returns when that is
-// over.
-func (s *stake) claim(ctx context.Context, underWay bool, held func()) error {
+// over. If that one ends and is still held to it, its answer is returned, to be closed when
+// another one has been asked.
+func (s *stake) claim(ctx context.Context, underWay bool, held func()) (ending io.Closer, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api.ControlURL(fmt.Sprintf("place/lease?generation=%d&under_way=%t", s.generation, underWay)), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := api.Client(s.r.dataDir).Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer resp.Body.Close()
+	defer func() {
+		if ending == nil {
+			_ = resp.Body.Close() // however it ends, it is over
+		}
+	}()
 	if resp.StatusCode != http.StatusOK {
-		return &refusedError{resp.StatusCode}
+		return nil, &refusedError{resp.StatusCode}
 	}
 	held()
-	_, err = io.Copy(io.Discard, resp.Body) // however it ends, it is over
-	return err
+	var place api.Place
+	said := json.NewDecoder(resp.Body)
+	for range 2 { // the second one says that it ends
+		if err := said.Decode(&place); err != nil {
+			return nil, err
+		}
+	}
+	return resp.Body, nil
 }

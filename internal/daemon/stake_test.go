@@ -81,6 +81,36 @@ func TestStakeIsHeldOn(t *testing.T) {
 	stake.giveBack()
 }
 
+// TestStakeMoves: when the other creel says that it ends, the lease that is had of it is
+// given back when the next one has lent one, not sooner.
+func TestStakeMoves(t *testing.T) {
+	s := newSuccessor(t)
+	r := newRemote(s.dir)
+	t.Cleanup(r.close)
+	stake := r.newStake(3)
+	s.answer <- http.StatusOK
+	if err := stake.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.ends <- struct{}{}
+	s.answer <- http.StatusBadGateway // the next one cannot say yet
+	for _, want := range []string{"generation=3&under_way=false", "generation=3&under_way=true", "generation=3&under_way=true"} {
+		if q := <-s.asked; q != want {
+			t.Errorf("asked for %s, want %s", q, want)
+		}
+	}
+	<-s.over // of the one that could not say
+	select {
+	case <-s.over:
+		t.Error("it is given back before another one is had")
+	default:
+	}
+	s.answer <- http.StatusOK
+	<-s.over
+	stake.giveBack()
+	<-s.over
+}
+
 // TestStakeRefused: an instance that is about to end is not used, and nobody waits for
 // longer than they want.
 func TestStakeRefused(t *testing.T) {

@@ -147,6 +147,7 @@ var errNoEngine = errors.New("this creel cannot take the gateway back")
 // handOver lets go of the engine for the successor to take over, or takes the
 // gateway back.
 func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(error)) error {
+	d.hearOut(ctx)
 	d.journal.Record(event.Event{Kind: event.Upgraded, Gateway: d.cfg().Gateway.Name, Message: fmt.Sprintf("handing over to pid %d", s.PID())})
 	if err := d.engine.leave(d.outlived); err != nil {
 		d.log.Warn("something was left over in handing over", "error", err)
@@ -168,7 +169,7 @@ func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(
 		if ctx.Err() != nil { // in the same moment: the successor has not heard of it
 			err = s.Terminate()
 		}
-		d.declare(limited)
+		d.declare(context.WithoutCancel(ctx)) // it may have to stop the gateway now
 		if err = errors.Join(err, s.Release()); err != nil { // it is in charge all the same
 			d.log.Warn("something went wrong in letting go of the successor", "error", err)
 		}
@@ -196,6 +197,22 @@ func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(
 // declareTime bounds the telling of what this creel has under way: if the successor does
 // not take it in by then, its own requests must not wait for that, either.
 const declareTime = 5 * time.Second
+
+// hearOut waits for what the creel that has handed over to this one, or the engine before,
+// has yet to say of its requests: when this engine is left, nobody hears it any more, and
+// the next in charge would not know that there is something to wait for.
+func (d *daemon) hearOut(ctx context.Context) {
+	if d.engine.elsewhere == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, declareTime)
+	defer cancel()
+	select {
+	case <-d.engine.elsewhere:
+	case <-ctx.Done():
+		d.log.Warn("what is under way with the creel before this one is not known; it is told to the next one, but if the gateway is restarted now, that may be cut")
+	}
+}
 
 // declare tells the successor what this creel has under way with the gateway, so that a
 // restart or a stop waits for that, too.
@@ -271,7 +288,10 @@ func (d *daemon) drain(asked context.Context) error {
 	}
 	crashpoint.Passed(crashpoint.UpgradeDrained)
 	const serviceRestart = 1012 // IANA's registry of WebSocket close codes
-	return errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
+	err = errors.Join(err, d.closeFront(serviceRestart, "creel was upgraded; reconnect"))
+	// Before the successor is let go of: creels that drain, too, may have leases of this
+	// one's yet, and are to have theirs of the successor first.
+	return errors.Join(err, d.endControl())
 }
 
 // letGo gives up the listeners, and the lock after them: it is the successor's alone from

@@ -40,7 +40,12 @@ func (s *Supervisor) Lend(ctx context.Context, generation uint64, underWay bool)
 		changed := s.watch.Next()
 		st := s.status.Load() // before shown, which is never behind it
 		if i := s.shown.Load(); i != nil && i.number == generation {
-			return i.lend(underWay)
+			l, err := i.lend(underWay)
+			if s.left() { // UnderWay may have counted before
+				l.Release()
+				return Lease{}, errClosed
+			}
+			return l, err
 		}
 		if st.without(generation) {
 			return Lease{}, ErrNotLent
@@ -52,6 +57,16 @@ func (s *Supervisor) Lend(ctx context.Context, generation uint64, underWay bool)
 		case <-ctx.Done():
 			return Lease{}, context.Cause(ctx)
 		}
+	}
+}
+
+// left tells whether run has ended.
+func (s *Supervisor) left() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -163,6 +163,11 @@ func TestLend(t *testing.T) {
 			t.Fatalf("it is given back: %v", err)
 		default:
 		}
+		for _, underWay := range []bool{true, false} { // UnderWay may have been asked by then
+			if late := <-r.lend(t.Context(), 1, underWay); !errors.Is(late.err, errClosed) {
+				t.Errorf("one is lent after Leave: %v", late.err)
+			}
+		}
 		l.lease.Release()
 		if err := <-done; err != nil {
 			t.Error(err)

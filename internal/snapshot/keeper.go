@@ -303,16 +303,21 @@ const shrinkFiles, shrinkBytes = 10, 64 << 10
 //
 // The logs of databases do not count. One may have as many bytes as all else together, and
 // is gone when the database was closed: an alarm for that would teach people not to heed it.
+// They do count if it is not known what the one before had of them: else each state with a
+// large one would seem to have shrunk with the first snapshot of a new creel.
 func shrunk(before record, now store.Meta, to float64) string {
 	for _, r := range now.Roots {
 		if n := before.RootFiles[r.Name]; n > 0 && now.RootFiles[r.Name] == 0 {
 			return fmt.Sprintf("nothing is left in the state folder %s (%s), which had %d files", r.Name, r.Path, n)
 		}
 	}
-	before.Totals.Bytes -= before.LogBytes
-	now.Totals.Bytes -= now.LogBytes
+	if before.LogBytes == nil || now.LogBytes == nil {
+		return smaller(before.Totals, now.Totals, to)
+	}
+	before.Totals.Bytes -= *before.LogBytes
+	now.Totals.Bytes -= *now.LogBytes
 	text := smaller(before.Totals, now.Totals, to)
-	if text != "" && before.LogBytes+now.LogBytes > 0 {
+	if text != "" && *before.LogBytes+*now.LogBytes > 0 {
 		text += "; logs of databases are not counted"
 	}
 	return text

@@ -37,8 +37,8 @@ type record struct {
 	Gone bool `json:"gone,omitempty"`
 	// RootFiles are those of Last, see store.Meta; nil: not known.
 	RootFiles map[string]int64 `json:"root_files,omitempty"`
-	// LogBytes are those of Last, see store.Meta.
-	LogBytes int64 `json:"log_bytes,omitempty"`
+	// LogBytes are those of Last, see store.Meta; nil: not known.
+	LogBytes *int64 `json:"log_bytes,omitempty"`
 	// Mark is what the state looked like in Last (capture.Cut.Mark); empty: not
 	// known.
 	Mark string `json:"mark,omitempty"`

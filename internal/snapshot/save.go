@@ -126,9 +126,11 @@ func (v *saving) save(ctx context.Context) (s store.Snapshot, err error) {
 		Parent: v.before.Parent, Lineage: v.before.Lineage, Machine: machine(), Generation: k.opts.Supervisor.Status().Generation,
 		AppVersion: v.before.App, Frozen: cut.Frozen, Roots: k.opts.Roots, Totals: cut.Totals,
 	}
-	if m.RootFiles, m.LogBytes, err = count(ctx, cut); err != nil {
+	files, logs, err := count(ctx, cut)
+	if err != nil {
 		return s, err
 	}
+	m.RootFiles, m.LogBytes = files, &logs
 	m.Skipped, m.Omitted = first(cut.Skipped, mostSkipped)
 	m.Unread = cut.Unread
 	v.stage = stageSave

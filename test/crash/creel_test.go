@@ -14,6 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	stopAtPoint()
 	harness.RunIfAsked()
 	goleak.VerifyTestMain(m)
 }

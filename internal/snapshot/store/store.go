@@ -67,8 +67,8 @@ type Meta struct {
 	// RootFiles are the Files of each root, by its name; nil: a creel of before.
 	RootFiles map[string]int64 `json:"root_files,omitempty"`
 	// LogBytes are those of Totals.Bytes that come and go: the logs of databases, see
-	// package snapshot. 0 also from a creel of before.
-	LogBytes int64 `json:"log_bytes,omitempty"`
+	// package snapshot. nil: not known, it is of a creel of before.
+	LogBytes *int64 `json:"log_bytes,omitempty"`
 	// Smaller says in words how much smaller it is than the one before. It is the first
 	// Marks.Shrunk: what may tell of a loss must be known for it from the instant it is there.
 	Smaller string         `json:"smaller,omitempty"`
