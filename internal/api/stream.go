@@ -202,8 +202,13 @@ func (o *writer) write(it item) error {
 	return o.text(s.String())
 }
 
+// flush hands what is written to the client, within streamStall. No deadline is left
+// behind: over HTTP/2 one that passes ends the stream even while nothing is written,
+// and a stream may be silent for longer.
 func (o *writer) flush() error {
-	if err := o.control.Flush(); !errors.Is(err, http.ErrNotSupported) {
+	err := o.control.Flush()
+	_ = o.control.SetWriteDeadline(time.Time{}) // as in text
+	if !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	return nil

@@ -55,8 +55,9 @@ func (p *paced) Write(b []byte) (int, error) {
 // it is written now: a deadline may come to be set when the stream has ended, and would
 // keep it in memory until it passes.
 func (p *paced) last() {
+	p.own = false
 	p.bound(p.within)
-	if p.perPipe && !p.own {
+	if p.perPipe {
 		_ = p.control.Flush() // the client may be gone: nobody is left to tell
 		p.bound(0)
 	}

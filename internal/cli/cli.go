@@ -57,7 +57,14 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 	root := newRoot(e)
 	root.SetArgs(args)
 	began := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		began = true
+		// A variable of a script's that is not set must not lead to another gateway.
+		if f := cmd.Flag("data-dir"); f != nil && f.Changed && e.dataDir == "" {
+			return usage("--data-dir is empty; name the folder, or leave --data-dir out")
+		}
+		return nil
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if printed.failed != nil && (err == nil || !began) { // not begun: its help, or the version
 		began, err = true, printed.failed

@@ -60,6 +60,7 @@ func TestMistakes(t *testing.T) {
 		{"an unusable configuration", []string{"run", "--config", file}, 2, []string{file + ":1:1", file + ":3:9", "did you mean"}},
 		{"no configuration there", []string{"config", "check", filepath.Join(dir, "none")}, 2, []string{"none"}},
 		{"less than no events", []string{"events", "-n", "-1", "--data-dir", dir}, 2, []string{"-n", "negative"}},
+		{"an empty data folder", []string{"stop", "--data-dir", ""}, 2, []string{"--data-dir is empty"}},
 		{"no data folder to compare in", []string{"openclaw", "config", "diff", "--data-dir", filepath.Join(dir, "none")}, 1, []string{"no data folder", filepath.Join(dir, "none"), "--data-dir"}},
 		{"no OpenClaw to compare", []string{"openclaw", "config", "diff", "--json", "--data-dir", dir}, 1, []string{"no OpenClaw", dir, "creel up openclaw"}},
 		{"no daemon for status", []string{"status", "--data-dir", dir}, 3, []string{"no creel is running", "creel up"}},

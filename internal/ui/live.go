@@ -83,8 +83,6 @@ func (u *UI) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.run(ctx)
-	// The connection may serve other requests yet.
-	_ = s.ctl.SetWriteDeadline(time.Time{})
 }
 
 // run sends until ctx ends or the client is gone.
@@ -289,4 +287,9 @@ func (s *stream) write(text string) error {
 	return s.flush()
 }
 
-func (s *stream) flush() error { return s.ctl.Flush() }
+// flush leaves no deadline behind: over HTTP/2 one that passes ends the stream even
+// while nothing is written.
+func (s *stream) flush() error {
+	defer func() { _ = s.ctl.SetWriteDeadline(time.Time{}) }() // as in write
+	return s.ctl.Flush()
+}
