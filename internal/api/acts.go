@@ -45,7 +45,10 @@ func (a *API) act(do func(Gateway, context.Context) error, done func(gateway.Sta
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), q.Wait)
 			defer cancel()
-			if st, err := a.opts.Gateway.WaitFor(ctx, reached); err != nil {
+			if st, err := a.opts.Gateway.WaitFor(ctx, reached); ctx.Err() == nil && err != nil {
+				left(w, st)
+				return
+			} else if err != nil {
 				late(w, st, q.Wait)
 				return
 			}
@@ -58,6 +61,15 @@ func late(w http.ResponseWriter, st gateway.Status, wait time.Duration) {
 	d := problem.Document{
 		Status: http.StatusGatewayTimeout, Code: "not_yet", Title: "Not yet", Generation: st.Generation, Gateway: st.Name,
 		Detail: fmt.Sprintf("after %v the gateway is still %s: %s", wait, st.State, st.Reason), Hint: "It goes on: see `creel status`.",
+	}
+	d.Write(w)
+}
+
+// left is late where this creel has let go of the gateway meanwhile.
+func left(w http.ResponseWriter, st gateway.Status) {
+	d := problem.Document{
+		Status: http.StatusGatewayTimeout, Code: "not_yet", Title: "Not yet", Generation: st.Generation, Gateway: st.Name,
+		Detail: fmt.Sprintf("this creel was upgraded, or ends, while the gateway was %s (%s)", st.State, st.Reason), Hint: "After an upgrade the new creel goes on with it: see `creel status`.",
 	}
 	d.Write(w)
 }

@@ -82,6 +82,7 @@ func v1(what string) string { return v1Prefix + what }
 // Gateway is what the API asks of a supervisor.
 type Gateway interface {
 	surface.Gateway
+	Demand()
 	AwaitEnd(ctx context.Context, generation uint64) (gateway.Fate, error)
 	Lend(ctx context.Context, generation uint64, underWay bool) (gateway.Lease, error)
 }

@@ -33,7 +33,9 @@ type fake struct {
 	mu     sync.Mutex
 	status gateway.Status
 	stuck  bool
+	left   bool // by this creel
 	err    error
+	demand int       // how often it was asked for
 	lent   chan bool // gets true when a lease is lent, false when it is given back; nil: those that are lent have ended
 }
 
@@ -55,13 +57,22 @@ func (f *fake) set(s gateway.State, more uint64) error {
 	return f.err
 }
 
-func (f *fake) Start(context.Context) error   { return f.set(gateway.Ready, 1) }
-func (f *fake) Stop(context.Context) error    { return f.set(gateway.Stopped, 0) }
+func (f *fake) Start(context.Context) error { return f.set(gateway.Ready, 1) }
+func (f *fake) Stop(context.Context) error  { return f.set(gateway.Stopped, 0) }
+func (f *fake) Demand() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.demand++
+}
+
 func (f *fake) Restart(context.Context) error { return f.set(gateway.Ready, 1) }
 
 func (f *fake) WaitFor(ctx context.Context, holds func(gateway.Status) bool) (gateway.Status, error) {
 	if st := f.Status(); holds(st) {
 		return st, nil
+	}
+	if f.left {
+		return f.Status(), errors.New("it was left")
 	}
 	<-ctx.Done()
 	return f.Status(), ctx.Err()

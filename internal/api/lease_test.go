@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"creel/internal/gateway"
@@ -70,5 +71,31 @@ func TestLease(t *testing.T) {
 	leave()
 	if <-lent {
 		t.Error("lent again")
+	}
+}
+
+// TestPlaceStarts: who asks for the place has a request, and starts a gateway that waits for
+// one.
+func TestPlaceStarts(t *testing.T) {
+	for state, want := range map[gateway.State]int{gateway.Stopped: 1, gateway.Starting: 0, gateway.Ready: 0} {
+		f := &fake{status: gateway.Status{State: state, Generation: 3}}
+		ctx, leave := context.WithCancel(t.Context())
+		leave() // it does not come about
+		req := httptest.NewRequestWithContext(ctx, "GET", v1("place"), nil)
+		newAPI(t, f, &journal{}).Control().ServeHTTP(httptest.NewRecorder(), req)
+		if f.demand != want {
+			t.Errorf("%s: asked for %d times", state, f.demand)
+		}
+	}
+}
+
+// TestLeftMeanwhile: who waits for what was asked for, and is cut short by an upgrade, is not
+// told that the time is over.
+func TestLeftMeanwhile(t *testing.T) {
+	f := &fake{stuck: true, left: true, status: gateway.Status{State: gateway.Draining, Generation: 3}}
+	w := httptest.NewRecorder()
+	newAPI(t, f, &journal{}).Control().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", v1("restart?wait=5m"), nil))
+	if body := w.Body.String(); w.Code != http.StatusGatewayTimeout || !strings.Contains(body, "this creel was upgraded") || strings.Contains(body, "5m") {
+		t.Errorf("%d %s", w.Code, body)
 	}
 }

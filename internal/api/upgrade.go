@@ -39,11 +39,17 @@ func (a *API) ownRoutes() []route {
 	}
 }
 
-// place tells where the gateway serves, once it is ready.
+// place tells where the gateway serves, once it is ready. It is asked on behalf of a request,
+// which starts a gateway that waits for one.
 func (a *API) place(w http.ResponseWriter, r *http.Request, _ none) {
 	ctx, cancel := context.WithTimeout(r.Context(), placeWait)
 	defer cancel()
-	st, err := a.opts.Gateway.WaitFor(ctx, gateway.Status.Ready)
+	st, err := a.opts.Gateway.WaitFor(ctx, func(st gateway.Status) bool {
+		if st.State == gateway.Stopped {
+			a.opts.Gateway.Demand()
+		}
+		return st.Ready()
+	})
 	if err != nil {
 		late(w, st, placeWait)
 		return

@@ -169,7 +169,7 @@ func (d *daemon) handOver(ctx context.Context, s *handover.Successor, stop func(
 		if ctx.Err() != nil { // in the same moment: the successor has not heard of it
 			err = s.Terminate()
 		}
-		d.declare(context.WithoutCancel(ctx)) // it may have to stop the gateway now
+		d.declare(context.WithoutCancel(ctx))                // it may have to stop the gateway now
 		if err = errors.Join(err, s.Release()); err != nil { // it is in charge all the same
 			d.log.Warn("something went wrong in letting go of the successor", "error", err)
 		}

@@ -80,8 +80,9 @@ func (s *Supervisor) awaitTurn() {
 // take a crash for a broken connection. It returns when the instance has ended
 // or ctx does. The runtime must still watch the instance.
 //
-// Whether somebody asked it to end knows the creel that is in charge of it now. fate asks
-// that one; it reports false if there is none, or it does not know.
+// Whether somebody asked it to end knows the creel that is in charge of it now, unless this
+// one has asked it to, before it was left: the next one finds an instance that ends by itself.
+// fate asks that one; it reports false if there is none, or it does not know.
 func (s *Supervisor) Outlive(ctx context.Context, fate func(ctx context.Context, generation uint64) (Fate, bool)) {
 	<-s.done
 	inst := s.running()
@@ -95,9 +96,11 @@ func (s *Supervisor) Outlive(ctx context.Context, fate func(ctx context.Context,
 	}
 	select {
 	case <-inst.Done():
-		if f, ok := fate(ctx, s.face.number); ok {
-			s.face.endAs(f)
-			return
+		if s.face.fate.Load() != askedToEnd {
+			if f, ok := fate(ctx, s.face.number); ok {
+				s.face.endAs(f)
+				return
+			}
 		}
 		s.face.end(inst.Exit())
 	case <-ctx.Done():

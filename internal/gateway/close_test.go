@@ -103,6 +103,27 @@ func TestOutliveAsks(t *testing.T) {
 	}
 }
 
+// TestOutliveKnows: of an instance that was asked to end before it was left the one in charge
+// sees only that it has ended.
+func TestOutliveKnows(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).run()
+		l, i := r.lease(), r.rt.now()
+		i.ignoreTerm.Store(true)
+		r.ask(r.Restart)
+		pass(testPolicy.Drain)
+		r.wants(Stopping, 1)
+		r.Leave()
+		go r.Outlive(t.Context(), func(context.Context, uint64) (Fate, bool) { return Fate{Crashed: true, FromOutside: true}, true })
+		i.die(0, 0)
+		<-l.Ended()
+		if l.Crashed() || l.FromOutside() {
+			t.Errorf("crashed %v, from outside %v are told", l.Crashed(), l.FromOutside())
+		}
+		l.Release()
+	})
+}
+
 // TestClose: the gateway is stopped in good order, and starts again with the next
 // creel, since no person has stopped it.
 func TestClose(t *testing.T) {
