@@ -244,9 +244,14 @@ func TestMachineStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	// gateway.hang.suspect_after is 30 s. The HPET, by which an emulated machine may count
-	// time, begins anew after 43 s.
-	const held = 35 * time.Second
+	const held = 35 * time.Second // gateway.hang.suspect_after is 30 s
+	source, err := os.ReadFile("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The HPET, by which an emulated machine may count time, begins anew after 43 s; the
+	// kernel takes a step of more than half of that for none.
+	notices := strings.TrimSpace(string(source)) != "hpet"
 	for _, how := range []string{"stop", "freeze"} {
 		end := w.clients()
 		before, began := w.last(), time.Now()
@@ -257,7 +262,7 @@ func TestMachineStandsStill(t *testing.T) {
 		if _, err := io.ReadFull(host, said); err != nil || string(said) != "done\n" {
 			t.Fatalf("the host said %q, %v", said, err)
 		}
-		if took := time.Since(began); (how == "freeze") != (took >= held) {
+		if took := time.Since(began); (how == "freeze" && notices) != (took >= held) {
 			t.Errorf("%s: %v have passed in the machine", how, took)
 		}
 		after := w.await(before, event.SnapshotTaken)
