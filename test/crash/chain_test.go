@@ -1,9 +1,6 @@
 package crash
 
 import (
-	"bufio"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"syscall"
@@ -37,25 +34,6 @@ func stopAtPoint() {
 	})
 }
 
-// beginLong begins a request that may not be sent twice, and takes three seconds.
-func beginLong(t *testing.T, c *creel) (net.Conn, *bufio.ReadWriter) {
-	t.Helper()
-	conn, err := net.Dial("tcp", c.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() }) // it is closed by then, but for a failure
-	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
-		t.Fatal(err)
-	}
-	rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
-	send(t, rw, "POST /1xx?n=30&every=100ms HTTP/1.1")
-	if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
-		t.Fatalf("it has not arrived: %v, %v", resp, err)
-	}
-	return conn, rw
-}
-
 // TestRestartWaitsForAllThatDrain: of three creels in a row the one in the midst, which has
 // nothing of its own, ends; a restart waits for what the first one has all the same.
 func TestRestartWaitsForAllThatDrain(t *testing.T) {
@@ -63,7 +41,8 @@ func TestRestartWaitsForAllThatDrain(t *testing.T) {
 	first := c.WaitFor("ready", ready)
 	c.configure("drain: 2s", "drain: 30s")
 	c.reload()
-	conn, rw := beginLong(t, c)
+	conn, rw := c.dial()
+	beginPost(t, rw, 30)
 	c.Post("upgrade")
 	second := c.WaitFor("the second creel", func(st api.Status) bool { return st.OK && st.Creel.PID != first.Creel.PID })
 	c.Post("upgrade")
@@ -88,7 +67,8 @@ func TestStopInTheMomentOfAnUpgrade(t *testing.T) {
 	c.configure("drain: 2s", "drain: 30s")
 	c.LaunchWith(func(cmd *exec.Cmd) { cmd.Env = append(os.Environ(), stopAt+"="+string(crashpoint.UpgradeHeard)) })
 	st := c.WaitFor("ready", ready)
-	conn, rw := beginLong(t, c)
+	conn, rw := c.dial()
+	beginPost(t, rw, 30)
 	c.Post("upgrade")
 	if code := outcome(t, rw); code != "" {
 		t.Errorf("a request that the old creel has is told %q, and drain is not over", code)

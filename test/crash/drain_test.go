@@ -212,38 +212,20 @@ func TestRestartWaitsForTheDrain(t *testing.T) {
 	c.WaitFor("ready", ready)
 	c.configure("drain: 2s", "drain: 30s")
 	c.reload()
-	dial := func() (*bufio.ReadWriter, func() error) {
-		conn, err := net.Dial("tcp", c.Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() }) // most have ended by then
-		if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
-			t.Fatal(err)
-		}
-		return bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn)), conn.Close
-	}
-	begin := func(rw *bufio.ReadWriter, what string) {
-		t.Helper()
-		send(t, rw, "POST /1xx?n=15&every=100ms HTTP/1.1")
-		if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
-			t.Fatalf("%s has not arrived: %v, %v", what, resp, err)
-		}
-	}
 	for _, after := range []bool{false, true} {
 		last := c.WaitFor("ready", ready)
-		rw, leave := dial()
+		conn, rw := c.dial()
 		if after {
 			send(t, rw, "GET /item?id=first HTTP/1.1") // so that the old creel has the connection
 			if code := outcome(t, rw); code != "" {
 				t.Fatal(code)
 			}
 		} else {
-			begin(rw, "a request before the upgrade")
+			beginPost(t, rw, 15)
 		}
 		c.Post("upgrade")
 		if after {
-			begin(rw, "a request after the upgrade")
+			beginPost(t, rw, 15)
 		}
 		c.Post("restart")
 		if code := outcome(t, rw); code != "" {
@@ -253,7 +235,7 @@ func TestRestartWaitsForTheDrain(t *testing.T) {
 		if st.Creel.PID == last.Creel.PID {
 			t.Error("it was not upgraded")
 		}
-		if err := leave(); err != nil {
+		if err := conn.Close(); err != nil {
 			t.Error(err)
 		}
 		c.AwaitEnd(last.Creel.PID)
@@ -268,19 +250,8 @@ func TestRestartAfterAFailedUpgrade(t *testing.T) {
 	first := c.WaitFor("ready", ready)
 	c.configure("drain: 2s", "drain: 30s")
 	c.reload()
-	conn, err := net.Dial("tcp", c.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
-		t.Fatal(err)
-	}
-	rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
-	send(t, rw, "POST /1xx?n=30&every=100ms HTTP/1.1")
-	if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
-		t.Fatalf("it has not arrived: %v, %v", resp, err)
-	}
+	_, rw := c.dial()
+	beginPost(t, rw, 30)
 	if err := syscall.Kill(first.PID, syscall.SIGSTOP); err != nil { // so the successor settles for a while
 		t.Fatal(err)
 	}
@@ -317,18 +288,8 @@ func TestRestartAfterTheDrain(t *testing.T) {
 	first := c.WaitFor("ready", ready)
 	c.configure("drain: 2s", "drain: 100ms")
 	c.reload()
-	conn, err := net.Dial("tcp", c.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
-		t.Fatal(err)
-	}
-	rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
-	send(t, rw, "POST /1xx?n=200&every=100ms HTTP/1.1")
-	if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
-		t.Fatalf("it has not arrived: %v, %v", resp, err)
-	}
+	conn, rw := c.dial()
+	beginPost(t, rw, 200)
 	c.Post("upgrade")
 	c.Post("restart")
 	if code := outcome(t, rw); code != "gateway_restarted" {
@@ -351,16 +312,8 @@ func TestDrainHearsOfTheEnd(t *testing.T) {
 	var conns []*bufio.ReadWriter
 	var leave []func() error
 	for range 3 {
-		conn, err := net.Dial("tcp", c.Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn, rw := c.dial()
 		leave = append(leave, conn.Close)
-		if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
-			t.Fatal(err)
-		}
-		rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
 		conns = append(conns, rw)
 		send(t, rw, "GET /item?id=first HTTP/1.1")
 		if code := outcome(t, rw); code != "" {
@@ -398,6 +351,30 @@ func TestDrainHearsOfTheEnd(t *testing.T) {
 	}
 	c.AwaitEnd(old)
 	c.endSuccessor(c.WaitFor("ready", ready))
+}
+
+// dial connects as a client that keeps its connection.
+func (c *creel) dial() (net.Conn, *bufio.ReadWriter) {
+	c.T.Helper()
+	conn, err := net.Dial("tcp", c.Addr)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	c.T.Cleanup(func() { _ = conn.Close() }) // most are closed by then
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+		c.T.Fatal(err)
+	}
+	return conn, bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+}
+
+// beginPost begins a request that may not be sent twice, and has arrived. It takes as many
+// tenths of a second as it gets hints.
+func beginPost(t *testing.T, rw *bufio.ReadWriter, hints int) {
+	t.Helper()
+	send(t, rw, fmt.Sprintf("POST /1xx?n=%d&every=100ms HTTP/1.1", hints))
+	if resp, err := http.ReadResponse(rw.Reader, nil); err != nil || resp.StatusCode != http.StatusEarlyHints {
+		t.Fatalf("it has not arrived: %v, %v", resp, err)
+	}
 }
 
 func send(t *testing.T, rw *bufio.ReadWriter, line string) {
