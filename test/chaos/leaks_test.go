@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -159,11 +160,12 @@ func (w *world) checkOpenFiles(st api.Status) {
 		}
 		return nil
 	})
+	sockets := tcpSockets()
 	for fd, link := range links(st.PID) {
 		if strings.HasPrefix(link, w.DataDir()) && link != process.LogPath(filepath.Join(w.DataDir(), "gateways", "chaos")) {
 			w.errorf("the gateway has %s open as %s", link, fd)
 		}
-		for _, s := range tcpSockets() {
+		for _, s := range sockets {
 			if s.local == w.Addr && s.state == stateListen && link == fmt.Sprintf("socket:[%d]", s.inode) {
 				w.errorf("the gateway has creel's listener")
 			}
@@ -243,6 +245,11 @@ const (
 	stateListen      = "0A"
 )
 
+// unowned matches the lines of sockets in the state TIME_WAIT. They are nobody's, and
+// there are thousands of them.
+var unowned = []byte(" 06 ")
+
+// tcpSockets are those that some process may have.
 func tcpSockets() []tcpSocket {
 	f, err := os.Open("/proc/net/tcp")
 	if err != nil {
@@ -252,6 +259,9 @@ func tcpSockets() []tcpSocket {
 	var all []tcpSocket
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
+		if bytes.Contains(lines.Bytes(), unowned) {
+			continue
+		}
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 10 || fields[0] == "sl" {
 			continue
