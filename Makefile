@@ -25,9 +25,10 @@ test: lint unit e2e ## everything: lint, unit tests, end-to-end tests on the rea
 RERUN := --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
 	--rerun-fails-run-root-test --rerun-fails-abort-on-data-race
 
-# Those that take longest begin first: the others then run beside them to the end.
+# Those that take longest begin first: the others then run beside them to the end. Tests
+# wait more than they work, so three packages are tested at a time, on two cores too.
 unit: ## tests that need nothing but Go
-	$(GO) run $(GOTESTSUM) $(RERUN) --packages "./test/crash ./test/chaos ./..." -- -race -shuffle=on -count=1 -timeout 20m
+	$(GO) run $(GOTESTSUM) $(RERUN) --packages "./test/crash ./test/chaos ./..." -- -race -shuffle=on -count=1 -p 3 -timeout 20m
 
 e2e: build ## end-to-end tests; installs OpenClaw and Node.js from npm on the first run
 	test/e2e/setup
