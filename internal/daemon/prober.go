@@ -60,6 +60,7 @@ func (p *prober) set(c *conditions) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conditions = c
+	p.taken = taken{} // they may have a command now, which needs it
 }
 
 func (p *prober) present() *conditions {

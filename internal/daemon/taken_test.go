@@ -58,6 +58,11 @@ func TestTarget(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("its environment was asked for %d times", asked)
 	}
+	p.set(&conditions{})
+	want("taken over, and asked for by other conditions", 4, "TAKEN=1", true)
+	if asked != 2 {
+		t.Errorf("for other conditions its environment was asked for %d times", asked-1)
+	}
 	p.launching(runtime.Spec{Generation: 5, Env: []string{"OURS=1"}})
 	want("launched, and not ready yet", 5, "OURS=1", false)
 	p.wasReady(instance(5))

@@ -276,6 +276,9 @@ func TestRestartAfterAFailedUpgrade(t *testing.T) {
 		t.Errorf("it is told %q, and drain is not over", code)
 	}
 	c.WaitFor("the restart", func(st api.Status) bool { return st.OK && st.Generation == first.Generation+1 })
+	if events := c.Events(); !strings.Contains(events, `"requests_cut":0`) {
+		t.Errorf("the restart has not waited for it, but till the end of drain:\n%s", events)
+	}
 	if st := c.WaitFor("ready", ready); st.Creel.PID != first.Creel.PID {
 		t.Errorf("creel was pid %d and is pid %d", first.Creel.PID, st.Creel.PID)
 	}
